@@ -1,0 +1,59 @@
+"""The one way to compile a kernel, and the cache that can not go stale.
+
+numba does not notice an edit in a called function of another file and would serve a stale result. So the cache
+folder's name holds a hash of every file that holds a kernel, numba's version and the CPU; it is set before numba is
+first imported and inherited by worker processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., object])
+
+ROOT = Path(__file__).resolve().parent.parent
+KERNEL_FLOORS = ("data", "ai", "trading")
+_MARK = "from data.compiled import kernel"
+
+
+def kernel_files() -> list[Path]:
+    """Every source file that compiles kernels, in a fixed order."""
+    found = (p for floor in KERNEL_FLOORS for p in (ROOT / floor).rglob("*.py"))
+    return sorted(p for p in found if _MARK in p.read_text(encoding="utf-8"))
+
+
+def cache_folder() -> Path:
+    """The cache folder for this code, this numba and this CPU (under the user's cache folder)."""
+    digest = hashlib.blake2b(digest_size=10)
+    for path in kernel_files():
+        digest.update(path.relative_to(ROOT).as_posix().encode())
+        digest.update(path.read_bytes())
+    digest.update(importlib.metadata.version("numba").encode())
+    digest.update(f"{platform.machine()} {platform.processor()} {platform.python_version()}".encode())
+    base = os.environ.get("QUANTAI_CACHE")
+    if base is None:
+        import platformdirs
+
+        base = platformdirs.user_cache_dir("quantai-trad")
+    return Path(base) / "numba" / digest.hexdigest()
+
+
+def prepare_cache() -> None:
+    """Point numba at :func:`cache_folder`; must run before numba is first imported (importing this module does it)."""
+    if "NUMBA_CACHE_DIR" not in os.environ:
+        os.environ["NUMBA_CACHE_DIR"] = str(cache_folder())
+
+
+def kernel(function: F) -> F:
+    """Compile ``function``: cached, without the GIL, IEEE arithmetic (no fastmath), division as in numpy."""
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+prepare_cache()
+import numba  # noqa: E402

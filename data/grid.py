@@ -1,0 +1,73 @@
+"""Bars of several symbols on one time axis, with the funding that falls into each bar: what both engines walk over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data.market import Float64Array, Frame, FundingFrame, Int64Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """``[S, T]`` columns. A symbol without a bar at a time has ``present`` False and NaN prices there.
+
+    Funding of symbol s due in bar t (``open < time <= close``) are events
+    ``funding_start[s, t] : funding_start[s, t + 1]`` of the flat arrays. So a position pays a settlement
+    if entry time < T <= exit time (fills at the open are timed at the open, any other at the close).
+    ``funding_mark`` is the mark price at T, NaN where none is stored (the kernel then takes the last price at T).
+    """
+
+    symbols: tuple[str, ...]
+    timeframe: str
+    step_ms: int
+    open_time: Int64Array  # [T]
+    open: Float64Array  # [S, T]
+    high: Float64Array
+    low: Float64Array
+    close: Float64Array
+    volume: Float64Array
+    present: npt.NDArray[np.bool_]  # [S, T]
+    funding_start: Int64Array  # [S, T + 1] into the flat arrays below
+    funding_time: Int64Array  # [N]
+    funding_rate: Float64Array  # [N]
+    funding_mark: Float64Array  # [N]
+
+    @property
+    def bars(self) -> int:
+        """Length of the time axis."""
+        return len(self.open_time)
+
+
+def align(frames: Sequence[Frame], fundings: Sequence[FundingFrame]) -> Grid:
+    """Put frames (one per symbol, same timeframe) and their funding on the union of their open times."""
+    key = frames[0].key
+    times = np.unique(np.concatenate([f.open_time for f in frames])).astype(np.int64)
+    shape = (len(frames), len(times))
+    columns: dict[str, npt.NDArray[Any]] = {
+        name: np.full(shape, np.nan) for name in ("open", "high", "low", "close", "volume")
+    }
+    present = np.zeros(shape, dtype=np.bool_)
+    starts = np.zeros((shape[0], shape[1] + 1), dtype=np.int64)
+    flat: list[FundingFrame] = []
+    base = 0
+    for s, (frame, funding) in enumerate(zip(frames, fundings, strict=True)):
+        at = np.searchsorted(times, frame.open_time)
+        for name, column in columns.items():
+            column[s, at] = getattr(frame, name)
+        present[s, at] = True
+        edges = np.append(times, times[-1] + key.step_ms if len(times) else 0)
+        first = np.searchsorted(funding.time, edges, side="right")  # events with time <= edge
+        starts[s] = base + first
+        flat.append(funding)
+        base += len(funding)
+    return Grid(
+        tuple(f.key.symbol for f in frames), key.timeframe, key.step_ms, times,
+        columns["open"], columns["high"], columns["low"], columns["close"], columns["volume"], present, starts,
+        np.concatenate([f.time for f in flat]).astype(np.int64), np.concatenate([f.rate for f in flat]),
+        np.concatenate([f.mark_price for f in flat]),
+    )  # fmt: skip
