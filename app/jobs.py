@@ -1,0 +1,213 @@
+"""Long work in worker processes: spawned, cancellable, with progress, and gone soon after their parent.
+
+A job is a module-level function ``work(report, **arguments) -> result``; arguments and result are picklable and small
+(series keys rather than arrays). ``report(done, total, words)`` sends progress. The child imports no Qt and ends by
+itself within two seconds when the parent's pipe closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from typing import Any, Literal
+
+from data.clock import Clock, SystemClock
+from data.errors import QuantError, UserError
+
+Report = Callable[[int, int, str], None]
+JobState = Literal["running", "done", "failed", "cancelled"]
+
+ENDED: tuple[JobState, ...] = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """How far a job is. ``remaining_s`` is an estimate from the share done, ``None`` before the first step."""
+
+    job_id: int
+    name: str
+    state: JobState = "running"
+    done: int = 0
+    total: int = 0
+    words: str = ""
+    elapsed_s: float = 0.0
+    remaining_s: float | None = None
+    error: str | None = None
+
+    @property
+    def fraction(self) -> float:
+        """Share done, 0 to 1."""
+        return self.done / self.total if self.total else 0.0
+
+
+def remaining_seconds(elapsed_s: float, done: int, total: int) -> float | None:
+    """Time left if the rest goes as fast as what is done."""
+    if done <= 0 or total <= 0:
+        return None
+    return elapsed_s * (total - done) / done
+
+
+@dataclass(slots=True)
+class _Job:
+    status: JobStatus
+    process: multiprocessing.process.BaseProcess
+    pipe: Connection
+    started: float
+    future: Future[Any] = field(default_factory=Future)
+    cancelled: bool = False
+
+
+class Jobs:
+    """Starts jobs and follows them. ``on_change`` is called from a follower thread with each new status."""
+
+    def __init__(self, on_change: Callable[[JobStatus], None] | None = None, clock: Clock | None = None) -> None:
+        self._on_change = on_change
+        self._clock = clock or SystemClock()
+        self._context = multiprocessing.get_context("spawn")
+        self._jobs: dict[int, _Job] = {}
+        self._threads: list[threading.Thread] = []
+        self._next = 1
+        self._lock = threading.Lock()
+
+    def start(self, name: str, work: str, arguments: Mapping[str, Any]) -> tuple[int, Future[Any]]:
+        """Start ``work`` (``"module:function"``) in a process of its own; the future holds its result or error."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_child, args=(theirs, work, dict(arguments)), daemon=False)
+        process.start()
+        theirs.close()
+        with self._lock:
+            job_id = self._next
+            self._next += 1
+            job = _Job(JobStatus(job_id, name), process, ours, self._clock.monotonic())
+            self._jobs[job_id] = job
+        follower = threading.Thread(target=self._follow, args=(job,), name=f"job-{job_id}", daemon=True)
+        self._threads.append(follower)
+        follower.start()
+        self._announce(job)
+        return job_id, job.future
+
+    def cancel(self, job_id: int) -> bool:
+        """Ask a running job to end now; False if there is none of that id."""
+        job = self._jobs.get(job_id)
+        if job is None or job.status.state in ENDED:
+            return False
+        job.cancelled = True
+        job.process.terminate()
+        return True
+
+    def statuses(self) -> list[JobStatus]:
+        """All jobs of this run, oldest first, running ones with their time so far."""
+        return [self._timed(job) for job in list(self._jobs.values())]
+
+    def close(self, grace_s: float = 5.0) -> None:
+        """Cancel what runs, wait up to ``grace_s`` seconds, then kill."""
+        for job_id in list(self._jobs):
+            self.cancel(job_id)
+        deadline = self._clock.monotonic() + grace_s
+        for job in self._jobs.values():
+            job.process.join(max(0.0, deadline - self._clock.monotonic()))
+            if job.process.is_alive():
+                job.process.kill()
+                job.process.join()
+        for thread in self._threads:
+            thread.join(2.0)
+
+    def _timed(self, job: _Job) -> JobStatus:
+        status = job.status
+        if status.state in ENDED:
+            return status
+        elapsed = self._clock.monotonic() - job.started
+        return replace(status, elapsed_s=elapsed, remaining_s=remaining_seconds(elapsed, status.done, status.total))
+
+    def _announce(self, job: _Job) -> None:
+        if self._on_change is not None:
+            self._on_change(self._timed(job))
+
+    def _follow(self, job: _Job) -> None:
+        outcome: tuple[str, Any] | None = None
+        while outcome is None:
+            try:
+                kind, *body = job.pipe.recv()
+            except (EOFError, OSError):
+                break
+            if kind == "progress":
+                done, total, words = body
+                job.status = replace(job.status, done=done, total=total, words=words)
+                self._announce(job)
+            else:
+                outcome = (kind, body[0])
+        job.process.join()
+        job.pipe.close()
+        self._finish(job, outcome)
+
+    def _finish(self, job: _Job, outcome: tuple[str, Any] | None) -> None:
+        elapsed = self._clock.monotonic() - job.started
+        name = job.status.name
+        state: JobState = "done"
+        error: QuantError | None = None
+        if outcome is not None and outcome[0] == "done":
+            pass
+        elif job.cancelled:
+            state, error = "cancelled", UserError(f"{name} was cancelled.")
+        elif outcome is not None:
+            state, error = "failed", UserError(str(outcome[1]))
+        else:
+            code = job.process.exitcode
+            state, error = "failed", UserError(f"{name} ended without a result (exit code {code}); the log says more.")
+        job.status = replace(
+            job.status, state=state, elapsed_s=elapsed, remaining_s=None, error=str(error) if error else None
+        )
+        if error is None:
+            job.future.set_result(outcome[1] if outcome else None)
+        else:
+            job.future.set_exception(error)
+        if self._on_change is not None:
+            self._on_change(job.status)
+
+
+def _child(pipe: Connection, work: str, arguments: dict[str, Any]) -> None:
+    """Run in the worker process."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(5)
+    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to the parent, which cancels us
+    lock = threading.Lock()
+
+    def report(done: int, total: int, words: str) -> None:
+        with lock:
+            pipe.send(("progress", done, total, words))
+
+    try:
+        module, _, function = work.partition(":")
+        result = getattr(importlib.import_module(module), function)(report, **arguments)
+    except QuantError as error:
+        pipe.send(("failed", str(error)))
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        pipe.send(("failed", f"{type(error).__name__}: {error}"))
+    else:
+        pipe.send(("done", result))
+    finally:
+        pipe.close()
+
+
+def _end_with_parent() -> None:
+    """End this process when the parent is gone (its process handle becomes ready), killed or not."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(3)
