@@ -1,0 +1,130 @@
+"""What a person may ask the service to do. Each is answered by an ``Outcome``; none raises for a refusal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whether it was done, and one sentence for the person who asked."""
+
+    ok: bool
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """STOPPED → WARMING_UP, or HALTED → RUNNING by a person (a new drawdown base goes to the audit)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No new entries; exits and protection go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Entries are allowed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the run cleanly; open positions stay open with their stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyStop:
+    """Halt entries, cancel entry orders, close every position at market. Acts at once."""
+
+    reason: str = "emergency stop from the window"
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePosition:
+    """Close one position at market."""
+
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetSetting:
+    """Change one setting; ``value`` is text as a person types it, refused with its range where it does not fit."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResetSetting:
+    """Back to the default."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunWalkForward:
+    """Start a walk-forward job; empty symbol and timeframe: what the run trades."""
+
+    symbol: str = ""
+    timeframe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteModel:
+    """Make this model the active one (paper)."""
+
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackModel:
+    """Make the model active that was active before."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelJob:
+    """End a job; what it has stored stays."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DismissJob:
+    """Take a finished or failed job out of the tray."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyAudit:
+    """Check the hash chain; the result comes with the next ``AuditView``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportTable:
+    """Write a table to a ``.csv`` or ``.parquet`` file."""
+
+    table: str  # trades | orders | fills | decisions | equity | logs | audit
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFiles:
+    """Start an import job of candle or funding files."""
+
+    paths: tuple[str, ...]
+    symbol: str
+    timeframe: str = ""
+    kind: str = "ohlcv"  # ohlcv | funding
+
+
+@dataclass(frozen=True, slots=True)
+class UseExchangeData:
+    """Leave the synthetic market: the exchange becomes the source from the next start on."""
+
+
+Command = (
+    Start | Pause | Resume | Stop | EmergencyStop | ClosePosition | SetSetting | ResetSetting | RunWalkForward
+    | PromoteModel | RollbackModel | CancelJob | DismissJob | VerifyAudit | ExportTable | ImportFiles | UseExchangeData
+)  # fmt: skip

@@ -1,0 +1,119 @@
+"""Questions the window and the API ask; each names the view that answers it. ``limit`` = at most so many rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StripQuery:
+    """Answered by ``views.StripView``."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewQuery:
+    """Answered by ``views.OverviewView``; ``points``: the equity curve is thinned to about so many (extremes kept)."""
+
+    points: int = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class ChartQuery:
+    """Answered by ``views.ChartView``. Empty symbol or timeframe: what the run trades. ``bars`` newest ones.
+
+    ``indicators``: names such as ``"EMA 20"``, ``"RSI 14"``, ``"ATR 14"``; an unknown one is left out.
+    """
+
+    symbol: str = ""
+    timeframe: str = ""
+    bars: int = 20_000
+    indicators: tuple[str, ...] = ("EMA 20", "EMA 50", "EMA 200", "RSI 14")
+
+
+@dataclass(frozen=True, slots=True)
+class SignalsQuery:
+    """Answered by ``views.SignalsView``; ``action``: ``all``, ``traded``, ``blocked`` or ``abstained``."""
+
+    action: str = "all"
+    symbol: str = ""
+    limit: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionQuery:
+    """Answered by ``views.DecisionDetail``."""
+
+    decision_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PositionsQuery:
+    """Answered by ``views.PositionsView``."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersQuery:
+    """Answered by ``views.OrdersView``."""
+
+    limit: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class TradesQuery:
+    """Answered by ``results.TradesView``."""
+
+    limit: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsQuery:
+    """Answered by ``results.ModelsView``; empty symbol: the newest walk-forward."""
+
+    symbol: str = ""
+    timeframe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceQuery:
+    """Answered by ``results.PerformanceView``."""
+
+    points: int = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class RiskQuery:
+    """Answered by ``results.RiskView``."""
+
+    blocked_limit: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsQuery:
+    """Answered by ``results.SettingsView``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogsQuery:
+    """Answered by ``results.LogsView``; rows of ``level`` and above whose text holds ``text``."""
+
+    level: str = "info"
+    text: str = ""
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Answered by ``results.AuditView``."""
+
+    limit: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class JobsQuery:
+    """Answered by ``results.JobsView``."""
+
+
+Query = (
+    StripQuery | OverviewQuery | ChartQuery | SignalsQuery | DecisionQuery | PositionsQuery | OrdersQuery | TradesQuery
+    | ModelsQuery | PerformanceQuery | RiskQuery | SettingsQuery | LogsQuery | AuditQuery | JobsQuery
+)  # fmt: skip
