@@ -1,0 +1,95 @@
+"""What research commands show a person: verdicts in plain words above the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from app.output import Column, plain, show_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MONEY = ",.2f"
+FOLDS = [
+    Column("train_from"), Column("test_from"), Column("test_to"), Column("n", form=",d"),
+    Column("log_loss", form=".4f"), Column("base_log_loss", "base", ".4f"), Column("brier", form=".4f"),
+    Column("auc", form=".3f"), Column("auc_touch", form=".3f"), Column("ece", form=".3f"),
+]  # fmt: skip
+TRADES = [
+    Column("id"), Column("symbol"), Column("side"), Column("qty", form=",.6g"), Column("entry_time"),
+    Column("entry_price", form=",.8g"), Column("exit_time"), Column("exit_price", form=",.8g"), Column("exit_reason"),
+    Column("fees", form=MONEY), Column("funding", form="+,.2f"), Column("pnl", form="+,.2f"),
+]  # fmt: skip
+SHOWN_TRADES = 30
+
+
+def show_walk_forward(console: Console, document: Mapping[str, Any]) -> None:
+    """Verdict, pooled scores, trading results and folds."""
+    show_table(console, document["folds"], FOLDS, title="Folds, out of sample")
+    overall = document["overall"]
+    scores = [{"score": k.replace("_", " "), "value": v} for k, v in overall.items() if isinstance(v, int | float)]
+    show_table(console, scores, [Column("score"), Column("value", form=",.4f")], title="Pooled")
+    trading = document["trading"]
+    keys = [k for k in trading["edge"] if not isinstance(trading["edge"][k], Mapping | list)]
+    rows = [{"": k.replace("_", " "), "edge": trading["edge"][k], "account": trading["account"].get(k)} for k in keys]
+    show_table(
+        console, rows, [Column(""), Column("edge", form=",.4f"), Column("account", form=",.4f")], title="Trading"
+    )
+    if document.get("members"):
+        rows = [{"member": name, **scores} for name, scores in document["members"].items()]
+        show_table(console, rows, [Column(k, form=".4f") for k in rows[0]], title="Members")
+    console.print(document["verdict"], markup=False)
+
+
+def show_train(console: Console, document: Mapping[str, Any]) -> None:
+    """What was trained, and how to use it."""
+    console.print(
+        f"Model {document['model_id']} is trained on bars up to {plain(document['train_to'])} UTC and registered; "
+        f"'models promote {document['model_id']}' lets it trade.",
+        markup=False,
+    )
+    rows = [{"score": k.replace("_", " "), "value": v} for k, v in document["scores"].items()]
+    show_table(console, rows, [Column("score"), Column("value", form=",.4f")], title="Scores on the calibration slice")
+
+
+def show_backtest(console: Console, document: Mapping[str, Any]) -> None:
+    """The result in one sentence, the metrics and the newest trades."""
+    trades = document["trades"]
+    if document["in_sample_bars"]:
+        console.print(
+            f"{document['in_sample_bars']:,} of {document['bars']:,} bars were seen in training: "
+            "this says nothing about the future.",
+            markup=False,
+        )
+    net = document["equity_end"] - document["equity_start"]
+    console.print(
+        f"{document['bars']:,} bars in {document['elapsed_s']:.2f} s: {len(trades):,} trades, "
+        f"{plain(document['equity_start'], MONEY)} → {plain(document['equity_end'], MONEY)} USDT "
+        f"(net {net:+,.2f}, fees {plain(document['fees'], MONEY)}, funding {plain(document['funding'], '+,.2f')}).",
+        markup=False,
+    )
+    if document["halted_at"]:
+        console.print(f"A gate halted the account at {plain(document['halted_at'])} UTC.", markup=False)
+    metrics = [{"metric": k.replace("_", " "), "value": v} for k, v in document["metrics"].items()]
+    show_table(
+        console, metrics, [Column("metric"), Column("value", form=",.4f")], none="No metric: there was no trade."
+    )
+    shown = trades[-SHOWN_TRADES:]
+    title = f"Trades (the last {len(shown)} of {len(trades)})" if len(shown) < len(trades) else "Trades"
+    show_table(console, shown, TRADES, title=title, none="No trade.")
+
+
+def show_strategy(console: Console, document: Mapping[str, Any]) -> None:
+    """A strategy as TOML-like lines."""
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            console.print(f"[{key}]", markup=False)
+            for name, inner in value.items():
+                console.print(f"  {name}: {inner}", markup=False)
+        elif isinstance(value, list):
+            console.print(f"{key}:", markup=False)
+            for inner in value:
+                console.print(f"  {inner}", markup=False)
+        else:
+            console.print(f"{key}: {value}", markup=False)

@@ -1,0 +1,263 @@
+"""Research: ``features``, ``walk-forward``, ``train``, ``models``, ``backtest``, ``strategy``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.parameters import (
+    CheckOption,
+    ExchangeOption,
+    FromOption,
+    ModelsOption,
+    SeedOption,
+    SourceOption,
+    SymbolOption,
+    SymbolsOption,
+    TimeframeOption,
+    ToOption,
+    invocation,
+    names,
+    span,
+    symbols,
+)
+from app.cli.reports import show_backtest, show_strategy, show_train, show_walk_forward
+from app.output import Column, show_table
+from data.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TrainOption = Annotated[str, typer.Option("--train", help="Length of a training window, as 6mo, 12w or 90d.")]
+TestOption = Annotated[str, typer.Option("--test", help="Length of a test window, as 1mo, 2w or 14d.")]
+StepOption = Annotated[
+    str | None, typer.Option("--step", help="From one fold to the next, as 1mo (default: the test window).")
+]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option("--strategy", metavar="NAME|FILE",
+                 help="Library name, strategy file or 'ensemble' (default: the stored walk-forward schedule)."),
+]  # fmt: skip
+ModelOption = Annotated[str | None, typer.Option("--model", help="One registered model for all bars.", metavar="ID")]
+ScheduleOption = Annotated[
+    str | None,
+    typer.Option("--schedule", metavar="walk-forward|RUN_ID", help="Stored forecasts to trade (default: the newest)."),
+]
+EngineOption = Annotated[str, typer.Option("--engine", help="fast (compiled) or service (bar by bar, with journal).")]
+GatesOption = Annotated[str, typer.Option("--gates", help="enforce, or observe: gates are evaluated, not obeyed.")]
+HaltOption = Annotated[str, typer.Option("--on-halt", help="After a halt: stop, next-day or next-month.")]
+AllowOption = Annotated[
+    bool, typer.Option("--allow-in-sample", help="Trade bars that the model was trained on too; they are counted.")
+]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--exit-profile", help="Exits: scalp, swing or even (default: scalp to 5m, swing from 15m on)."),
+]
+MaybeSymbol = Annotated[
+    str | None, typer.Option("--symbol", help="Stored series to audit (default: a synthetic market).", metavar="S")
+]
+MaybeTimeframe = Annotated[
+    str | None, typer.Option("--timeframe", help="Length of a bar, as 1h (default: 1h).", metavar="TF")
+]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A model's id, or its unique beginning.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A strategy of the library.")]
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A strategy file (TOML).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    features = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    features.command("list", help="The registry: every feature with group, look-back, unit and meaning.")(feature_list)
+    features.command("audit", help="Look for values that know the future.")(feature_audit)
+    app.add_typer(features, name="features", help="The features that models and rules read.")
+    app.command("walk-forward", help="Train and score out of sample; store the forecasts.")(walk_forward)
+    app.command("train", help="Train one model on stored bars and register it.")(train)
+    models = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    models.command("list", help="Registered models, the promoted one marked.")(model_list)
+    models.command("promote", help="Let this model make the forecasts from the next bar on.")(promote)
+    models.command("rollback", help="Go back to the model promoted before.")(rollback)
+    app.add_typer(models, name="models", help="The registry of models.")
+    app.command("backtest", help="Trade stored bars.")(backtest)
+    strategy = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    strategy.command("list", help="The strategies of the library.")(strategy_list)
+    strategy.command("show", help="One strategy, whole.")(strategy_show)
+    strategy.command("check", help="Check a strategy file.")(strategy_check)
+    app.add_typer(strategy, name="strategy", help="Declared strategies.")
+
+
+def feature_list(context: typer.Context) -> None:
+    """The registry."""
+    from app.features import registry
+
+    given = invocation(context)
+    document = registry()
+    columns = [
+        Column("name"),
+        Column("group"),
+        Column("lookback", "look-back, bars"),
+        Column("unit"),
+        Column("meaning"),
+    ]
+    given.out.document(document, lambda console: show_table(console, document["features"], columns))
+
+
+def feature_audit(
+    context: typer.Context, symbol: MaybeSymbol = None, timeframe: MaybeTimeframe = None,
+    exchange: ExchangeOption = None, source: SourceOption = None, check: CheckOption = False,
+) -> None:  # fmt: skip
+    """The leak audit."""
+    from app.features import audit
+
+    given = invocation(context)
+    with given.workplace() as place:
+        document = audit(place, symbol, timeframe, exchange, source)
+    leaks = document["leaks"]
+
+    def human(console: Console) -> None:
+        if leaks:
+            show_table(console, leaks, [Column(key) for key in leaks[0]], title="Leaks")
+        else:
+            console.print(f"No leak found in {document['checked']} values checks over {document['bars']:,} bars.")
+
+    given.out.document(document, human)
+    if check and leaks:
+        raise typer.Exit(1)
+
+
+def walk_forward(
+    context: typer.Context, symbol: SymbolOption, timeframe: TimeframeOption, train: TrainOption = "6mo",
+    test: TestOption = "1mo", step: StepOption = None, models: ModelsOption = None, seed: SeedOption = None,
+    start: FromOption = None, end: ToOption = None, exchange: ExchangeOption = None, source: SourceOption = None,
+    exit_profile: ProfileOption = None,
+) -> None:  # fmt: skip
+    """Train and score out of sample."""
+    from app.walk_forward import Request, perform
+
+    given = invocation(context)
+    first, last = span(start, end)
+    request = Request(
+        symbol=symbols(symbol)[0], timeframe=timeframe, train=train, test=test, step=step or test,
+        members=names(models), seed=seed, start_ms=first, end_ms=last, exchange=exchange, source=source,
+        exit_profile=exit_profile,
+    )  # fmt: skip
+    with given.workplace() as place, given.out.progress("walk-forward") as progress:
+        document = perform(place, request, progress)
+    given.out.document(document, lambda console: show_walk_forward(console, document))
+
+
+def train(
+    context: typer.Context, symbol: SymbolOption, timeframe: TimeframeOption, start: FromOption = None,
+    end: ToOption = None, models: ModelsOption = None, seed: SeedOption = None, exchange: ExchangeOption = None,
+    source: SourceOption = None, exit_profile: ProfileOption = None,
+) -> None:  # fmt: skip
+    """Train one model."""
+    from app.training import Request, perform
+
+    given = invocation(context)
+    first, last = span(start, end)
+    request = Request(
+        symbol=symbols(symbol)[0], timeframe=timeframe, members=names(models), seed=seed, start_ms=first, end_ms=last,
+        exchange=exchange, source=source, exit_profile=exit_profile,
+    )  # fmt: skip
+    with given.workplace() as place, given.out.progress("train") as progress:
+        document = perform(place, request, progress)
+    given.out.document(document, lambda console: show_train(console, document))
+
+
+def backtest(
+    context: typer.Context, symbols_text: SymbolsOption, timeframe: TimeframeOption, strategy: StrategyOption = None,
+    model: ModelOption = None, schedule: ScheduleOption = None, start: FromOption = None, end: ToOption = None,
+    engine: EngineOption = "fast", gates: GatesOption = "enforce", on_halt: HaltOption = "stop",
+    allow_in_sample: AllowOption = False, exchange: ExchangeOption = None, source: SourceOption = None,
+    exit_profile: ProfileOption = None, seed: SeedOption = None,
+) -> None:  # fmt: skip
+    """Trade stored bars."""
+    for option, value, choices in (
+        ("--engine", engine, ("fast", "service")),
+        ("--gates", gates, ("enforce", "observe")),
+        ("--on-halt", on_halt, ("stop", "next-day", "next-month")),
+    ):
+        if value not in choices:
+            raise UserError(f"{option} {value} is not known: use {', '.join(choices)}.")
+    from app.backtests import Request, perform
+
+    given = invocation(context)
+    first, last = span(start, end)
+    request = Request(
+        symbols=symbols(symbols_text), timeframe=timeframe, strategy=strategy, model=model, schedule=schedule,
+        start_ms=first, end_ms=last, engine=engine, enforce=gates == "enforce", on_halt=on_halt,
+        allow_in_sample=allow_in_sample, exchange=exchange, source=source, exit_profile=exit_profile, seed=seed,
+    )  # fmt: skip
+    with given.workplace() as place:
+        document, note = perform(place, request)
+    if note:
+        given.out.note(note)
+    given.out.document(document, lambda console: show_backtest(console, document))
+
+
+def model_list(context: typer.Context) -> None:
+    """The registry of models."""
+    from app.training import listed
+
+    given = invocation(context)
+    with given.workplace() as place:
+        document = listed(place)
+    given.out.document(document, lambda console: _show_models(console, document))
+
+
+def promote(context: typer.Context, model_id: IdArgument) -> None:
+    """Promote a model."""
+    from app.training import promote as perform
+
+    given = invocation(context)
+    with given.workplace() as place:
+        document = perform(place, model_id)
+    given.out.document(document, lambda console: _show_models(console, document))
+
+
+def rollback(context: typer.Context) -> None:
+    """Go back one promotion."""
+    from app.training import rollback as perform
+
+    given = invocation(context)
+    with given.workplace() as place:
+        document = perform(place)
+    given.out.document(document, lambda console: _show_models(console, document))
+
+
+def _show_models(console: Console, document: Mapping[str, Any]) -> None:
+    columns = [
+        Column("model_id", "id"), Column("state"), Column("symbol"), Column("timeframe"), Column("members"),
+        Column("train_from"), Column("train_to"), Column("created"),
+    ]  # fmt: skip
+    show_table(console, document["models"], columns, none="No model yet: 'train' makes one.")
+
+
+def strategy_list(context: typer.Context) -> None:
+    """The library."""
+    from app.strategies import library
+
+    given = invocation(context)
+    document = library()
+    columns = [Column("name"), Column("sentence", "what it does")]
+    given.out.document(document, lambda console: show_table(console, document["strategies"], columns))
+
+
+def strategy_show(context: typer.Context, name: NameArgument) -> None:
+    """One strategy."""
+    from app.strategies import shown
+
+    given = invocation(context)
+    document = shown(name)
+    given.out.document(document, lambda console: show_strategy(console, document))
+
+
+def strategy_check(context: typer.Context, file: FileArgument) -> None:
+    """A strategy file."""
+    from app.strategies import checked
+
+    given = invocation(context)
+    document = checked(file)
+    given.out.document(document, lambda console: show_strategy(console, document))
