@@ -26,7 +26,7 @@ class OnlyContract(Contract):
     modules = fields.ListField(subfield=fields.StringField())
     allowed = fields.ListField(subfield=fields.StringField())
 
-    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
+    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002
         """Hold every direct import of the modules against the allowed ones."""
         unknown: list[str] = []
         broken: list[tuple[str, str, int]] = []

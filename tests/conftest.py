@@ -12,7 +12,12 @@ from hypothesis import HealthCheck, settings
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 settings.register_profile(
-    "fixed", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow], database=None
+    "fixed",
+    derandomize=True,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
 )
 settings.load_profile("fixed")
 
@@ -46,7 +51,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home folder of its own, named by ``QUANTAI_HOME``; settings of the caller's environment are taken out."""
+    """An empty home folder of its own, named by ``QUANTAI_HOME``; the caller's QUANTAI_ settings are out."""
     for name in [name for name in os.environ if name.startswith("QUANTAI_") and name not in _KEPT]:
         monkeypatch.delenv(name)
     folder = tmp_path / "home"
