@@ -198,9 +198,9 @@ def _season(times: Int64Array, step_ms: int) -> Float64Array:
 def _simulate(
     state: Float64Array, season: Float64Array, steps: Float64Array, cluster_noise: Float64Array,
     volume_noise: Float64Array, swing_noise: Float64Array, regime_draw: Float64Array, next_draw: Float64Array,
-    jump_draw: Float64Array, jump_size: Float64Array, gap_draw: Float64Array, sigma: float, home: float, turnover: float, price_scale: float,
-    lot_scale: float, drift: Float64Array, volatility: Float64Array, pull: Float64Array, stay: Float64Array,
-    following: Float64Array, out: Float64Array, regimes: Int64Array,
+    jump_draw: Float64Array, jump_size: Float64Array, gap_draw: Float64Array, sigma: float, home: float,
+    turnover: float, price_scale: float, lot_scale: float, drift: Float64Array, volatility: Float64Array,
+    pull: Float64Array, stay: Float64Array, following: Float64Array, out: Float64Array, regimes: Int64Array,
 ) -> None:  # fmt: skip
     """One block of bars; ``state`` (log price, anchor, cluster, volatility level, regime, swing) goes in and out."""
     x, anchor, cluster, level, swing = state[0], state[1], state[2], state[3], state[5]
