@@ -1,0 +1,185 @@
+"""Feature values: one bar at a time, or a whole frame by a compiled loop over the very same step."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ai.features.calendar import step_calendar
+from ai.features.derivatives import DERIVATIVES_STATE, step_derivatives
+from ai.features.indicators import (
+    AVERAGES_STATE,
+    OSCILLATORS_STATE,
+    step_averages,
+    step_bands,
+    step_oscillators,
+)
+from ai.features.registry import GROUPS, REGISTRY
+from ai.features.returns import step_returns
+from ai.features.shock import SHOCK_STATE, step_shock
+from ai.features.trend import DIRECTION_STATE, step_direction, step_trend
+from ai.features.volatility import step_volatility
+from ai.features.volume import step_volume
+from ai.features.window import STATE, push
+from ai.schema import FeatureSchema
+from data.compiled import kernel
+from data.errors import UserError
+from data.market import Float64Array, Frame, FundingFrame, Int64Array
+from data.timeframes import timeframe_ms
+
+# state vector: rings, then what the recursive groups keep
+_AVERAGES = STATE
+_OSCILLATORS = _AVERAGES + AVERAGES_STATE
+_DIRECTION = _OSCILLATORS + OSCILLATORS_STATE
+_FUNDING = _DIRECTION + DIRECTION_STATE
+_SHOCK = _FUNDING + DERIVATIVES_STATE
+_STATE = _SHOCK + SHOCK_STATE
+
+_G = len(GROUPS)  # plan: step in ms; then per group whether it runs; then where its values begin in the full row
+_BLOCK = 16
+
+
+@kernel
+def step_full(
+    state: Float64Array, plan: Int64Array, open_time: int, o: float, h: float, low: float, c: float, v: float,
+    funding_rate: float, full: Float64Array,
+) -> None:  # fmt: skip
+    """One closed bar into ``state``, its values into ``full`` (registry order; NaN where unknown or not asked)."""
+    full[:] = np.nan
+    if not push(state, plan[0], open_time, o, h, low, c, v):
+        return
+    run, at = plan[1 : 1 + _G], plan[1 + _G :]
+    close_time = open_time + plan[0]
+    if run[0]:
+        full[0], full[1], full[2], full[3], full[4] = o, h, low, c, v
+    if run[1]:
+        step_averages(state[_AVERAGES:_OSCILLATORS], state, c, full[at[1] : at[2]])
+    if run[2]:
+        step_bands(state, c, full[at[2] : at[3]])
+    if run[3]:
+        step_oscillators(state[_OSCILLATORS:_DIRECTION], state, c, full[at[3] : at[4]])
+    if run[4]:
+        step_direction(state[_DIRECTION:_FUNDING], state, c, full[at[4] : at[5]])
+    if run[5]:
+        step_trend(state, c, full[at[5] : at[6]])
+    if run[6]:
+        step_returns(state, c, full[at[6] : at[7]])
+    if run[7]:
+        step_volatility(state, o, h, low, c, full[at[7] : at[8]])
+    if run[8]:
+        step_volume(state, h, low, c, v, full[at[8] : at[9]])
+    if run[9]:
+        step_calendar(close_time, full[at[9] : at[10]])
+    if run[10]:
+        step_derivatives(state[_FUNDING:_SHOCK], close_time, funding_rate, full[at[10] : at[11]])
+    if run[11]:
+        step_shock(state[_SHOCK:_STATE], state, plan[0], close_time, full[at[11] : at[12]])
+
+
+@kernel
+def step_row(
+    state: Float64Array, plan: Int64Array, pick: Int64Array, open_time: int, o: float, h: float, low: float, c: float,
+    v: float, funding_rate: float, full: Float64Array, row: Float64Array,
+) -> None:  # fmt: skip
+    """One closed bar; the asked features into ``row[F]``."""
+    step_full(state, plan, open_time, o, h, low, c, v, funding_rate, full)
+    for f in range(len(pick)):
+        row[f] = full[pick[f]]
+
+
+@kernel
+def run_rows(
+    state: Float64Array, plan: Int64Array, pick: Int64Array, open_time: Int64Array, o: Float64Array, h: Float64Array,
+    low: Float64Array, c: Float64Array, v: Float64Array, funding: Float64Array, full: Float64Array, out: Float64Array,
+) -> None:  # fmt: skip
+    """The same step over all bars into ``out[F, T]``, written in blocks so that memory is touched in lines."""
+    bars, width = len(open_time), len(pick)
+    block = np.empty((_BLOCK, width))
+    for first in range(0, bars, _BLOCK):
+        held = min(_BLOCK, bars - first)
+        for k in range(held):
+            t = first + k
+            step_row(state, plan, pick, open_time[t], o[t], h[t], low[t], c[t], v[t], funding[t], full, block[k])
+        for f in range(width):
+            for k in range(held):
+                out[f, first + k] = block[k, f]
+
+
+def funding_by_bar(open_time: Int64Array, step_ms: int, funding: FundingFrame | None) -> Float64Array:
+    """Per bar the rate of the last settlement that became known by its close, NaN where there was none: ``[T]``.
+
+    A settlement at T belongs to the first bar with T <= close; one inside a gap to the bar after the gap. Those at or
+    before the first bar's open are left out.
+    """
+    rates = np.full(len(open_time), np.nan)
+    if funding is None or not len(funding) or not len(open_time):
+        return rates
+    first = np.searchsorted(funding.time, open_time[0], side="right")
+    bar = np.searchsorted(open_time + step_ms, funding.time[first:], side="left")
+    inside = bar < len(open_time)
+    rates[bar[inside]] = funding.rate[first:][inside]  # in time order: the last one of a bar stays
+    return rates
+
+
+class FeatureEngine:
+    """Values of one symbol's features in the order of its closed bars.
+
+    A value is NaN until its feature is warm. A group of which nothing is asked is not computed, and a value does not
+    depend on what else is asked. A bar with a missing or non-positive price gives a row of NaN and is not taken in.
+    Gaps: see :mod:`ai.features.window`.
+    """
+
+    def __init__(self, schema: FeatureSchema, timeframe: str) -> None:
+        """Begin with no history.
+
+        Raises:
+            UserError: the schema names an unknown feature, or the timeframe is unknown.
+        """
+        position = {spec.name: i for i, spec in enumerate(REGISTRY)}
+        unknown = [name for name in schema.names if name not in position]
+        if unknown:
+            raise UserError(f"Unknown feature '{unknown[0]}': 'features list' shows the registry.")
+        self.schema = schema
+        self.timeframe = timeframe
+        self._step_ms = timeframe_ms(timeframe)
+        asked = set(schema.names)
+        runs = [int(any(spec.name in asked for spec in group)) for group in GROUPS]
+        starts = np.cumsum([0, *(len(group) for group in GROUPS)])
+        self._plan: Int64Array = np.array([self._step_ms, *runs, *starts], dtype=np.int64)
+        self._pick: Int64Array = np.array([position[name] for name in schema.names], dtype=np.int64)
+        self._full: Float64Array = np.empty(len(REGISTRY))
+        self._state: Float64Array = np.zeros(_STATE)
+
+    def step(
+        self, open_time: int, o: float, h: float, low: float, c: float, v: float, funding_rate: float = np.nan
+    ) -> Float64Array:
+        """Take the next closed bar and give its values ``[F]`` (a new array).
+
+        Args:
+            open_time: ms UTC, after that of the bar before.
+            o, h, low, c, v: the bar; prices in quote per base, volume in base units.
+            funding_rate: of the settlement that became known by this bar's close (T <= close), NaN if there is none.
+        """
+        row: Float64Array = np.empty(len(self._pick))
+        step_row(
+            self._state, self._plan, self._pick, int(open_time), float(o), float(h), float(low), float(c), float(v),
+            float(funding_rate), self._full, row,
+        )  # fmt: skip
+        return row
+
+    def batch(self, frame: Frame, funding: FundingFrame | None = None) -> npt.NDArray[np.float64]:
+        """Values over a whole frame, ``[F, T]`` C-contiguous, from a fresh state; the engine's own history stays."""
+        return self._run(np.zeros(_STATE), frame, funding)
+
+    def extend(self, frame: Frame, funding: FundingFrame | None = None) -> npt.NDArray[np.float64]:
+        """Take a whole frame into the engine's own history, as ``step`` would bar by bar: ``[F, T]``."""
+        return self._run(self._state, frame, funding)
+
+    def _run(self, state: Float64Array, frame: Frame, funding: FundingFrame | None) -> npt.NDArray[np.float64]:
+        out: npt.NDArray[np.float64] = np.empty((len(self._pick), len(frame)))
+        columns = [np.ascontiguousarray(x) for x in (frame.open, frame.high, frame.low, frame.close, frame.volume)]
+        run_rows(
+            state, self._plan, self._pick, np.ascontiguousarray(frame.open_time), *columns,
+            funding_by_bar(frame.open_time, self._step_ms, funding), np.empty(len(REGISTRY)), out,
+        )  # fmt: skip
+        return out

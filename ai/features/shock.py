@@ -1,0 +1,90 @@
+"""How unusual the last hour is: its volatility over the median of the last 30 days (the black-swan gate reads it).
+
+Bars shorter than an hour: square root of the summed squared returns of the last hour, sampled at each full hour.
+Bars of an hour or more: the Garman-Klass volatility of the bar itself, because a single return is too noisy a measure
+(a bar that runs 5 % down and back has a return near zero, and the return alone exceeds three times its own median on
+every twentieth quiet bar). The ratio is free of units, so both kinds read alike.
+
+The median is over earlier samples only, at most 30 days of them and as many as there are once there are 48 (two days;
+fewer on bars so long that 30 days hold fewer). NaN before, within an hour after a gap, and in a market so flat that
+its median is 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ai.features.spec import FeatureSpec
+from ai.features.window import GARMAN_KLASS, RETURNS, RUN, squares, window
+from data.compiled import kernel
+from data.market import Float64Array
+
+_HOUR_MS = 3_600_000
+_MONTH_MS = 720 * _HOUR_MS
+WINDOW = 720
+ENOUGH = 48
+
+SHOCK: tuple[FeatureSpec, ...] = (
+    FeatureSpec(
+        "black_swan_ratio", "shock", 1, "ratio", "volatility of the last hour over its 30-day median",
+        ("open", "high", "low", "close"), "realised volatility; Garman & Klass 1980", hours=720, optional=True,
+    ),
+)  # fmt: skip
+SHOCK_STATE = 2 + 2 * WINDOW  # samples held, oldest at; samples in time order (ring); the same sorted
+
+
+@kernel
+def _place(ordered: Float64Array, held: int, value: float) -> int:
+    """First position in the sorted part whose value is not below ``value``."""
+    low, high = 0, held
+    while low < high:
+        middle = (low + high) // 2
+        if ordered[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _sample(state: Float64Array, capacity: int, value: float) -> None:
+    held, oldest = int(state[0]), int(state[1])
+    ring, ordered = state[2 : 2 + WINDOW], state[2 + WINDOW : 2 + 2 * WINDOW]
+    hole = held
+    if held == capacity:
+        hole = _place(ordered, held, ring[oldest])
+        ring[oldest] = value
+        state[1] = (oldest + 1) % capacity
+    else:
+        ring[held] = value
+        state[0] = held + 1
+    while hole > 0 and ordered[hole - 1] > value:
+        ordered[hole] = ordered[hole - 1]
+        hole -= 1
+    last = int(state[0]) - 1
+    while hole < last and ordered[hole + 1] < value:
+        ordered[hole] = ordered[hole + 1]
+        hole += 1
+    ordered[hole] = value
+
+
+@kernel
+def step_shock(state: Float64Array, market: Float64Array, step_ms: int, close_time: int, out: Float64Array) -> None:
+    """Ratio of the newest hour, then the sample is kept (at full hours)."""
+    bars = max(_HOUR_MS // step_ms, 1)
+    if bars == 1:
+        now = math.sqrt(window(market, GARMAN_KLASS, 1)[0])
+    else:
+        if market[RUN] <= bars:
+            return
+        now = math.sqrt(squares(window(market, RETURNS, bars), 0.0))
+    capacity = min(_MONTH_MS // max(step_ms, _HOUR_MS), WINDOW)
+    held = int(state[0])
+    if held >= min(ENOUGH, capacity):
+        ordered = state[2 + WINDOW : 2 + WINDOW + held]
+        median = 0.5 * (ordered[(held - 1) // 2] + ordered[held // 2])
+        out[0] = now / median if median > 0.0 else np.nan
+    if bars == 1 or close_time % _HOUR_MS == 0:
+        _sample(state, capacity, now)

@@ -1,0 +1,177 @@
+"""The last bars as contiguous windows, and sums over them.
+
+The whole state of an engine is one float vector. Its head holds counters; then come ring buffers of ``DEPTH`` values,
+each written twice so that the newest n values always lie side by side, oldest first. So a window is summed in the
+same order whenever the engine was started, and a value does not drift with the length of the history.
+
+Gaps: a bar that does not open exactly one step after the bar before it begins a new run. No change and no return is
+measured over a gap: the ring of returns holds only returns that exist, a horizon return is NaN until its whole
+horizon lies within the run, and ranges of such a bar are its own high minus its own low.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from data.compiled import kernel
+from data.market import Float64Array
+
+DEPTH = 128
+
+# head
+POS, COUNT, LAST_OPEN, RUN, RETURN_POS, RETURN_COUNT, LAST_CLOSE, LAST_TYPICAL, RETURN, CHANGE_NOW = range(10)
+TRUE_RANGE, UP_MOVE, DOWN_MOVE = 10, 11, 12
+HEAD = 16
+
+# rings
+HIGH, LOW, CLOSE, VOLUME, TYPICAL, TURNOVER, RANGE_SQ, GARMAN_KLASS, FLOW, MONEY_UP, MONEY_DOWN = range(11)
+PRESSURE, CHANGE, PATH, RETURNS = 11, 12, 13, 14
+RINGS = 15
+STATE = HEAD + RINGS * 2 * DEPTH
+
+_BODY = 2.0 * math.log(2.0) - 1.0
+
+
+@kernel
+def window(state: Float64Array, ring: int, bars: int) -> Float64Array:
+    """The newest ``bars`` values of a ring, oldest first (a view)."""
+    at = RETURN_POS if ring == RETURNS else POS
+    end = HEAD + ring * 2 * DEPTH + DEPTH + int(state[at]) + 1
+    return state[end - bars : end]
+
+
+@kernel
+def put(state: Float64Array, ring: int, pos: int, value: float) -> None:
+    """Write a value at a ring position, twice."""
+    at = HEAD + ring * 2 * DEPTH + pos
+    state[at] = value
+    state[at + DEPTH] = value
+
+
+@kernel
+def total(values: Float64Array) -> float:
+    """Sum with four accumulators (fixed order, so that it can run in parallel lanes)."""
+    a = b = c = d = 0.0
+    whole = len(values) // 4
+    for k in range(whole):
+        i = 4 * k
+        a += values[i]
+        b += values[i + 1]
+        c += values[i + 2]
+        d += values[i + 3]
+    for i in range(4 * whole, len(values)):
+        a += values[i]
+    return (a + b) + (c + d)
+
+
+@kernel
+def squares(values: Float64Array, centre: float) -> float:
+    """Sum of squared deviations from ``centre``."""
+    a = b = c = d = 0.0
+    whole = len(values) // 4
+    for k in range(whole):
+        i = 4 * k
+        w, x, y, z = values[i] - centre, values[i + 1] - centre, values[i + 2] - centre, values[i + 3] - centre
+        a += w * w
+        b += x * x
+        c += y * y
+        d += z * z
+    for i in range(4 * whole, len(values)):
+        w = values[i] - centre
+        a += w * w
+    return (a + b) + (c + d)
+
+
+@kernel
+def highest(values: Float64Array) -> float:
+    """Largest value."""
+    best = values[0]
+    for i in range(1, len(values)):
+        best = values[i] if values[i] > best else best
+    return best
+
+
+@kernel
+def lowest(values: Float64Array) -> float:
+    """Smallest value."""
+    best = values[0]
+    for i in range(1, len(values)):
+        best = values[i] if values[i] < best else best
+    return best
+
+
+@kernel
+def regression(values: Float64Array) -> tuple[float, float]:
+    """Least-squares slope per bar and its t-value (clipped to ±100; 0 for a flat window)."""
+    n = len(values)
+    mean = total(values) / n
+    middle = 0.5 * (n - 1)
+    xy_a = xy_b = yy_a = yy_b = 0.0
+    half = n // 2
+    for k in range(half):
+        i = 2 * k
+        y, z = values[i] - mean, values[i + 1] - mean
+        xy_a += (i - middle) * y
+        xy_b += (i + 1 - middle) * z
+        yy_a += y * y
+        yy_b += z * z
+    if n % 2:
+        y = values[n - 1] - mean
+        xy_a += (n - 1 - middle) * y
+        yy_a += y * y
+    xx = n * (n * n - 1.0) / 12.0
+    slope = (xy_a + xy_b) / xx
+    spread = yy_a + yy_b
+    if spread <= 1e-24 * mean * mean * n:  # rounding of a flat window
+        return 0.0, 0.0
+    error = spread - slope * (xy_a + xy_b)
+    if error <= 1e-12 * spread:
+        return slope, math.copysign(100.0, slope)
+    t = slope / math.sqrt(error / (n - 2) / xx)
+    return slope, min(max(t, -100.0), 100.0)
+
+
+@kernel
+def push(state: Float64Array, step_ms: int, open_time: int, o: float, h: float, low: float, c: float, v: float) -> bool:
+    """Take one closed bar into the rings; False (and nothing taken) if a price is not positive or a number is NaN."""
+    if not (low > 0.0 and o > 0.0 and c > 0.0 and h >= low and v >= 0.0 and np.isfinite(h) and np.isfinite(v)):
+        return False
+    joined = state[COUNT] > 0 and state[LAST_OPEN] + step_ms == open_time
+    state[RUN] = state[RUN] + 1.0 if joined else 1.0
+    state[COUNT] += 1.0
+    pos = (int(state[POS]) + 1) % DEPTH
+    state[POS] = pos
+    typical = (h + low + c) / 3.0
+    change, gain, money, true_range, up, down = 0.0, np.nan, 0.0, h - low, 0.0, 0.0
+    if joined:
+        before = state[LAST_CLOSE]
+        change = c - before
+        gain = math.log(c / before)
+        money = np.sign(typical - state[LAST_TYPICAL])
+        true_range = max(h, before) - min(low, before)
+        up, down = h - window(state, HIGH, 2)[0], window(state, LOW, 2)[0] - low
+        at = (int(state[RETURN_POS]) + 1) % DEPTH
+        state[RETURN_POS] = at
+        state[RETURN_COUNT] += 1.0
+        put(state, RETURNS, at, gain)
+    state[LAST_OPEN], state[LAST_CLOSE], state[LAST_TYPICAL] = open_time, c, typical
+    state[RETURN], state[CHANGE_NOW] = gain, change
+    state[TRUE_RANGE], state[UP_MOVE], state[DOWN_MOVE] = true_range, up, down
+    span, body = math.log(h / low), math.log(c / o)
+    put(state, HIGH, pos, h)
+    put(state, LOW, pos, low)
+    put(state, CLOSE, pos, c)
+    put(state, VOLUME, pos, v)
+    put(state, TYPICAL, pos, typical)
+    put(state, TURNOVER, pos, typical * v)
+    put(state, RANGE_SQ, pos, span * span)
+    put(state, GARMAN_KLASS, pos, max(0.5 * span * span - _BODY * body * body, 0.0))
+    put(state, FLOW, pos, np.sign(change) * v)
+    put(state, MONEY_UP, pos, typical * v if money > 0.0 else 0.0)
+    put(state, MONEY_DOWN, pos, typical * v if money < 0.0 else 0.0)
+    put(state, PRESSURE, pos, ((c - low) - (h - c)) / (h - low) * v if h > low else 0.0)
+    put(state, CHANGE, pos, change)
+    put(state, PATH, pos, abs(change))
+    return True
