@@ -177,9 +177,10 @@ class FeatureEngine:
 
     def _run(self, state: Float64Array, frame: Frame, funding: FundingFrame | None) -> npt.NDArray[np.float64]:
         out: npt.NDArray[np.float64] = np.empty((len(self._pick), len(frame)))
-        columns = [np.ascontiguousarray(x) for x in (frame.open, frame.high, frame.low, frame.close, frame.volume)]
+        whole = np.ascontiguousarray
         run_rows(
-            state, self._plan, self._pick, np.ascontiguousarray(frame.open_time), *columns,
+            state, self._plan, self._pick, whole(frame.open_time), whole(frame.open), whole(frame.high),
+            whole(frame.low), whole(frame.close), whole(frame.volume),
             funding_by_bar(frame.open_time, self._step_ms, funding), np.empty(len(REGISTRY)), out,
         )  # fmt: skip
         return out

@@ -47,7 +47,7 @@ def _distance(average: FeatureSpec) -> FeatureSpec:
     )  # fmt: skip
 
 
-_LEVELS = tuple(_average(f"ema_{n}", n, "ema") for n in (9, 20, 50, 200)) + (_average("sma_20", 20, "sma"),)
+_LEVELS = (*(_average(f"ema_{n}", n, "ema") for n in (9, 20, 50, 200)), _average("sma_20", 20, "sma"))
 _MACD = settle(2 / 27, 26) + settle(2 / 10, 9)
 
 AVERAGES: tuple[FeatureSpec, ...] = (
@@ -79,7 +79,7 @@ BANDS: tuple[FeatureSpec, ...] = (
 OSCILLATORS: tuple[FeatureSpec, ...] = (
     FeatureSpec("rsi_14", "oscillators", settle(1 / 14, 15), "0..100", "relative strength index, Wilder", _C,
                 "TA-Lib RSI(14)"),
-    FeatureSpec("stochastic_k", "oscillators", 16, "0..100", "slow stochastic %K (14, 3)", _HLC, "TA-Lib STOCH(14,3,3)"),
+    FeatureSpec("stochastic_k", "oscillators", 16, "0..100", "slow stochastic (14, 3)", _HLC, "TA-Lib STOCH(14,3,3)"),
     FeatureSpec("stochastic_d", "oscillators", 18, "0..100", "mean of 3 %K", _HLC, "TA-Lib STOCH(14,3,3)"),
     FeatureSpec("cci_20", "oscillators", 20, "index", "commodity channel index", _HLC, "TA-Lib CCI(20)"),
     FeatureSpec("mfi_14", "oscillators", 15, "0..100", "money flow index", _HLCV, "TA-Lib MFI(14)"),

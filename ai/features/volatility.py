@@ -32,13 +32,13 @@ VOLATILITY: tuple[FeatureSpec, ...] = (
                 "Parkinson 1980"),
     FeatureSpec("garman_klass_20", "volatility", 20, "fraction", "Garman-Klass volatility of 20 bars, per bar", _OHLC,
                 "Garman & Klass 1980"),
-    FeatureSpec("volatility_ratio", "volatility", 97, "ratio", "realised_volatility_12 over volatility_96", _C, "ratio"),
+    FeatureSpec("volatility_ratio", "volatility", 97, "ratio", "realised_volatility_12 / volatility_96", _C, "ratio"),
     FeatureSpec("return_skew_96", "volatility", 97, "skewness", "skewness of 96 log returns (population)", _C,
                 "scipy.stats.skew"),
     FeatureSpec("body_pct", "volatility", 1, "percent", "close over open of the bar", _OHLC, "bar shape"),
     FeatureSpec("range_pct", "volatility", 1, "percent", "high - low of the bar, of the close", _OHLC, "bar shape"),
-    FeatureSpec("upper_wick", "volatility", 1, "fraction", "part of the bar's range above its body", _OHLC, "bar shape"),
-    FeatureSpec("lower_wick", "volatility", 1, "fraction", "part of the bar's range below its body", _OHLC, "bar shape"),
+    FeatureSpec("upper_wick", "volatility", 1, "fraction", "part of the range above the body", _OHLC, "bar shape"),
+    FeatureSpec("lower_wick", "volatility", 1, "fraction", "part of the range below the body", _OHLC, "bar shape"),
 )  # fmt: skip
 
 

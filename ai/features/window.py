@@ -87,7 +87,7 @@ def squares(values: Float64Array, centre: float) -> float:
 @kernel
 def highest(values: Float64Array) -> float:
     """Largest value."""
-    best = values[0]
+    best: float = values[0]
     for i in range(1, len(values)):
         best = values[i] if values[i] > best else best
     return best
@@ -96,7 +96,7 @@ def highest(values: Float64Array) -> float:
 @kernel
 def lowest(values: Float64Array) -> float:
     """Smallest value."""
-    best = values[0]
+    best: float = values[0]
     for i in range(1, len(values)):
         best = values[i] if values[i] < best else best
     return best

@@ -1,0 +1,210 @@
+"""Triple-barrier labels (López de Prado, Advances in Financial Machine Learning, ch. 3) by exit profile.
+
+Row t is decided at the close of bar t and entered at the open of bar t + 1, which is the first bar that can stop out.
+Per side: target = entry + target distance, stop = entry - stop distance (mirrored for the short side), time exit at
+the close of bar t + ``limit_bars``. A bar that touches both counts as the stop; an open beyond the stop fills at the
+open; a target fills at its level. Bars are counted, not hours: a gap in the data does not lengthen the limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from ai.exits import DistanceUnit, ExitProfile
+from data.compiled import kernel
+from data.errors import UserError
+from data.market import Float64Array, Int64Array
+
+Int8Array = npt.NDArray[np.int8]
+
+_BLOCK = 16
+
+
+class Label(IntEnum):
+    """Which side reached its target."""
+
+    SHORT = -1
+    NEUTRAL = 0
+    LONG = 1
+
+
+class Outcome(IntEnum):
+    """How one side ended."""
+
+    STOP = -1
+    TIME = 0
+    TARGET = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """Columns over T bars. Rows with ``complete`` False are no labels: use only the others.
+
+    A row is incomplete if its horizon runs past the data or its stop distance is unknown (NaN or not positive): label
+    and outcomes are then 0, returns NaN, and ``end`` is t + ``limit_bars``, which may lie beyond the last bar.
+    """
+
+    label: Int8Array  # Label
+    long_outcome: Int8Array  # Outcome of the long side
+    short_outcome: Int8Array
+    end: Int64Array  # index of the bar at whose close both sides, so the whole row, are known
+    long_return: Float64Array  # gross fraction of the entry price at the exit
+    short_return: Float64Array
+    complete: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+def stop_distances(profile: ExitProfile, close: Float64Array, feature: Float64Array | None = None) -> Float64Array:
+    """Stop distance in price at each close, ``[T]``.
+
+    Args:
+        profile: percent of the close, a multiple of ATR (price), or a multiple of volatility (fraction) x close.
+        close: ``[T]``.
+        feature: the row of ``profile.feature``, ``[T]``; not needed for percent.
+
+    Raises:
+        UserError: the profile needs a feature and none was given.
+    """
+    if profile.unit is DistanceUnit.PERCENT:
+        return profile.stop * close
+    if feature is None:
+        raise UserError(f"The exit profile '{profile.name}' needs the feature '{profile.feature}': compute it first.")
+    if profile.unit is DistanceUnit.ATR:
+        return profile.stop * feature
+    return profile.stop * feature * close
+
+
+@kernel
+def _extremes(high: Float64Array, low: Float64Array, tops: Float64Array, bottoms: Float64Array) -> None:
+    """Highest high and lowest low of each block of bars."""
+    for b in range(len(tops)):
+        first = b * _BLOCK
+        top, bottom = high[first], low[first]
+        for i in range(first + 1, min(first + _BLOCK, len(high))):
+            top = high[i] if high[i] > top else top
+            bottom = low[i] if low[i] < bottom else bottom
+        tops[b], bottoms[b] = top, bottom
+
+
+@kernel
+def _first_beyond(
+    high: Float64Array, low: Float64Array, tops: Float64Array, bottoms: Float64Array, first: int, last: int,
+    above: float, below: float,
+) -> int:  # fmt: skip
+    """First bar in ``first..last`` with high >= above or low <= below, else ``last + 1``; skips quiet blocks."""
+    i = first
+    while i <= last:
+        if i % _BLOCK == 0 and i + _BLOCK - 1 <= last:
+            block = i // _BLOCK
+            if tops[block] < above and bottoms[block] > below:
+                i += _BLOCK
+                continue
+        if high[i] >= above or low[i] <= below:
+            return i
+        i += 1
+    return last + 1
+
+
+@kernel
+def _label_rows(
+    open: Float64Array, high: Float64Array, low: Float64Array, close: Float64Array, tops: Float64Array,
+    bottoms: Float64Array, distance: Float64Array, ratio: float, limit: int, label: Int8Array, outcome: Int8Array,
+    end: Int64Array, gross: Float64Array, complete: npt.NDArray[np.bool_],
+) -> None:  # fmt: skip
+    bars = len(close)
+    for t in range(bars):
+        end[t] = t + limit
+        stop = distance[t]
+        if t + 1 >= bars or not stop > 0.0 or not open[t + 1] > 0.0:
+            continue
+        entry = open[t + 1]
+        last = min(t + limit, bars - 1)
+        done = t
+        open_sides = 0
+        for side in range(2):
+            sign = 1.0 - 2.0 * side
+            above = entry + (ratio * stop if side == 0 else stop)
+            below = entry - (stop if side == 0 else ratio * stop)
+            at = _first_beyond(high, low, tops, bottoms, t + 1, last, above, below)
+            if at > last:
+                if t + limit >= bars:
+                    open_sides += 1
+                    continue
+                gross[side, t] = sign * (close[last] / entry - 1.0)
+                done = last
+                continue
+            done = max(done, at)
+            stopped = low[at] <= below if side == 0 else high[at] >= above
+            if stopped:
+                outcome[side, t] = -1
+                fill = min(open[at], below) if side == 0 else max(open[at], above)
+                gross[side, t] = sign * (fill / entry - 1.0)
+            else:
+                outcome[side, t] = 1
+                gross[side, t] = ratio * stop / entry
+        if open_sides:
+            outcome[:, t] = 0
+            gross[:, t] = np.nan
+            continue
+        complete[t] = True
+        end[t] = done
+        label[t] = max(outcome[0, t], 0) - max(outcome[1, t], 0)
+
+
+def triple_barrier(
+    open: Float64Array,
+    high: Float64Array,
+    low: Float64Array,
+    close: Float64Array,
+    distance: Float64Array,
+    profile: ExitProfile,
+    target_ratio: float | None = None,
+) -> Labels:
+    """Labels of every bar, ``[T]``.
+
+    LONG where only the long side reaches its target, SHORT where only the short side does; else NEUTRAL (with a
+    target nearer than the stop both sides may reach theirs: no direction).
+
+    Args:
+        open, high, low, close: ``[T]``, quote per base.
+        distance: ``[T]``, stop distance in price at each close (see :func:`stop_distances`).
+        profile: limit in bars and, unless ``target_ratio`` is given, the target as a multiple of the distance.
+        target_ratio: another multiple of the distance for the target.
+
+    Raises:
+        UserError: columns of unequal length.
+    """
+    columns = [np.ascontiguousarray(x, dtype=np.float64) for x in (open, high, low, close, distance)]
+    bars = len(columns[0])
+    if any(len(column) != bars for column in columns):
+        raise UserError("Labels need open, high, low, close and distance of equal length.")
+    o, h, lo, c, d = columns
+    blocks = -(-bars // _BLOCK)
+    tops: Float64Array = np.empty(blocks)
+    bottoms: Float64Array = np.empty(blocks)
+    _extremes(h, lo, tops, bottoms)
+    label: Int8Array = np.zeros(bars, dtype=np.int8)
+    outcome: Int8Array = np.zeros((2, bars), dtype=np.int8)
+    end: Int64Array = np.empty(bars, dtype=np.int64)
+    gross: Float64Array = np.full((2, bars), np.nan)
+    complete: npt.NDArray[np.bool_] = np.zeros(bars, dtype=np.bool_)
+    ratio = profile.target_ratio if target_ratio is None else target_ratio
+    _label_rows(o, h, lo, c, tops, bottoms, d, float(ratio), profile.limit_bars, label, outcome, end, gross, complete)
+    return Labels(label, outcome[0], outcome[1], end, gross[0], gross[1], complete)
+
+
+def meta_labels(labels: Labels, side: Int8Array) -> Int8Array:
+    """Was the proposed side right? 1 if it reached its target, 0 if not or if nothing was proposed, ``[T]``.
+
+    Args:
+        labels: of the same bars.
+        side: ``[T]``, 1 long, -1 short, 0 nothing proposed (López de Prado, AFML ch. 3.6).
+    """
+    won = np.where(side > 0, labels.long_outcome == Outcome.TARGET, labels.short_outcome == Outcome.TARGET)
+    return np.where(side == 0, 0, won).astype(np.int8)
