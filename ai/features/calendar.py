@@ -22,8 +22,8 @@ CALENDAR: tuple[FeatureSpec, ...] = (
 
 
 @kernel
-def step_calendar(close_time: int, out: Float64Array) -> None:
+def step_calendar(close_time: int, out: Float64Array, at: int) -> None:
     """``close_time`` in ms UTC; weeks begin on Monday 00:00."""
     day = 2.0 * math.pi * (close_time % _DAY_MS) / _DAY_MS
     week = 2.0 * math.pi * ((close_time - _MONDAY_MS) % _WEEK_MS) / _WEEK_MS
-    out[0], out[1], out[2], out[3] = math.sin(day), math.cos(day), math.sin(week), math.cos(week)
+    out[at], out[at + 1], out[at + 2], out[at + 3] = math.sin(day), math.cos(day), math.sin(week), math.cos(week)

@@ -32,31 +32,32 @@ FUNDING: tuple[FeatureSpec, ...] = (
     _spec("funding_annualised", 2, "fraction per year", "last rate times settlements per year at the last interval"),
     _spec("funding_hours_since", 1, "hours", "time since the last settlement"),
 )
-DERIVATIVES_STATE = 5 + KEPT  # settlements, newest at, last time, interval in hours, -; rates
+DERIVATIVES_STATE = 4 + KEPT  # settlements, newest at, last time, interval in hours; rates
 
 
 @kernel
-def step_derivatives(state: Float64Array, close_time: int, rate: float, out: Float64Array) -> None:
+def step_derivatives(state: Float64Array, mine: int, close_time: int, rate: float, out: Float64Array, at: int) -> None:
     """``rate`` is NaN unless a settlement became known by this bar's close (``close_time``, ms UTC)."""
     if not np.isnan(rate):
-        if state[0] > 0:
-            state[3] = min((close_time - state[2]) / _HOUR_MS, LONGEST_HOURS)
-        state[0] += 1.0
-        state[1] = (state[1] + 1.0) % KEPT
-        state[2] = close_time
-        state[5 + int(state[1])] = rate
-    if state[0] == 0 or close_time - state[2] > STALE_MS:
+        if state[mine] > 0:
+            state[mine + 3] = min((close_time - state[mine + 2]) / _HOUR_MS, LONGEST_HOURS)
+        state[mine] += 1.0
+        state[mine + 1] = (state[mine + 1] + 1.0) % KEPT
+        state[mine + 2] = close_time
+        state[mine + 4 + int(state[mine + 1])] = rate
+    seen = state[mine]
+    if seen == 0 or close_time - state[mine + 2] > STALE_MS:
         return
-    newest = int(state[1])
-    last = state[5 + newest]
-    out[0] = last
-    if state[0] >= 3:
-        out[1] = (last + state[5 + (newest - 1) % KEPT] + state[5 + (newest - 2) % KEPT]) / 3
-    if state[0] >= KEPT:
-        sum_ = 0.0
-        for k in range(KEPT):
-            sum_ += state[5 + (newest - k) % KEPT]
-        out[2] = sum_ / KEPT
-    if state[0] >= 2 and state[3] > 0.0:
-        out[3] = last * 8760.0 / state[3]
-    out[4] = (close_time - state[2]) / _HOUR_MS
+    rates, newest = mine + 4, int(state[mine + 1])
+    last = state[rates + newest]
+    out[at] = last
+    summed = 0.0
+    for k in range(min(int(seen), KEPT)):
+        summed += state[rates + (newest - k + KEPT) % KEPT]
+        if k == 2:
+            out[at + 1] = summed / 3
+    if seen >= KEPT:
+        out[at + 2] = summed / KEPT
+    if seen >= 2:
+        out[at + 3] = last * 8760.0 / state[mine + 3]
+    out[at + 4] = (close_time - state[mine + 2]) / _HOUR_MS

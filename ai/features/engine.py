@@ -53,27 +53,27 @@ def step_full(
     if run[0]:
         full[0], full[1], full[2], full[3], full[4] = o, h, low, c, v
     if run[1]:
-        step_averages(state[_AVERAGES:_OSCILLATORS], state, c, full[at[1] : at[2]])
+        step_averages(state, _AVERAGES, c, full, at[1])
     if run[2]:
-        step_bands(state, c, full[at[2] : at[3]])
+        step_bands(state, c, full, at[2])
     if run[3]:
-        step_oscillators(state[_OSCILLATORS:_DIRECTION], state, c, full[at[3] : at[4]])
+        step_oscillators(state, _OSCILLATORS, c, full, at[3])
     if run[4]:
-        step_direction(state[_DIRECTION:_FUNDING], state, c, full[at[4] : at[5]])
+        step_direction(state, _DIRECTION, c, full, at[4])
     if run[5]:
-        step_trend(state, c, full[at[5] : at[6]])
+        step_trend(state, c, full, at[5])
     if run[6]:
-        step_returns(state, c, full[at[6] : at[7]])
+        step_returns(state, c, full, at[6])
     if run[7]:
-        step_volatility(state, o, h, low, c, full[at[7] : at[8]])
+        step_volatility(state, o, h, low, c, full, at[7])
     if run[8]:
-        step_volume(state, h, low, c, v, full[at[8] : at[9]])
+        step_volume(state, h, low, c, v, full, at[8])
     if run[9]:
-        step_calendar(close_time, full[at[9] : at[10]])
+        step_calendar(close_time, full, at[9])
     if run[10]:
-        step_derivatives(state[_FUNDING:_SHOCK], close_time, funding_rate, full[at[10] : at[11]])
+        step_derivatives(state, _FUNDING, close_time, funding_rate, full, at[10])
     if run[11]:
-        step_shock(state[_SHOCK:_STATE], state, plan[0], close_time, full[at[11] : at[12]])
+        step_shock(state, _SHOCK, plan[0], close_time, full, at[11])
 
 
 @kernel

@@ -63,7 +63,7 @@ AVERAGES: tuple[FeatureSpec, ...] = (
     FeatureSpec("macd_signal_pct", "averages", _MACD, "percent", "macd_signal of the close", _C, "TA-Lib MACD"),
     FeatureSpec("macd_hist_pct", "averages", _MACD, "percent", "macd_hist of the close", _C, "TA-Lib MACD"),
 )
-AVERAGES_STATE = 10  # EMA 9, 20, 50, 200, MACD fast, slow, signal; signal's count, its seed sum
+AVERAGES_STATE = 7  # EMA 9, 20, 50, 200; MACD fast, slow, signal
 
 _BB = "TA-Lib BBANDS(20, 2, 2)"
 BANDS: tuple[FeatureSpec, ...] = (
@@ -88,111 +88,114 @@ OSCILLATORS_STATE = 9  # RSI changes, gain, loss; three fast K, three slow K
 
 
 @kernel
-def _ema(state: Float64Array, at: int, bars: int, count: float, close: float, market: Float64Array) -> None:
-    if count == bars:
-        state[at] = total(window(market, CLOSE, bars)) / bars
-    elif count > bars:
-        state[at] += (close - state[at]) * (2.0 / (bars + 1))
+def _ema(state: Float64Array, at: int, bars: int, seen: float, value: float) -> None:
+    """Mean of the first ``bars`` values, from then on the recursion; ``seen`` counts this value too."""
+    if seen <= bars:
+        state[at] += value / bars
+    else:
+        state[at] += (value - state[at]) * (2.0 / (bars + 1))
 
 
 @kernel
-def step_averages(state: Float64Array, market: Float64Array, close: float, out: Float64Array) -> None:
-    """EMA, SMA, their distances and MACD (seeded as TA-Lib does: with the mean of the first n closes)."""
-    count = market[COUNT]
-    for i, bars in enumerate((9, 20, 50, 200)):
-        _ema(state, i, bars, count, close, market)
-        if count >= bars:
-            out[i] = state[i]
-            out[5 + i] = 100.0 * (close / state[i] - 1.0)
+def _level(out: Float64Array, at: int, average: float, close: float) -> None:
+    out[at] = average
+    out[at + 5] = 100.0 * (close / average - 1.0)
+
+
+@kernel
+def step_averages(state: Float64Array, mine: int, close: float, out: Float64Array, at: int) -> None:
+    """EMA, SMA, their distances and MACD, started as TA-Lib starts them (MACD's fast average at the 15th close)."""
+    count = state[COUNT]
+    _ema(state, mine, 9, count, close)
+    _ema(state, mine + 1, 20, count, close)
+    _ema(state, mine + 2, 50, count, close)
+    _ema(state, mine + 3, 200, count, close)
+    if count >= 9:
+        _level(out, at, state[mine], close)
     if count >= 20:
-        out[4] = total(window(market, CLOSE, 20)) / 20
-        out[9] = 100.0 * (close / out[4] - 1.0)
+        _level(out, at + 1, state[mine + 1], close)
+        _level(out, at + 4, total(state, CLOSE, 20) / 20, close)
     if count >= 50:
-        out[10] = 100.0 * (state[1] / state[2] - 1.0)
+        _level(out, at + 2, state[mine + 2], close)
+        out[at + 10] = 100.0 * (state[mine + 1] / state[mine + 2] - 1.0)
+    if count >= 200:
+        _level(out, at + 3, state[mine + 3], close)
+    if count > 14:
+        _ema(state, mine + 4, 12, count - 14, close)
+    _ema(state, mine + 5, 26, count, close)
     if count < 26:
         return
-    if count == 26:
-        state[4] = total(window(market, CLOSE, 12)) / 12
-        state[5] = total(window(market, CLOSE, 26)) / 26
-    else:
-        state[4] += (close - state[4]) * (2.0 / 13.0)
-        state[5] += (close - state[5]) * (2.0 / 27.0)
-    macd = state[4] - state[5]
-    state[7] += 1.0
-    if state[7] <= 9:
-        state[8] += macd
-        state[6] = state[8] / 9
-    else:
-        state[6] += (macd - state[6]) * 0.2
-    if state[7] >= 9:
-        out[11], out[12], out[13] = macd, state[6], macd - state[6]
-        scale = 100.0 / close
-        out[14], out[15], out[16] = macd * scale, state[6] * scale, (macd - state[6]) * scale
+    macd = state[mine + 4] - state[mine + 5]
+    _ema(state, mine + 6, 9, count - 25, macd)
+    if count >= 34:
+        signal, scale = state[mine + 6], 100.0 / close
+        out[at + 11], out[at + 12], out[at + 13] = macd, signal, macd - signal
+        out[at + 14], out[at + 15], out[at + 16] = macd * scale, signal * scale, (macd - signal) * scale
 
 
 @kernel
-def step_bands(market: Float64Array, close: float, out: Float64Array) -> None:
+def step_bands(state: Float64Array, close: float, out: Float64Array, at: int) -> None:
     """Bollinger bands, z-score and slope."""
-    count = market[COUNT]
+    count = state[COUNT]
     if count >= 20:
-        closes = window(market, CLOSE, 20)
-        mean = total(closes) / 20
-        sd = math.sqrt(squares(closes, mean) / 20)
+        mean = total(state, CLOSE, 20) / 20
+        sd = math.sqrt(squares(state, CLOSE, 20, mean) / 20)
         z = (close - mean) / sd if sd > 1e-14 * mean else 0.0
-        out[0], out[1] = mean + 2.0 * sd, mean - 2.0 * sd
-        out[2] = 0.5 + 0.25 * z
-        out[3] = 400.0 * sd / mean
-        out[4] = z
+        out[at], out[at + 1] = mean + 2.0 * sd, mean - 2.0 * sd
+        out[at + 2] = 0.5 + 0.25 * z
+        out[at + 3] = 400.0 * sd / mean
+        out[at + 4] = z
     if count >= 10:
-        out[5] = 1000.0 * regression(window(market, CLOSE, 10))[0] / close
+        out[at + 5] = 1000.0 * regression(state, CLOSE, 10)[0] / close
 
 
 @kernel
-def _rsi(state: Float64Array, change: float) -> None:
-    state[0] += 1.0
+def _rsi(state: Float64Array, mine: int, change: float) -> None:
+    state[mine] += 1.0
     gain, loss = max(change, 0.0), max(-change, 0.0)
-    if state[0] <= 14:
-        state[1] += gain / 14
-        state[2] += loss / 14
+    if state[mine] <= 14:
+        state[mine + 1] += gain / 14
+        state[mine + 2] += loss / 14
     else:
-        state[1] = (state[1] * 13 + gain) / 14
-        state[2] = (state[2] * 13 + loss) / 14
+        state[mine + 1] = (state[mine + 1] * 13 + gain) / 14
+        state[mine + 2] = (state[mine + 2] * 13 + loss) / 14
 
 
 @kernel
-def _stochastic(state: Float64Array, market: Float64Array, close: float, out: Float64Array) -> None:
-    count = market[COUNT]
+def _stochastic(state: Float64Array, mine: int, close: float, out: Float64Array, at: int) -> None:
+    count = state[COUNT]
     if count < 14:
         return
-    low, high = lowest(window(market, LOW, 14)), highest(window(market, HIGH, 14))
-    state[3], state[4] = state[4], state[5]
-    state[5] = 100.0 * (close - low) / (high - low) if high > low else 50.0
+    low, high = lowest(state, LOW, 14), highest(state, HIGH, 14)
+    state[mine + 3], state[mine + 4] = state[mine + 4], state[mine + 5]
+    state[mine + 5] = 100.0 * (close - low) / (high - low) if high > low else 50.0
     if count < 16:
         return
-    state[6], state[7] = state[7], state[8]
-    state[8] = (state[3] + state[4] + state[5]) / 3
-    out[1] = state[8]
+    state[mine + 6], state[mine + 7] = state[mine + 7], state[mine + 8]
+    state[mine + 8] = (state[mine + 3] + state[mine + 4] + state[mine + 5]) / 3
+    out[at + 1] = state[mine + 8]
     if count >= 18:
-        out[2] = (state[6] + state[7] + state[8]) / 3
+        out[at + 2] = (state[mine + 6] + state[mine + 7] + state[mine + 8]) / 3
 
 
 @kernel
-def step_oscillators(state: Float64Array, market: Float64Array, close: float, out: Float64Array) -> None:
+def step_oscillators(state: Float64Array, mine: int, close: float, out: Float64Array, at: int) -> None:
     """RSI, stochastic, CCI, MFI; over a gap RSI keeps its value."""
-    if market[RUN] > 1:
-        _rsi(state, market[CHANGE_NOW])
-    if state[0] >= 14:
-        both = state[1] + state[2]
-        out[0] = 100.0 * state[1] / both if both > 0.0 else 50.0
-    _stochastic(state, market, close, out)
-    count = market[COUNT]
+    if state[RUN] > 1:
+        _rsi(state, mine, state[CHANGE_NOW])
+    if state[mine] >= 14:
+        both = state[mine + 1] + state[mine + 2]
+        out[at] = 100.0 * state[mine + 1] / both if both > 0.0 else 50.0
+    _stochastic(state, mine, close, out, at)
+    count = state[COUNT]
     if count >= 20:
-        typical = window(market, TYPICAL, 20)
-        mean = total(typical) / 20
-        spread = 0.0
-        for i in range(20):
-            spread += abs(typical[i] - mean)
-        out[3] = (typical[19] - mean) / (0.015 * spread / 20) if spread > 1e-13 * mean else 0.0
+        mean, first = total(state, TYPICAL, 20) / 20, window(state, TYPICAL, 20)
+        a = b = 0.0
+        for i in range(first, first + 20, 2):
+            a += abs(state[i] - mean)
+            b += abs(state[i + 1] - mean)
+        spread = a + b
+        out[at + 3] = (state[first + 19] - mean) / (0.015 * spread / 20) if spread > 1e-13 * mean else 0.0
     if count >= 15:
-        up, down = total(window(market, MONEY_UP, 14)), total(window(market, MONEY_DOWN, 14))
-        out[4] = 100.0 * up / (up + down) if up + down > 0.0 else 50.0
+        up, down = total(state, MONEY_UP, 14), total(state, MONEY_DOWN, 14)
+        out[at + 4] = 100.0 * up / (up + down) if up + down > 0.0 else 50.0

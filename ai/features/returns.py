@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ai.features.spec import FeatureSpec
-from ai.features.window import CLOSE, RETURN_COUNT, RETURNS, RUN, squares, window
+from ai.features.window import CLOSE, RETURN_COUNT, RETURNS, RUN, newest, squares
 from data.compiled import kernel
 from data.market import Float64Array
 
@@ -24,15 +24,16 @@ RETURN_SPECS: tuple[FeatureSpec, ...] = tuple(
 
 
 @kernel
-def step_returns(market: Float64Array, close: float, out: Float64Array) -> None:
+def step_returns(state: Float64Array, close: float, out: Float64Array, at: int) -> None:
     """Returns whose horizon holds a gap are NaN."""
-    run = market[RUN]
-    for i, bars in enumerate(HORIZONS):
+    run = state[RUN]
+    for i in range(len(HORIZONS)):
+        bars = HORIZONS[i]
         if run > bars:
-            out[i] = math.log(close / window(market, CLOSE, bars + 1)[0])
-    if market[RETURN_COUNT] >= 96:
-        scale = math.sqrt(squares(window(market, RETURNS, 96), 0.0) / 96)
+            out[at + i] = math.log(close / newest(state, CLOSE, bars))
+    if state[RETURN_COUNT] >= 96:
+        scale = math.sqrt(squares(state, RETURNS, 96, 0.0) / 96)
         for i in range(3):
             bars = (6, 24, 96)[i]
             if run > bars:
-                out[8 + i] = out[(3, 5, 7)[i]] / (scale * math.sqrt(bars)) if scale > 0.0 else 0.0
+                out[at + 8 + i] = out[at + (3, 5, 7)[i]] / (scale * math.sqrt(bars)) if scale > 0.0 else 0.0

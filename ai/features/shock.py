@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from ai.features.spec import FeatureSpec
-from ai.features.window import GARMAN_KLASS, RETURNS, RUN, squares, window
+from ai.features.window import GARMAN_KLASS, RETURNS, RUN, newest, squares
 from data.compiled import kernel
 from data.market import Float64Array
 
@@ -49,42 +49,43 @@ def _place(ordered: Float64Array, held: int, value: float) -> int:
 
 
 @kernel
-def _sample(state: Float64Array, capacity: int, value: float) -> None:
-    held, oldest = int(state[0]), int(state[1])
-    ring, ordered = state[2 : 2 + WINDOW], state[2 + WINDOW : 2 + 2 * WINDOW]
+def _sample(state: Float64Array, mine: int, capacity: int, value: float) -> None:
+    """Keep a sample: in time order (the oldest goes) and in the sorted part, by one shift."""
+    held, oldest = int(state[mine]), int(state[mine + 1])
+    ring, ordered = state[mine + 2 : mine + 2 + WINDOW], state[mine + 2 + WINDOW : mine + 2 + 2 * WINDOW]
     hole = held
     if held == capacity:
         hole = _place(ordered, held, ring[oldest])
         ring[oldest] = value
-        state[1] = (oldest + 1) % capacity
+        state[mine + 1] = (oldest + 1) % capacity
     else:
         ring[held] = value
-        state[0] = held + 1
+        held += 1
+        state[mine] = held
     while hole > 0 and ordered[hole - 1] > value:
         ordered[hole] = ordered[hole - 1]
         hole -= 1
-    last = int(state[0]) - 1
-    while hole < last and ordered[hole + 1] < value:
+    while hole < held - 1 and ordered[hole + 1] < value:
         ordered[hole] = ordered[hole + 1]
         hole += 1
     ordered[hole] = value
 
 
 @kernel
-def step_shock(state: Float64Array, market: Float64Array, step_ms: int, close_time: int, out: Float64Array) -> None:
+def step_shock(state: Float64Array, mine: int, step_ms: int, close_time: int, out: Float64Array, at: int) -> None:
     """Ratio of the newest hour, then the sample is kept (at full hours)."""
     bars = max(_HOUR_MS // step_ms, 1)
     if bars == 1:
-        now = math.sqrt(window(market, GARMAN_KLASS, 1)[0])
+        now = math.sqrt(newest(state, GARMAN_KLASS, 0))
     else:
-        if market[RUN] <= bars:
+        if state[RUN] <= bars:
             return
-        now = math.sqrt(squares(window(market, RETURNS, bars), 0.0))
+        now = math.sqrt(squares(state, RETURNS, bars, 0.0))
     capacity = min(_MONTH_MS // max(step_ms, _HOUR_MS), WINDOW)
-    held = int(state[0])
+    held = int(state[mine])
     if held >= min(ENOUGH, capacity):
-        ordered = state[2 + WINDOW : 2 + WINDOW + held]
-        median = 0.5 * (ordered[(held - 1) // 2] + ordered[held // 2])
-        out[0] = now / median if median > 0.0 else np.nan
+        first = mine + 2 + WINDOW
+        median = 0.5 * (state[first + (held - 1) // 2] + state[first + held // 2])
+        out[at] = now / median if median > 0.0 else np.nan
     if bars == 1 or close_time % _HOUR_MS == 0:
-        _sample(state, capacity, now)
+        _sample(state, mine, capacity, now)

@@ -57,62 +57,61 @@ TREND: tuple[FeatureSpec, ...] = (
 
 
 @kernel
-def step_direction(state: Float64Array, market: Float64Array, close: float, out: Float64Array) -> None:
+def step_direction(state: Float64Array, mine: int, close: float, out: Float64Array, at: int) -> None:
     """ATR and the directional movement system (Wilder 1978), started as TA-Lib starts them."""
-    if market[COUNT] < 2:
+    if state[COUNT] < 2:
         return
-    tr = market[TRUE_RANGE]
-    out[2] = 100.0 * tr / close
-    state[0] += 1.0
-    moves = state[0]
+    tr = state[TRUE_RANGE]
+    out[at + 2] = 100.0 * tr / close
+    state[mine] += 1.0
+    moves = state[mine]
     if moves <= 14:
-        state[1] += tr / 14
+        state[mine + 1] += tr / 14
     else:
-        state[1] = (state[1] * 13 + tr) / 14
+        state[mine + 1] = (state[mine + 1] * 13 + tr) / 14
     if moves >= 14:
-        out[0] = state[1]
-        out[1] = 100.0 * state[1] / close
-    up, down = market[UP_MOVE], market[DOWN_MOVE]
+        out[at] = state[mine + 1]
+        out[at + 1] = 100.0 * state[mine + 1] / close
+    up, down = state[UP_MOVE], state[DOWN_MOVE]
     plus = up if up > 0.0 and up > down else 0.0
     minus = down if down > 0.0 and down > up else 0.0
     keep = 1.0 if moves < 14 else 13.0 / 14.0
-    state[2] = state[2] * keep + plus
-    state[3] = state[3] * keep + minus
-    state[4] = state[4] * keep + tr
+    state[mine + 2] = state[mine + 2] * keep + plus
+    state[mine + 3] = state[mine + 3] * keep + minus
+    state[mine + 4] = state[mine + 4] * keep + tr
     if moves < 14:
         return
-    plus_di = 100.0 * state[2] / state[4] if state[4] > 0.0 else 0.0
-    minus_di = 100.0 * state[3] / state[4] if state[4] > 0.0 else 0.0
+    plus_di = 100.0 * state[mine + 2] / state[mine + 4] if state[mine + 4] > 0.0 else 0.0
+    minus_di = 100.0 * state[mine + 3] / state[mine + 4] if state[mine + 4] > 0.0 else 0.0
     both = plus_di + minus_di
     dx = 100.0 * abs(plus_di - minus_di) / both if both > 0.0 else 0.0
-    state[5] += 1.0
-    if state[5] <= 14:
-        state[6] += dx / 14
+    state[mine + 5] += 1.0
+    if state[mine + 5] <= 14:
+        state[mine + 6] += dx / 14
     else:
-        state[6] = (state[6] * 13 + dx) / 14
-    if state[5] >= 14:
-        out[3] = state[6]
-    out[4], out[5] = plus_di, minus_di
+        state[mine + 6] = (state[mine + 6] * 13 + dx) / 14
+    if state[mine + 5] >= 14:
+        out[at + 3] = state[mine + 6]
+    out[at + 4], out[at + 5] = plus_di, minus_di
 
 
 @kernel
-def step_trend(market: Float64Array, close: float, out: Float64Array) -> None:
+def step_trend(state: Float64Array, close: float, out: Float64Array, at: int) -> None:
     """Efficiency, share of rising bars, regression over 96 bars, place within the range."""
-    count = market[COUNT]
+    count = state[COUNT]
     if count >= 25:
-        path = total(window(market, PATH, 24))
-        out[0] = total(window(market, CHANGE, 24)) / path if path > 0.0 else 0.0
-    if market[RETURN_COUNT] >= 24:
-        returns = window(market, RETURNS, 24)
-        rising = 0
-        for i in range(24):
-            rising += 1 if returns[i] > 0.0 else 0
-        out[1] = rising / 24
+        path = total(state, PATH, 24)
+        out[at] = total(state, CHANGE, 24) / path if path > 0.0 else 0.0
+    if state[RETURN_COUNT] >= 24:
+        first, rising = window(state, RETURNS, 24), 0
+        for i in range(first, first + 24):
+            rising += 1 if state[i] > 0.0 else 0
+        out[at + 1] = rising / 24
     if count >= 20:
-        low, high = lowest(window(market, LOW, 20)), highest(window(market, HIGH, 20))
-        out[4] = (close - low) / (high - low) if high > low else 0.5
+        low, high = lowest(state, LOW, 20), highest(state, HIGH, 20)
+        out[at + 4] = (close - low) / (high - low) if high > low else 0.5
     if count >= 96:
-        slope, t = regression(window(market, CLOSE, 96))
-        out[2], out[3] = 1000.0 * slope / close, t
-        out[5] = 100.0 * (close / highest(window(market, HIGH, 96)) - 1.0)
-        out[6] = 100.0 * (close / lowest(window(market, LOW, 96)) - 1.0)
+        slope, t = regression(state, CLOSE, 96)
+        out[at + 2], out[at + 3] = 1000.0 * slope / close, t
+        out[at + 5] = 100.0 * (close / highest(state, HIGH, 96) - 1.0)
+        out[at + 6] = 100.0 * (close / lowest(state, LOW, 96) - 1.0)

@@ -43,36 +43,36 @@ VOLATILITY: tuple[FeatureSpec, ...] = (
 
 
 @kernel
-def _cubes(values: Float64Array, centre: float) -> float:
+def _cubes(state: Float64Array, bars: int, centre: float) -> float:
     a = b = 0.0
-    for k in range(len(values) // 2):
-        x, y = values[2 * k] - centre, values[2 * k + 1] - centre
+    first = window(state, RETURNS, bars)
+    for i in range(first, first + bars, 2):
+        x, y = state[i] - centre, state[i + 1] - centre
         a += x * x * x
         b += y * y * y
     return a + b
 
 
 @kernel
-def step_volatility(market: Float64Array, o: float, h: float, low: float, c: float, out: Float64Array) -> None:
+def step_volatility(state: Float64Array, o: float, h: float, low: float, c: float, out: Float64Array, at: int) -> None:
     """Per-bar volatilities as fractions; a flat market has volatility 0, ratio 1 and skewness 0."""
-    count, returns = market[COUNT], market[RETURN_COUNT]
+    count, returns = state[COUNT], state[RETURN_COUNT]
     if returns >= 12:
-        out[0] = math.sqrt(squares(window(market, RETURNS, 12), 0.0) / 12)
+        out[at] = math.sqrt(squares(state, RETURNS, 12, 0.0) / 12)
     if returns >= 24:
-        out[1] = math.sqrt(squares(window(market, RETURNS, 24), 0.0) / 24)
+        out[at + 1] = math.sqrt(squares(state, RETURNS, 24, 0.0) / 24)
     if returns >= 96:
-        values = window(market, RETURNS, 96)
-        mean = total(values) / 96
-        spread = squares(values, mean)
-        out[2] = math.sqrt(spread / 95)
+        mean = total(state, RETURNS, 96) / 96
+        spread = squares(state, RETURNS, 96, mean)
+        out[at + 2] = math.sqrt(spread / 95)
         flat = spread <= 1e-28
-        out[5] = 1.0 if flat else out[0] / out[2]
-        out[6] = 0.0 if flat else _cubes(values, mean) / 96 / (spread / 96) ** 1.5
+        out[at + 5] = 1.0 if flat else out[at] / out[at + 2]
+        out[at + 6] = 0.0 if flat else _cubes(state, 96, mean) / 96 / (spread / 96) ** 1.5
     if count >= 20:
-        out[3] = math.sqrt(_PARKINSON * total(window(market, RANGE_SQ, 20)) / 20)
-        out[4] = math.sqrt(total(window(market, GARMAN_KLASS, 20)) / 20)
-    out[7] = 100.0 * (c / o - 1.0)
-    out[8] = 100.0 * (h - low) / c
+        out[at + 3] = math.sqrt(_PARKINSON * total(state, RANGE_SQ, 20) / 20)
+        out[at + 4] = math.sqrt(total(state, GARMAN_KLASS, 20) / 20)
+    out[at + 7] = 100.0 * (c / o - 1.0)
+    out[at + 8] = 100.0 * (h - low) / c
     span = h - low
-    out[9] = (h - max(o, c)) / span if span > 0.0 else 0.0
-    out[10] = (min(o, c) - low) / span if span > 0.0 else 0.0
+    out[at + 9] = (h - max(o, c)) / span if span > 0.0 else 0.0
+    out[at + 10] = (min(o, c) - low) / span if span > 0.0 else 0.0

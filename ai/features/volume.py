@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ai.features.spec import FeatureSpec
-from ai.features.window import COUNT, FLOW, PRESSURE, TURNOVER, TYPICAL, VOLUME, squares, total, window
+from ai.features.window import COUNT, FLOW, PRESSURE, TURNOVER, TYPICAL, VOLUME, squares, total
 from data.compiled import kernel
 from data.market import Float64Array
 
@@ -30,26 +30,25 @@ VOLUME_SPECS: tuple[FeatureSpec, ...] = (
 
 
 @kernel
-def step_volume(market: Float64Array, h: float, low: float, c: float, v: float, out: Float64Array) -> None:
+def step_volume(state: Float64Array, h: float, low: float, c: float, v: float, out: Float64Array, at: int) -> None:
     """Without any volume in the window: balances and trend 0, ratios 1, vwap_20 the plain mean."""
-    count = market[COUNT]
-    out[7] = ((c - low) - (h - c)) / (h - low) if h > low else 0.0
+    count = state[COUNT]
+    out[at + 7] = ((c - low) - (h - c)) / (h - low) if h > low else 0.0
     if count < 20:
         return
-    volumes = window(market, VOLUME, 20)
-    traded = total(volumes)
+    traded = total(state, VOLUME, 20)
     mean = traded / 20
     active = traded > 0.0
     if count >= 21:
-        out[0] = total(window(market, FLOW, 20)) / traded if active else 0.0
-    vwap = total(window(market, TURNOVER, 20)) / traded if active else total(window(market, TYPICAL, 20)) / 20
-    out[1], out[2] = vwap, 100.0 * (c / vwap - 1.0)
-    sd = math.sqrt(squares(volumes, mean) / 20)
-    out[3] = (v - mean) / sd if sd > 1e-14 * mean else 0.0
-    out[4] = v / mean if active else 1.0
-    recent = total(window(market, VOLUME, 5)) / 5
-    out[6] = math.log(max(recent / mean, 1e-6)) if active else 0.0
-    out[8] = total(window(market, PRESSURE, 20)) / traded if active else 0.0
+        out[at] = total(state, FLOW, 20) / traded if active else 0.0
+    vwap = total(state, TURNOVER, 20) / traded if active else total(state, TYPICAL, 20) / 20
+    out[at + 1], out[at + 2] = vwap, 100.0 * (c / vwap - 1.0)
+    sd = math.sqrt(squares(state, VOLUME, 20, mean) / 20)
+    out[at + 3] = (v - mean) / sd if sd > 1e-14 * mean else 0.0
+    out[at + 4] = v / mean if active else 1.0
+    recent = total(state, VOLUME, 5) / 5
+    out[at + 6] = math.log(max(recent / mean, 1e-6)) if active else 0.0
+    out[at + 8] = total(state, PRESSURE, 20) / traded if active else 0.0
     if count >= 96:
-        long = total(window(market, VOLUME, 96)) / 96
-        out[5] = mean / long if long > 0.0 else 1.0
+        long = total(state, VOLUME, 96) / 96
+        out[at + 5] = mean / long if long > 0.0 else 1.0

@@ -18,7 +18,7 @@ import numpy as np
 from data.compiled import kernel
 from data.market import Float64Array
 
-DEPTH = 128
+DEPTH = 128  # a power of two
 
 # head
 POS, COUNT, LAST_OPEN, RUN, RETURN_POS, RETURN_COUNT, LAST_CLOSE, LAST_TYPICAL, RETURN, CHANGE_NOW = range(10)
@@ -35,11 +35,19 @@ _BODY = 2.0 * math.log(2.0) - 1.0
 
 
 @kernel
-def window(state: Float64Array, ring: int, bars: int) -> Float64Array:
-    """The newest ``bars`` values of a ring, oldest first (a view)."""
+def window(state: Float64Array, ring: int, bars: int) -> int:
+    """Where the newest ``bars`` values of a ring begin in ``state``; they follow oldest first.
+
+    An offset, not a view: views are counted references, and that costs more than the sums do.
+    """
     at = RETURN_POS if ring == RETURNS else POS
-    end = HEAD + ring * 2 * DEPTH + DEPTH + int(state[at]) + 1
-    return state[end - bars : end]
+    return HEAD + ring * 2 * DEPTH + DEPTH + 1 + int(state[at]) - bars
+
+
+@kernel
+def newest(state: Float64Array, ring: int, back: int) -> float:
+    """The value of a ring ``back`` bars ago (0: the newest)."""
+    return float(state[window(state, ring, back + 1)])
 
 
 @kernel
@@ -51,85 +59,90 @@ def put(state: Float64Array, ring: int, pos: int, value: float) -> None:
 
 
 @kernel
-def total(values: Float64Array) -> float:
-    """Sum with four accumulators (fixed order, so that it can run in parallel lanes)."""
+def total(state: Float64Array, ring: int, bars: int) -> float:
+    """Sum of the newest values, with four accumulators (a fixed order that can run in parallel lanes)."""
+    at = window(state, ring, bars)
     a = b = c = d = 0.0
-    whole = len(values) // 4
+    whole = bars // 4
     for k in range(whole):
-        i = 4 * k
-        a += values[i]
-        b += values[i + 1]
-        c += values[i + 2]
-        d += values[i + 3]
-    for i in range(4 * whole, len(values)):
-        a += values[i]
+        i = at + 4 * k
+        a += state[i]
+        b += state[i + 1]
+        c += state[i + 2]
+        d += state[i + 3]
+    for i in range(at + 4 * whole, at + bars):
+        a += state[i]
     return (a + b) + (c + d)
 
 
 @kernel
-def squares(values: Float64Array, centre: float) -> float:
-    """Sum of squared deviations from ``centre``."""
+def squares(state: Float64Array, ring: int, bars: int, centre: float) -> float:
+    """Sum of squared deviations of the newest values from ``centre``."""
+    at = window(state, ring, bars)
     a = b = c = d = 0.0
-    whole = len(values) // 4
+    whole = bars // 4
     for k in range(whole):
-        i = 4 * k
-        w, x, y, z = values[i] - centre, values[i + 1] - centre, values[i + 2] - centre, values[i + 3] - centre
+        i = at + 4 * k
+        w, x, y, z = state[i] - centre, state[i + 1] - centre, state[i + 2] - centre, state[i + 3] - centre
         a += w * w
         b += x * x
         c += y * y
         d += z * z
-    for i in range(4 * whole, len(values)):
-        w = values[i] - centre
+    for i in range(at + 4 * whole, at + bars):
+        w = state[i] - centre
         a += w * w
     return (a + b) + (c + d)
 
 
 @kernel
-def highest(values: Float64Array) -> float:
-    """Largest value."""
-    best: float = values[0]
-    for i in range(1, len(values)):
-        best = values[i] if values[i] > best else best
-    return best
+def highest(state: Float64Array, ring: int, bars: int) -> float:
+    """Largest of the newest values (two lanes)."""
+    at = window(state, ring, bars)
+    a: float = state[at]
+    b: float = state[at + bars - 1]
+    for k in range(bars // 2):
+        x, y = state[at + 2 * k], state[at + 2 * k + 1]
+        a = x if x > a else a
+        b = y if y > b else b
+    return a if a > b else b
 
 
 @kernel
-def lowest(values: Float64Array) -> float:
-    """Smallest value."""
-    best: float = values[0]
-    for i in range(1, len(values)):
-        best = values[i] if values[i] < best else best
-    return best
+def lowest(state: Float64Array, ring: int, bars: int) -> float:
+    """Smallest of the newest values (two lanes)."""
+    at = window(state, ring, bars)
+    a: float = state[at]
+    b: float = state[at + bars - 1]
+    for k in range(bars // 2):
+        x, y = state[at + 2 * k], state[at + 2 * k + 1]
+        a = x if x < a else a
+        b = y if y < b else b
+    return a if a < b else b
 
 
 @kernel
-def regression(values: Float64Array) -> tuple[float, float]:
-    """Least-squares slope per bar and its t-value (clipped to ±100; 0 for a flat window)."""
-    n = len(values)
-    mean = total(values) / n
-    middle = 0.5 * (n - 1)
+def regression(state: Float64Array, ring: int, bars: int) -> tuple[float, float]:
+    """Least-squares slope per bar and its t-value (clipped to ±100; 0 for a flat window); ``bars`` is even."""
+    at = window(state, ring, bars)
+    mean = total(state, ring, bars) / bars
+    middle = 0.5 * (bars - 1)
     xy_a = xy_b = yy_a = yy_b = 0.0
-    half = n // 2
-    for k in range(half):
+    for k in range(bars // 2):
         i = 2 * k
-        y, z = values[i] - mean, values[i + 1] - mean
+        y, z = state[at + i] - mean, state[at + i + 1] - mean
         xy_a += (i - middle) * y
         xy_b += (i + 1 - middle) * z
         yy_a += y * y
         yy_b += z * z
-    if n % 2:
-        y = values[n - 1] - mean
-        xy_a += (n - 1 - middle) * y
-        yy_a += y * y
-    xx = n * (n * n - 1.0) / 12.0
+    xx = bars * (bars * bars - 1.0) / 12.0
     slope = (xy_a + xy_b) / xx
     spread = yy_a + yy_b
-    if spread <= 1e-24 * mean * mean * n:  # rounding of a flat window
+    if spread <= 1e-24 * mean * mean * bars:  # rounding of a flat window
         return 0.0, 0.0
     error = spread - slope * (xy_a + xy_b)
     if error <= 1e-12 * spread:
         return slope, math.copysign(100.0, slope)
-    t = slope / math.sqrt(error / (n - 2) / xx)
+    t = slope / math.sqrt(error / (bars - 2) / xx)
     return slope, min(max(t, -100.0), 100.0)
 
 
@@ -141,7 +154,8 @@ def push(state: Float64Array, step_ms: int, open_time: int, o: float, h: float, 
     joined = state[COUNT] > 0 and state[LAST_OPEN] + step_ms == open_time
     state[RUN] = state[RUN] + 1.0 if joined else 1.0
     state[COUNT] += 1.0
-    pos = (int(state[POS]) + 1) % DEPTH
+    high_before, low_before = newest(state, HIGH, 0), newest(state, LOW, 0)
+    pos = (int(state[POS]) + 1) & (DEPTH - 1)
     state[POS] = pos
     typical = (h + low + c) / 3.0
     change, gain, money, true_range, up, down = 0.0, np.nan, 0.0, h - low, 0.0, 0.0
@@ -151,8 +165,8 @@ def push(state: Float64Array, step_ms: int, open_time: int, o: float, h: float, 
         gain = math.log(c / before)
         money = np.sign(typical - state[LAST_TYPICAL])
         true_range = max(h, before) - min(low, before)
-        up, down = h - window(state, HIGH, 2)[0], window(state, LOW, 2)[0] - low
-        at = (int(state[RETURN_POS]) + 1) % DEPTH
+        up, down = h - high_before, low_before - low
+        at = (int(state[RETURN_POS]) + 1) & (DEPTH - 1)
         state[RETURN_POS] = at
         state[RETURN_COUNT] += 1.0
         put(state, RETURNS, at, gain)
