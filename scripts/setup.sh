@@ -160,20 +160,23 @@ install_torch() {
 }
 
 install_set() {
-  local set=$1 file began
+  local set=$1 file began again=""
   file=$(requirements_of "$set")
   began=$SECONDS
+  # An install that was cut short may have left packages without all their files or their byte code.
+  if [ -f "$VENV/.installing-$set" ]; then again=--reinstall; else touch "$VENV/.installing-$set"; fi
   install_torch "$set"
   say "installing $(grep -c '^[a-z]' "$file") pinned packages ($set)"
   if ! "$PYTHON" -m uv --version >/dev/null 2>&1; then
     "$PYTHON" -m pip install --quiet --disable-pip-version-check uv || say "uv could not be installed; pip takes its place"
   fi
-  if ! "$PYTHON" -m uv pip install --python "$PYTHON" --compile-bytecode -r "$file" >&2; then
+  if ! "$PYTHON" -m uv pip install --python "$PYTHON" --compile-bytecode $again -r "$file" >&2; then
     say "uv did not succeed; trying pip, which is slower and reads pip's own settings"
-    "$PYTHON" -m pip install --disable-pip-version-check -r "$file" >&2 ||
+    "$PYTHON" -m pip install --disable-pip-version-check ${again:+--force-reinstall} -r "$file" >&2 ||
       stop "the packages of ${file##*/} could not be installed (message above). Check the network and start again."
   fi
   stamp "$set" "$(key_of_set "$set")"
+  rm -f "$VENV/.installing-$set"
   say "$set is installed ($((SECONDS - began)) s)"
 }
 
