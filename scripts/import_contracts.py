@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from fnmatch import fnmatchcase
+from typing import cast
 
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
@@ -28,9 +29,10 @@ class OnlyContract(Contract):
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002
         """Hold every direct import of the modules against the allowed ones."""
+        modules, rights = cast("list[str]", self.modules), cast("list[str]", self.allowed)
         unknown: list[str] = []
         broken: list[tuple[str, str, int]] = []
-        for pattern in self.modules:
+        for pattern in modules:
             sources = sorted(m for m in graph.modules if matches(m, pattern))
             if not sources:
                 unknown.append(pattern)
@@ -38,7 +40,7 @@ class OnlyContract(Contract):
                 for target in sorted(graph.find_modules_directly_imported_by(source)):
                     if target.partition(".")[0] in sys.stdlib_module_names:
                         continue
-                    if not any(matches(target, allowed) for allowed in self.allowed):
+                    if not any(matches(target, right) for right in rights):
                         details = graph.get_import_details(importer=source, imported=target)
                         broken.append((source, target, int(details[0]["line_number"])))
         return ContractCheck(kept=not unknown and not broken, metadata={"unknown": unknown, "broken": broken})
@@ -47,5 +49,6 @@ class OnlyContract(Contract):
         """Say which module imports what, and where."""
         for pattern in check.metadata["unknown"]:
             output.print_error(f"{pattern} names no module: correct the contract.")
+        rights = ", ".join(cast("list[str]", self.allowed))
         for source, target, line in check.metadata["broken"]:
-            output.print_error(f"{source} may not import {target} (l.{line}); allowed: {', '.join(self.allowed)}.")
+            output.print_error(f"{source} may not import {target} (l.{line}); allowed: {rights}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -42,6 +43,7 @@ def test_only_the_program_is_in_the_bundle(tmp_path: Path) -> None:
     assert names == [".ci/run", "README.md", "ai/models/base.py", "app/main.py", "app/secrets.py", "scripts/run.sh"]
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed here")
 def test_private_files_stay_out_even_when_git_tracks_them(tmp_path: Path) -> None:
     root = tree(tmp_path / "tree")
     subprocess.run(["git", "init", "-q", str(root)], check=True)
