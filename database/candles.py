@@ -1,0 +1,301 @@
+"""Bars and funding in the database: rows are the truth, chunks of columns are what a long read takes.
+
+A chunk holds the bars of one span (``chunk_days`` UTC days, aligned to 1970) as packed columns. It is written or
+deleted in the transaction that touches any row of its span, so a chunk is never older than its rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, fields
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from data.errors import UserError
+from data.market import (
+    Frame,
+    FundingFrame,
+    SeriesInfo,
+    SeriesKey,
+    WriteReport,
+)
+from data.timeframes import DAY_MS
+from database.chunks import (
+    FOREVER,
+    PRICES,
+    Columns,
+    chunk_days,
+    compact,
+    compare,
+    read_columns,
+    refresh_chunks,
+)
+from database.connection import Database
+
+INSERT = "INSERT OR REPLACE INTO market_data VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFinding:
+    """A chunk that does not hold what its rows say."""
+
+    series: SeriesKey
+    day: int
+    what: str
+
+
+class Candles:
+    """``data.store.CandleStore`` over the database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # ---- writing -------------------------------------------------------------------------------------------------
+
+    def write(self, frame: Frame) -> WriteReport:
+        """Insert new bars, revise changed ones, leave equal ones; one transaction.
+
+        A bar whose prices, volume and mark are stored already is a duplicate and keeps its first ``known_at``.
+
+        Raises:
+            UserError: the bars are not sorted, repeat an open time, or hold a number that is not finite.
+        """
+        _check_frame(frame)
+        if not len(frame):
+            return WriteReport(0, 0, 0, 0)
+        return self._db.write(lambda connection: _write_frame(connection, frame))
+
+    def write_funding(self, funding: FundingFrame) -> WriteReport:
+        """Insert or revise settlements; one transaction.
+
+        Raises:
+            UserError: times are not sorted and unique, or a rate is not finite.
+        """
+        if len(funding) and (not (np.diff(funding.time) > 0).all() or not np.isfinite(funding.rate).all()):
+            raise UserError(f"The funding of {funding.symbol} cannot be stored: times must rise and rates be finite.")
+        if not len(funding):
+            return WriteReport(0, 0, 0, 0)
+        return self._db.write(lambda connection: _write_funding(connection, funding))
+
+    # ---- reading -------------------------------------------------------------------------------------------------
+
+    def read(self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None) -> Frame:
+        """Bars with ``start_ms <= open_time < end_ms``; an unknown series gives an empty frame."""
+        low = -FOREVER if start_ms is None else start_ms
+        high = FOREVER if end_ms is None else end_ms
+        with self._db.snapshot() as connection:
+            series = _series_id(connection, key)
+            if series is None:
+                return Frame.empty(key)
+            return _frame(key, read_columns(connection, series, key.step_ms, low, high))
+
+    def tail(self, key: SeriesKey, rows: int, before_ms: int | None = None) -> Frame:
+        """The last ``rows`` bars that open before ``before_ms``."""
+        high = FOREVER if before_ms is None else before_ms
+        with self._db.snapshot() as connection:
+            series = _series_id(connection, key)
+            if series is None or rows <= 0:
+                return Frame.empty(key)
+            first = connection.execute(
+                "SELECT open_time FROM market_data WHERE series = ? AND open_time < ? "
+                "ORDER BY open_time DESC LIMIT 1 OFFSET ?",
+                (series, high, rows - 1),
+            ).fetchone()
+            low = first[0] if first else -FOREVER
+            return _frame(key, read_columns(connection, series, key.step_ms, low, high))
+
+    def series(self) -> list[SeriesInfo]:
+        """Every stored series with rows and span (``kind='funding'`` ones too), in order of its key."""
+        rows = self._db.rows(
+            "SELECT exchange, symbol, timeframe, kind, source, rows, first_ms, last_ms FROM series WHERE rows > 0 "
+            "ORDER BY exchange, symbol, timeframe, kind, source"
+        )
+        return [SeriesInfo(SeriesKey(*row[:5]), *row[5:]) for row in rows]
+
+    def read_funding(
+        self, exchange: str, symbol: str, source: str, start_ms: int | None = None, end_ms: int | None = None
+    ) -> FundingFrame:
+        """Settlements with ``start_ms <= time < end_ms``."""
+        span = (-FOREVER if start_ms is None else start_ms, FOREVER if end_ms is None else end_ms)
+        with self._db.snapshot() as connection:
+            series = _series_id(connection, funding_key(exchange, symbol, source))
+            if series is None:
+                return FundingFrame.empty(exchange, symbol, source)
+            rows = connection.execute(
+                "SELECT time, rate, mark_price FROM funding WHERE series = ? AND time >= ? AND time < ? ORDER BY time",
+                (series, *span),
+            ).fetchall()
+        return FundingFrame(
+            exchange,
+            symbol,
+            source,
+            np.array([r[0] for r in rows], dtype=np.int64),
+            np.array([r[1] for r in rows], dtype=np.float64),
+            np.array([np.nan if r[2] is None else r[2] for r in rows], dtype=np.float64),
+        )
+
+    # ---- care ----------------------------------------------------------------------------------------------------
+
+    def verify_chunks(self) -> list[ChunkFinding]:
+        """Every chunk that differs from its rows (none in a sound database). Reads all chunks."""
+        findings: list[ChunkFinding] = []
+        with self._db.snapshot() as connection:
+            for row in connection.execute(
+                "SELECT id, exchange, symbol, timeframe, kind, source FROM series"
+            ).fetchall():
+                key = SeriesKey(*row[1:])
+                width = chunk_days(key.step_ms) * DAY_MS
+                for day, rows, blob in connection.execute(
+                    "SELECT day, rows, blob FROM market_chunk WHERE series = ? ORDER BY day", (row[0],)
+                ):
+                    if what := compare(connection, row[0], day * DAY_MS, width, rows, blob):
+                        findings.append(ChunkFinding(key, day, what))
+        return findings
+
+    def compact(self) -> int:
+        """Write the chunks that are missing (spans that grew bar by bar); how many."""
+        made = 0
+        for info in self.series():
+            if info.key.kind != "funding":
+                made += self._db.write(partial(_compact, key=info.key))
+        return made
+
+
+def funding_key(exchange: str, symbol: str, source: str) -> SeriesKey:
+    """The series under which a symbol's funding stands."""
+    return SeriesKey(exchange, symbol, "8h", "funding", source)
+
+
+def _check_frame(frame: Frame) -> None:
+    times = frame.open_time
+    if len(times) > 1 and not (np.diff(times) > 0).all():
+        raise UserError(f"The bars of {frame.key} cannot be stored: their open times must rise without repeats.")
+    for name in PRICES:
+        bad = np.flatnonzero(~np.isfinite(getattr(frame, name)))
+        if len(bad):
+            raise UserError(
+                f"The bars of {frame.key} cannot be stored: {name} of the bar at {times[bad[0]]} ms is not finite."
+            )
+
+
+def _series_id(connection: sqlite3.Connection, key: SeriesKey) -> int | None:
+    row = connection.execute(
+        "SELECT id FROM series WHERE exchange = ? AND symbol = ? AND timeframe = ? AND kind = ? AND source = ?",
+        (key.exchange, key.symbol, key.timeframe, key.kind, key.source),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def series_id(connection: sqlite3.Connection, key: SeriesKey) -> int:
+    """The number of a series, made if it is new (inside a write transaction)."""
+    found = _series_id(connection, key)
+    if found is None:
+        connection.execute(
+            "INSERT INTO series (exchange, symbol, timeframe, kind, source, rows) VALUES (?, ?, ?, ?, ?, 0)",
+            (key.exchange, key.symbol, key.timeframe, key.kind, key.source),
+        )
+        found = _series_id(connection, key)
+        assert found is not None
+    return found
+
+
+def _count_in(connection: sqlite3.Connection, series: int, inserted: int, first: int, last: int) -> None:
+    connection.execute(
+        "UPDATE series SET rows = rows + ?, first_ms = min(coalesce(first_ms, ?), ?), "
+        "last_ms = max(coalesce(last_ms, ?), ?) WHERE id = ?",
+        (inserted, first, first, last, last, series),
+    )
+
+
+# ---- bars --------------------------------------------------------------------------------------------------------
+
+
+def _write_frame(connection: sqlite3.Connection, frame: Frame) -> WriteReport:
+    series = series_id(connection, frame.key)
+    step = frame.key.step_ms
+    width = chunk_days(step) * DAY_MS
+    new = Columns(
+        frame.open_time, frame.open, frame.high, frame.low, frame.close, frame.volume, frame.known_at, frame.mark
+    )
+    spans = frame.open_time // width
+    low, high = int(spans[0]) * width, (int(spans[-1]) + 1) * width
+    old = read_columns(connection, series, step, low, high)
+    at, known, equal = _match(old, new)
+    fresh = new.take(~known)
+    changed = known & ~equal
+    revised = new.take(changed)
+    for part in (fresh, revised):
+        if len(part):
+            connection.executemany(INSERT, _tuples(series, part))
+    if len(fresh) or len(revised):
+        merged = _merge(old, at[changed], revised, fresh)
+        touched = spans[~known | changed]
+        refresh_chunks(connection, series, step, merged, touched)
+    _count_in(connection, series, len(fresh), int(frame.open_time[0]), int(frame.open_time[-1]))
+    return WriteReport(len(new), len(fresh), len(revised), len(new) - len(fresh) - len(revised))
+
+
+def _match(old: Columns, new: Columns) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Where each new bar stands in ``old``, whether it is there, and whether it says the same."""
+    at = np.searchsorted(old.open_time, new.open_time)
+    if not len(old):
+        none = np.zeros(len(new), dtype=np.bool_)
+        return at, none, none
+    at = np.minimum(at, len(old) - 1)
+    known = old.open_time[at] == new.open_time
+    equal = known.copy()
+    for name in (*PRICES, "mark"):
+        equal &= getattr(old, name)[at] == getattr(new, name)
+    return at, known, equal
+
+
+def _merge(old: Columns, at: npt.NDArray[np.intp], revised: Columns, fresh: Columns) -> Columns:
+    if not len(old):
+        return fresh
+    merged = []
+    times = np.concatenate([old.open_time, fresh.open_time])
+    order = np.argsort(times, kind="stable")
+    for f in fields(Columns):
+        column = getattr(old, f.name).copy()
+        column[at] = getattr(revised, f.name)
+        merged.append(np.concatenate([column, getattr(fresh, f.name)])[order])
+    return Columns(*merged)
+
+
+def _tuples(series: int, rows: Columns) -> zip[tuple[float, ...]]:
+    columns = (getattr(rows, name).tolist() for name in ("open_time", *PRICES, "known_at", "mark"))
+    return zip([series] * len(rows), *columns, strict=True)
+
+
+def _frame(key: SeriesKey, rows: Columns) -> Frame:
+    """Columns that own their memory: kernels compiled for ordinary arrays take no read-only ones."""
+    return Frame(key, *(np.require(getattr(rows, f.name), requirements=("C", "W", "A")) for f in fields(Columns)))
+
+
+def _compact(connection: sqlite3.Connection, key: SeriesKey) -> int:
+    return compact(connection, series_id(connection, key), key.step_ms)
+
+
+# ---- funding -----------------------------------------------------------------------------------------------------
+
+
+def _write_funding(connection: sqlite3.Connection, funding: FundingFrame) -> WriteReport:
+    series = series_id(connection, funding_key(funding.exchange, funding.symbol, funding.source))
+    stored = {
+        time: (rate, mark)
+        for time, rate, mark in connection.execute(
+            "SELECT time, rate, mark_price FROM funding WHERE series = ? AND time BETWEEN ? AND ?",
+            (series, int(funding.time[0]), int(funding.time[-1])),
+        )
+    }
+    marks = [None if np.isnan(m) else float(m) for m in funding.mark_price]
+    offered = list(zip(funding.time.tolist(), funding.rate.tolist(), marks, strict=True))
+    fresh = [row for row in offered if row[0] not in stored]
+    revised = [row for row in offered if row[0] in stored and stored[row[0]] != row[1:]]
+    connection.executemany(
+        "INSERT OR REPLACE INTO funding VALUES (?, ?, ?, ?)", [(series, *row) for row in (*fresh, *revised)]
+    )
+    _count_in(connection, series, len(fresh), int(funding.time[0]), int(funding.time[-1]))
+    return WriteReport(len(offered), len(fresh), len(revised), len(offered) - len(fresh) - len(revised))

@@ -1,0 +1,45 @@
+"""An open home database with everything that is kept in it, each in its own repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data.clock import Clock
+from database.accounts import Accounts
+from database.audit import Audit
+from database.candles import Candles
+from database.connection import Database
+from database.export import Export
+from database.features import Features
+from database.forecasts import Forecasts
+from database.journal import Hook, SqliteJournal
+from database.logs import Logs
+from database.models import Models
+from database.preferences import Preferences
+from database.settings import StorageSettings
+from database.trading import Trading
+
+
+class Repositories(Database):
+    """What ``Home.open`` gives. ``settings`` are the persisted changes; ``storage`` the database's own settings."""
+
+    def __init__(
+        self, path: Path, head_path: Path, clock: Clock, storage: StorageSettings | None = None, *,
+        read_only: bool = False, hook: Hook | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(path, storage, read_only=read_only)
+        try:
+            self.audit = Audit(self, head_path, clock)
+        except BaseException:
+            self.close()
+            raise
+        self.accounts = Accounts(self)
+        self.candles = Candles(self)
+        self.features = Features(self)
+        self.journal = SqliteJournal(self, hook, audit=self.audit, clock=clock)
+        self.trading = Trading(self)
+        self.models = Models(self, self.audit, clock)
+        self.forecasts = Forecasts(self)
+        self.settings = Preferences(self, self.audit, clock)
+        self.logs = Logs(self)
+        self.export = Export(self)
