@@ -35,6 +35,3 @@ class RunSettings(BaseModel):
         20.0, ge=0.01, le=100_000.0, description="Pace of the synthetic market when --speed is not given",
         json_schema_extra={"unit": "bars/s"},
     )  # fmt: skip
-    seed: int = Field(
-        7, ge=0, le=2**31 - 1, description="Seed of every random number of a run", json_schema_extra={"unit": ""}
-    )

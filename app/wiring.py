@@ -253,5 +253,5 @@ def trading_config(
         symbols=tuple(symbols), timeframe=timeframe, strategy=strategy, profile=strategy.profile(timeframe),
         instruments=tuple(instruments), settings=settings.values.trading, enforce=enforce,
         on_halt=on_halt,  # type: ignore[arg-type]  # TradingConfig checks it
-        seed=settings.values.run.seed if seed is None else seed,
+        seed=settings.values.ai.seed if seed is None else seed,
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +13,8 @@ from app.output import Column, plain, show_table
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from database.repositories import Repositories
 
 KeyArgument = Annotated[
     str | None,
@@ -32,6 +36,7 @@ def register(app: typer.Typer) -> None:
     settings.callback()(all_settings)
     settings.command("get", help="Show settings with unit, range and where each value comes from.")(get)
     settings.command("set", help="Change a setting; it is stored and written to the audit.")(change)
+    settings.command("reset", help="Forget a change: settings.toml or the default holds again.")(reset)
     app.add_typer(settings, name="settings", help="Settings: get, set (alone: get).")
     app.command("doctor", help="Check installation, keychain, clock, disk, database and caches.")(doctor)
 
@@ -60,13 +65,28 @@ def change(context: typer.Context, key: SetKeyArgument, value: ValueArgument) ->
     """Store a change."""
     from app.settings import change as store
 
+    _store(context, lambda database, folder: store(database, folder, key, value))
+
+
+def reset(context: typer.Context, key: SetKeyArgument) -> None:
+    """Forget a change."""
+    from app.settings import reset as forget
+
+    _store(context, lambda database, folder: forget(database, folder, key))
+
+
+def _store(context: typer.Context, work: Callable[[Repositories, Path], dict[str, object]]) -> None:
+    """Without reading the settings first: a wrong one must not keep itself from being corrected."""
+    from database.home import Home
+
     given = invocation(context)
-    with given.workplace() as place:
-        row = store(place.database, place.home, key, value, place.clock.now_ms())
+    with Home(given.home).open() as database:
+        row = work(database, given.home)
 
     def human(console: Console) -> None:
         unit = f" {row['unit']}" if row["unit"] else ""
-        console.print(f"{row['key']} is now {plain(row['value'])}{unit}.", markup=False)
+        shadow = " (the environment says so)" if row["origin"] == "environment" else ""
+        console.print(f"{row['key']} is now {plain(row['value'])}{unit}{shadow}.", markup=False)
 
     given.out.document({"settings": [row]}, human)
 
