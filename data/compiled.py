@@ -19,13 +19,13 @@ F = TypeVar("F", bound=Callable[..., object])
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL_FLOORS = ("data", "ai", "trading")
-_MARK = "from data.compiled import kernel"
+_MARKS = ("from data.compiled import kernel", "(IntEnum)")  # kernels, and the constants baked into them
 
 
 def kernel_files() -> list[Path]:
     """Every source file that compiles kernels, in a fixed order."""
     found = (p for floor in KERNEL_FLOORS for p in (ROOT / floor).rglob("*.py"))
-    return sorted(p for p in found if _MARK in p.read_text(encoding="utf-8"))
+    return sorted(p for p in found if any(m in p.read_text(encoding="utf-8") for m in _MARKS))
 
 
 def cache_folder() -> Path:

@@ -1,0 +1,229 @@
+"""Money: fills, funding and the mark. ``apply_fill`` is the only function in which a fill changes money."""
+
+from __future__ import annotations
+
+import math
+
+from data.compiled import kernel
+from data.market import Float64Array, Int64Array, Record
+from data.timeframes import DAY_MS
+from trading.costs import price_of, quantity_of, ticks_of
+from trading.records import ExitReason, Purpose
+from trading.risk.system import measure_sharpe, resume_by_rule
+from trading.state import RING_DAYS
+
+_ENTRY = int(Purpose.ENTRY)
+_EXIT = int(Purpose.EXIT)
+_LIQUIDATION = int(ExitReason.LIQUIDATION)
+
+
+@kernel
+def liquidation_ticks(side: int, entry: float, quantity: float, margin: float, instrument: Record) -> int:
+    """Isolated: ``(wallet - side·qty·entry) / (qty·(maintenance rate - side))``, at the tick first reached."""
+    price = (margin - side * quantity * entry) / (quantity * (instrument["maintenance"] - side))
+    ticks = price * instrument["tick_den"] / instrument["tick_num"]
+    return int(math.ceil(ticks)) if side > 0 else int(math.floor(ticks))
+
+
+@kernel
+def _open_position(p: Record, instrument: Record, intent: Record, price: float, quantity: float) -> None:
+    """A filled entry: stop and target keep their distance from the price really paid."""
+    side = intent["side"]
+    p["side"] = side
+    p["lots"] = intent["lots"]
+    p["entry"] = intent["ticks"]
+    p["entry_time"] = intent["time"]
+    p["stop"] = max(1, intent["ticks"] - side * p["work_stop"])
+    p["target"] = max(1, intent["ticks"] + side * p["work_target"])
+    p["deadline"] = p["work_deadline"]
+    p["plan_id"] = p["work_plan"]
+    p["exit_at_open"] = 0
+    p["best"] = intent["ticks"]
+    p["worst"] = intent["ticks"]
+    p["margin"] = price * quantity / p["work_leverage"]
+    p["liquidation"] = liquidation_ticks(side, price, quantity, p["margin"], instrument)
+    p["fees"] = 0.0
+    p["funding"] = 0.0
+    p["slippage"] = 0.0
+    p["risk_amount"] = p["work_risk"] * intent["lots"] / p["work_lots"]
+    p["work_side"] = 0
+
+
+@kernel
+def _write_trade(trade: Record, trade_id: int, s: int, p: Record, instrument: Record, fill: Record) -> None:
+    """A closed position as a TRADE row."""
+    side = p["side"]
+    exit_ticks = ticks_of(fill["price"], instrument)
+    best = max(p["best"] * side, exit_ticks * side) * side
+    worst = min(p["worst"] * side, exit_ticks * side) * side
+    trade["trade_id"] = trade_id
+    trade["plan_id"] = p["plan_id"]
+    trade["symbol"] = s
+    trade["side"] = side
+    trade["exit_reason"] = fill["reason"]
+    trade["_pad"] = 0
+    trade["entry_time"] = p["entry_time"]
+    trade["exit_time"] = fill["time"]
+    trade["entry_price"] = price_of(p["entry"], instrument)
+    trade["exit_price"] = fill["price"]
+    trade["quantity"] = fill["quantity"]
+    trade["fees"] = p["fees"]
+    trade["funding"] = p["funding"]
+    trade["pnl"] = fill["realised"] - p["fees"] + p["funding"]
+    trade["stop"] = price_of(p["stop"], instrument)
+    trade["target"] = price_of(p["target"], instrument)
+    trade["risk_amount"] = p["risk_amount"]
+    trade["mfe"] = side * (best - p["entry"]) / p["entry"]
+    trade["mae"] = side * (worst - p["entry"]) / p["entry"]
+    trade["slippage"] = p["slippage"]
+
+
+@kernel
+def apply_fill(
+    account: Record, positions: Record, instruments: Record, rules: Record, s: int, intent: Record,
+    fills: Record, fill_row: int, trades: Record, trade_row: int,
+) -> int:  # fmt: skip
+    """Book the fill in ``intent``: money, position, ``fills[fill_row]`` and, if it closes, ``trades[trade_row]``.
+
+    Returns 1 when a trade was closed, else 0.
+    """
+    a = account[0]
+    p = positions[s]
+    instrument = instruments[s]
+    work = intent[0]
+    price = price_of(work["ticks"], instrument)
+    quantity = quantity_of(work["lots"], instrument)
+    rate = rules[0]["maker"] if work["maker"] == 1 else rules[0]["taker"]
+    fee = price * quantity * rate
+    realised = 0.0
+    if work["purpose"] == _ENTRY:
+        _open_position(p, instrument, work, price, quantity)
+        a["trades_today"] += 1
+    else:
+        realised = p["side"] * price_of(work["ticks"] - p["entry"], instrument) * quantity
+        if work["reason"] == _LIQUIDATION:
+            fee = min(price * quantity * instrument["liquidation_fee"], max(0.0, p["margin"] + realised))
+    slippage = max(0.0, work["side"] * price_of(work["ticks"] - work["reference"], instrument)) * quantity
+    p["fees"] += fee
+    p["slippage"] += slippage
+    a["realised"] += realised
+    a["fees"] += fee
+    a["cash"] = a["start"] + a["realised"] - a["fees"] + a["funding"]
+    a["fills"] += 1
+    fill = fills[fill_row]
+    fill["fill_id"] = a["fills"]
+    fill["plan_id"] = p["plan_id"]
+    fill["symbol"] = s
+    fill["purpose"] = work["purpose"]
+    fill["reason"] = work["reason"]
+    fill["maker"] = work["maker"]
+    fill["side"] = work["side"]
+    fill["_pad"] = 0
+    fill["time"] = work["time"]
+    fill["price"] = price
+    fill["quantity"] = quantity
+    fill["fee"] = fee
+    fill["realised"] = realised
+    fill["slippage"] = slippage
+    if work["purpose"] == _ENTRY:
+        return 0
+    a["trades"] += 1
+    a["closed_today"] += 1
+    trade = trades[trade_row]
+    _write_trade(trade, a["trades"], s, p, instrument, fill)
+    a["loss_streak"] = a["loss_streak"] + 1 if trade["pnl"] < 0.0 else 0
+    p["side"] = 0
+    p["lots"] = 0
+    p["margin"] = 0.0
+    p["exit_at_open"] = 0
+    return 1
+
+
+@kernel
+def apply_funding(
+    account: Record, positions: Record, instruments: Record, s: int, first: int, last: int, times: Int64Array,
+    rates: Float64Array, marks: Float64Array, close_time: int, present: bool, open_: float, close: float,
+) -> int:  # fmt: skip
+    """Settlements ``first:last`` of one bar on the quantity held after the open's fills: ``-side·qty·mark·rate``.
+
+    Without a stored mark price the last price at T stands in: the close at the close, else the open.
+    Returns how many settlements the position paid or received.
+    """
+    a = account[0]
+    p = positions[s]
+    paid = 0
+    for k in range(first, last):
+        if p["funding_time"] > 0:
+            p["funding_step"] = times[k] - p["funding_time"]
+        p["funding_time"] = times[k]
+        p["funding_rate"] = rates[k]
+        if p["side"] == 0:
+            continue
+        mark = marks[k]
+        if math.isnan(mark):
+            if present:
+                mark = close if times[k] >= close_time else open_
+            else:
+                mark = price_of(p["last"], instruments[s])
+        cash = -p["side"] * quantity_of(p["lots"], instruments[s]) * mark * rates[k]
+        p["funding"] += cash
+        a["funding"] += cash
+        paid += 1
+    if paid > 0:
+        a["cash"] = a["start"] + a["realised"] - a["fees"] + a["funding"]
+    return paid
+
+
+@kernel
+def roll_day(account: Record, ring: Float64Array, rules: Record, moment: int) -> None:
+    """Close every UTC day that ends at or before ``moment``: its return enters the ring, its counters start anew."""
+    a = account[0]
+    if moment < a["next_midnight"]:
+        return
+    if a["next_midnight"] == 0:
+        a["next_midnight"] = (moment // DAY_MS + 1) * DAY_MS
+        return
+    while moment >= a["next_midnight"]:
+        slot = a["days"] % RING_DAYS
+        ring[0, slot] = a["equity"] / a["day_start"] - 1.0 if a["day_start"] > 0.0 else 0.0
+        ring[1, slot] = a["closed_today"]
+        a["days"] += 1
+        a["day_start"] = a["equity"]
+        a["trades_today"] = 0
+        a["closed_today"] = 0
+        a["loss_streak"] = 0
+        a["next_midnight"] += DAY_MS
+    measure_sharpe(a, ring, rules[0])
+    resume_by_rule(a, rules[0], moment)
+
+
+@kernel
+def mark(
+    account: Record, positions: Record, instruments: Record, ring: Float64Array, rules: Record, open_time: int,
+    rows: Record, row: int,
+) -> None:  # fmt: skip
+    """Value the account at the closes, write ``rows[row]`` (EQUITY), then roll the day if it ends at this close."""
+    a = account[0]
+    unrealised = 0.0
+    exposure = 0.0
+    for s in range(positions.shape[0]):
+        p = positions[s]
+        if p["side"] != 0:
+            quantity = quantity_of(p["lots"], instruments[s])
+            unrealised += p["side"] * price_of(p["last"] - p["entry"], instruments[s]) * quantity
+            exposure += price_of(p["last"], instruments[s]) * quantity
+    equity = a["cash"] + unrealised
+    a["unrealised"] = unrealised
+    a["exposure"] = exposure
+    a["equity"] = equity
+    a["high_water"] = max(a["high_water"], equity)
+    a["drawdown"] = 1.0 - equity / a["high_water"]
+    a["last_bar"] = open_time
+    out = rows[row]
+    out["open_time"] = open_time
+    out["equity"] = equity
+    out["cash"] = a["cash"]
+    out["unrealised"] = unrealised
+    out["drawdown"] = a["drawdown"]
+    out["exposure"] = exposure
+    roll_day(account, ring, rules, open_time + rules[0]["step"])

@@ -1,0 +1,162 @@
+"""Back-tests by both engines. They share the kernels and nothing else: no cache, no results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ai.schema import FeatureSchema
+from data.grid import Grid
+from data.market import Float64Array, Int64Array, Record
+from trading.accounting import apply_fill, mark
+from trading.bar import bar_at
+from trading.config import TradingConfig
+from trading.journal import Journal
+from trading.matching import close_out
+from trading.metrics import metrics
+from trading.records import DECISION, EQUITY, FILL, TRADE, ExitReason
+from trading.run_bars import CODE_SHIFT, run_bars
+from trading.session import TradingSession, no_forecasts
+from trading.state import TradingState
+from trading.strategy.program import compile_program, signals
+
+PLAN_ROWS = 32_768  # decisions of one compiled stretch; the run goes on in the next
+FILL_ROWS = 65_536
+ASSUMPTIONS = ("liquidation is tested on the bar's low or high: bars carry no mark price",)
+FUNDING_ASSUMPTION = "funding without a stored mark price uses the last price"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunResult:
+    """What a back-test gave; equal bit for bit between the engines.
+
+    ``decisions`` holds the rows with a plan, blocked ones too; ``codes[S, T]`` is ``action | reason << 4`` of every
+    bar (``trading.records`` Action and Reason).
+    """
+
+    trades: Record  # TRADE[n]
+    fills: Record  # FILL[n]
+    equity: Record  # EQUITY[T]
+    decisions: Record  # DECISION[n]
+    codes: npt.NDArray[np.uint8]
+    fees: float
+    funding: float
+    equity_start: float
+    equity_end: float
+    halted_at: int | None  # ms of the first halt
+    bars: int
+    metrics: dict[str, float | None]
+    assumptions: tuple[str, ...] = field(default=ASSUMPTIONS)
+
+
+def run_fast(
+    config: TradingConfig, grid: Grid, X: Float64Array, forecasts: Float64Array | None,
+    schema: FeatureSchema | None = None,
+) -> RunResult:  # fmt: skip
+    """The compiled engine over ``X[S, F, T]`` and ``forecasts[S, T, WIDTH]`` (None for rules).
+
+    ``schema`` names the rows of X; without one they are ``config.features()`` in order.
+
+    Raises:
+        UserError: the schema lacks a feature that the run reads.
+    """
+    schema = schema or FeatureSchema(config.features())
+    state = TradingState.new(config, schema)
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    symbols, bars = len(config.symbols), grid.bars
+    program = compile_program(config.strategy, schema)
+    bits = np.zeros((symbols, bars), dtype=np.uint8)
+    for s in range(symbols):
+        signals(program.code, program.constants, program.used, program.depth, X[s], bits[s])
+    rows = no_forecasts(symbols)[:, None, :] if forecasts is None else np.ascontiguousarray(forecasts)
+    codes = np.zeros((symbols, bars), dtype=np.uint8)
+    equity: Record = np.empty(bars, dtype=EQUITY)
+    kept: list[tuple[Record, Record, Record]] = []
+    at = 0
+    while at < bars:
+        fills: Record = np.empty(FILL_ROWS, dtype=FILL)
+        trades: Record = np.empty(FILL_ROWS, dtype=TRADE)
+        decisions: Record = np.empty(PLAN_ROWS, dtype=DECISION)
+        counts: Int64Array = np.zeros(3, dtype=np.int64)
+        at = run_bars(
+            at, bars, state.account, state.positions, state.ring, state.instruments, state.rules, state.limits,
+            state.plans, state.intent, grid.open_time, grid.open, grid.high, grid.low, grid.close, grid.volume,
+            grid.present, grid.funding_start, grid.funding_time, grid.funding_rate, grid.funding_mark,
+            X, bits, rows, codes, equity, fills, trades, decisions, counts,
+        )  # fmt: skip
+        kept.append((fills[: counts[0]].copy(), trades[: counts[1]].copy(), decisions[: counts[2]].copy()))
+    if bars:
+        kept.append(_close_open_positions(state, grid, equity))
+    return _result(config, grid, state, kept, equity, codes)
+
+
+def _close_open_positions(state: TradingState, grid: Grid, equity: Record) -> tuple[Record, Record, Record]:
+    """Everything still held is closed at the last close; the last equity row is marked again."""
+    symbols = len(state.positions)
+    fills: Record = np.zeros(symbols, dtype=FILL)
+    trades: Record = np.zeros(symbols, dtype=TRADE)
+    moment = int(grid.open_time[-1]) + grid.step_ms
+    n_fills = n_trades = 0
+    for s in range(symbols):
+        if close_out(
+            state.positions, state.instruments, state.rules, s, int(ExitReason.END), moment,
+            float(grid.volume[s, -1]), state.intent,
+        ):  # fmt: skip
+            n_trades += apply_fill(
+                state.account, state.positions, state.instruments, state.rules, s, state.intent,
+                fills, n_fills, trades, n_trades,
+            )  # fmt: skip
+            n_fills += 1
+    mark(
+        state.account, state.positions, state.instruments, state.ring, state.rules, int(grid.open_time[-1]),
+        equity, grid.bars - 1,
+    )  # fmt: skip
+    return fills[:n_fills], trades[:n_trades], np.empty(0, dtype=DECISION)
+
+
+def run_service(
+    config: TradingConfig, grid: Grid, X: Float64Array, forecasts: Float64Array | None, journal: Journal,
+    account_id: int, schema: FeatureSchema | None = None,
+) -> RunResult:  # fmt: skip
+    """The service's session over the same inputs, one bar at a time; everything it does is committed to ``journal``."""
+    session = TradingSession(config, schema or FeatureSchema(config.features()), journal, account_id)
+    symbols, bars = len(config.symbols), grid.bars
+    window = np.full((symbols, X.shape[1], 2), np.nan)
+    codes = np.zeros((symbols, bars), dtype=np.uint8)
+    equity: Record = np.empty(bars, dtype=EQUITY)
+    kept: list[tuple[Record, Record, Record]] = []
+    for t in range(bars):
+        window[:, :, 0] = window[:, :, 1]
+        window[:, :, 1] = X[:, :, t]
+        rows = None if forecasts is None else np.ascontiguousarray(forecasts[:, t])
+        outcome = session.on_bar(bar_at(grid, t), window, rows)
+        equity[t] = outcome.equity[0]
+        made = outcome.decisions
+        codes[:, t] = made["action"] | made["reason"] << CODE_SHIFT
+        planned = made["action"] != 0
+        if len(outcome.fills) or planned.any():
+            kept.append((outcome.fills, outcome.trades, made[planned]))
+    if bars:
+        closing = session.close_all(grid.volume[:, -1])
+        equity[-1] = closing.equity[0]
+        kept.append((closing.fills, closing.trades, closing.decisions))
+    session.flush()
+    return _result(config, grid, session.state, kept, equity, codes)
+
+
+def _result(
+    config: TradingConfig, grid: Grid, state: TradingState, kept: list[tuple[Record, Record, Record]],
+    equity: Record, codes: npt.NDArray[np.uint8],
+) -> RunResult:  # fmt: skip
+    empty = (np.empty(0, dtype=FILL), np.empty(0, dtype=TRADE), np.empty(0, dtype=DECISION))
+    fills, trades, decisions = (np.concatenate(parts) for parts in zip(empty, *kept, strict=True))
+    account = state.account[0]
+    first_halt = int(account["first_halt"])
+    assumptions = ASSUMPTIONS + ((FUNDING_ASSUMPTION,) if bool(np.isnan(grid.funding_mark).any()) else ())
+    return RunResult(
+        trades, fills, equity, decisions, codes, float(account["fees"]), float(account["funding"]),
+        config.start_equity, float(account["equity"]), first_halt or None, grid.bars,
+        metrics(trades, equity, config.start_equity, grid.step_ms), assumptions,
+    )  # fmt: skip

@@ -1,0 +1,75 @@
+"""What a run trades: everything the engines need to know besides the bars, the features and the forecasts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from ai.exits import ExitProfile
+from data.errors import UserError
+from data.instruments import Instrument
+from data.timeframes import timeframe_ms
+from trading.settings import TradingSettings
+from trading.strategy.spec import StrategySpec, required_features
+
+OnHalt = Literal["stop", "next-day", "next-month"]
+ON_HALT: tuple[OnHalt, ...] = ("stop", "next-day", "next-month")
+
+
+@dataclass(frozen=True, slots=True)
+class TradingConfig:
+    """One run. ``enforce``: gates block and halt; False evaluates them only (``--gates observe``).
+
+    ``on_halt`` other than ``stop`` is for back-tests.
+    """
+
+    symbols: tuple[str, ...]  # unified, in the fixed order in which they are traded
+    timeframe: str
+    strategy: StrategySpec
+    profile: ExitProfile
+    instruments: tuple[Instrument, ...]  # one per symbol
+    settings: TradingSettings = field(default_factory=TradingSettings)
+    enforce: bool = True
+    on_halt: OnHalt = "stop"
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        timeframe_ms(self.timeframe)
+        if not self.symbols or len(set(self.symbols)) != len(self.symbols):
+            raise UserError("A run needs at least one symbol, each given once.")
+        if tuple(rules.symbol for rules in self.instruments) != self.symbols:
+            raise UserError("A run needs the instrument rules of its symbols, in their order.")
+        if self.on_halt not in ON_HALT:
+            raise UserError(f"Unknown --on-halt '{self.on_halt}': use one of {', '.join(ON_HALT)}.")
+
+    @property
+    def step_ms(self) -> int:
+        """Length of a bar in milliseconds."""
+        return timeframe_ms(self.timeframe)
+
+    @property
+    def start_equity(self) -> float:
+        """Money the account starts with, in the quote currency."""
+        return self.settings.paper.start_equity
+
+    def features(self) -> tuple[str, ...]:
+        """Features that the feature matrix must hold."""
+        return required_features(self.strategy, self.profile)
+
+    def digest(self) -> str:
+        """Hash of everything that changes results (not of how often they are committed); 20 hexadecimal digits."""
+        document = {
+            "symbols": self.symbols,
+            "timeframe": self.timeframe,
+            "strategy": self.strategy.model_dump(mode="json"),
+            "profile": asdict(self.profile),
+            "instruments": [asdict(rules) for rules in self.instruments],
+            "settings": self.settings.model_dump(mode="json", exclude={"paper": {"batch_bars"}}),
+            "enforce": self.enforce,
+            "on_halt": self.on_halt,
+            "seed": self.seed,
+        }
+        text = json.dumps(document, sort_keys=True, default=str)
+        return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()

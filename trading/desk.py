@@ -1,0 +1,297 @@
+"""The decision: signal, plan, size, gates, and the row that says why. Synchronous, over explicit state."""
+
+from __future__ import annotations
+
+import math
+
+from ai.forecast import Abstain, Col
+from data.compiled import kernel
+from data.market import Float64Array, Record
+from trading.costs import price_of, quantity_of, whole_lots
+from trading.plan import distances, expected_funding, expected_slip, expected_value, payoffs
+from trading.records import Action, Reason
+from trading.risk.compliance import compliance_values
+from trading.risk.daily import daily_values
+from trading.risk.gates import gates
+from trading.risk.limits import Gate
+from trading.risk.position import position_values
+from trading.risk.system import system_values
+from trading.sizing import notional_of
+from trading.state import Trading
+from trading.strategy.program import EXIT_LONG, EXIT_SHORT, LONG, SHORT, UNKNOWN
+
+_ABSTAIN, _BLOCKED, _LONG, _SHORT = (int(a) for a in (Action.ABSTAIN, Action.BLOCKED, Action.LONG, Action.SHORT))
+_NONE, _WARMING_UP, _NO_SIGNAL = int(Reason.NONE), int(Reason.WARMING_UP), int(Reason.NO_SIGNAL)
+_NO_MODEL, _BELOW, _NEGATIVE = int(Reason.NO_MODEL), int(Reason.BELOW_THRESHOLD), int(Reason.NEGATIVE_EV)
+_OPEN, _TOO_SMALL, _PAUSED = int(Reason.POSITION_OPEN), int(Reason.TOO_SMALL), int(Reason.PAUSED)
+_HALTED, _INVALID, _EXIT = int(Reason.HALTED), int(Reason.INVALID_FORECAST), int(Reason.EXIT_SIGNAL)
+_MISSING = int(Reason.BAR_MISSING)
+_STATE_PAUSED, _STATE_HALTED = int(Trading.PAUSED), int(Trading.HALTED)
+_P_LONG, _P_SHORT, _P_NEUTRAL, _WHY, _MODEL = (
+    int(c) for c in (Col.P_LONG, Col.P_SHORT, Col.P_NEUTRAL, Col.ABSTAIN, Col.MODEL)
+)
+_L_FIRST, _S_FIRST, _PER_SIDE = int(Col.L_TARGET), int(Col.S_TARGET), 4
+_LOWER_LONG, _LOWER_SHORT = int(Col.LOWER_LONG), int(Col.LOWER_SHORT)
+_WHY_WARMING, _WHY_INVALID = int(Abstain.WARMING_UP), int(Abstain.INVALID)
+_SUM_TOLERANCE = 1e-6
+_LOSS_GATE = int(Gate.LOSS_AT_STOP)
+
+
+@kernel
+def _side_of(bits: int) -> int:
+    """1, -1, or 0 where neither or both sides fire."""
+    if bits & LONG and not bits & SHORT:
+        return 1
+    if bits & SHORT and not bits & LONG:
+        return -1
+    return 0
+
+
+@kernel
+def _no_forecast(forecast: Float64Array) -> int:
+    """Why a forecast row can not be used, as a Reason; 0 when it can."""
+    why = forecast[_WHY]
+    if why != 0.0:
+        if why == _WHY_WARMING:
+            return _WARMING_UP
+        return _INVALID if why == _WHY_INVALID else _NO_MODEL
+    total = forecast[_P_LONG] + forecast[_P_SHORT] + forecast[_P_NEUTRAL]
+    if not abs(total - 1.0) <= _SUM_TOLERANCE:
+        return _INVALID
+    for first in (_L_FIRST, _S_FIRST):
+        total = forecast[first] + forecast[first + 1] + forecast[first + 2]
+        if not abs(total - 1.0) <= _SUM_TOLERANCE:
+            return _INVALID
+        if forecast[first + 2] > 0.0 and not math.isfinite(forecast[first + 3]):
+            return _INVALID
+    return 0
+
+
+@kernel
+def _open_row(row: Record, rules: Record, s: int, open_time: int, bits: int, forecast: Float64Array) -> None:
+    """What every decision says, trade or no trade."""
+    row["open_time"] = open_time
+    row["symbol"] = s
+    row["action"] = _ABSTAIN
+    row["signal"] = _side_of(bits)
+    row["threshold"] = rules["threshold"]
+    row["plan_id"] = 0
+    if rules["ensemble"] == 0:
+        row["model"] = -1
+        row["abstain"] = 0
+        row["p_long"] = math.nan
+        row["p_short"] = math.nan
+        row["p_neutral"] = math.nan
+        return
+    row["model"] = int(forecast[_MODEL])
+    row["abstain"] = int(forecast[_WHY])
+    row["p_long"] = forecast[_P_LONG]
+    row["p_short"] = forecast[_P_SHORT]
+    row["p_neutral"] = forecast[_P_NEUTRAL]
+
+
+@kernel
+def _idle(account: Record, position: Record, bits: int, present: bool) -> int:
+    """Why no plan is looked for at all, as a Reason; 0 when one is."""
+    if not present:
+        return _MISSING
+    if position["side"] != 0:
+        leaving = bits & (EXIT_LONG if position["side"] > 0 else EXIT_SHORT)
+        return _EXIT if leaving and position["exit_at_open"] == 0 else _OPEN
+    if account["state"] == _STATE_HALTED:
+        return _HALTED
+    return _PAUSED if account["state"] == _STATE_PAUSED else 0
+
+
+@kernel
+def _choose(
+    row: Record, position: Record, rules: Record, forecast: Float64Array, entry_time: int, win: float, loss: float,
+    slip: float,
+) -> int:  # fmt: skip
+    """The forecast's side: over the threshold, with the higher expected value, and that positive. 0: see the reason."""
+    side = 0
+    best = math.nan
+    for way in (1, -1):
+        p = forecast[_P_LONG] if way > 0 else forecast[_P_SHORT]
+        funding = expected_funding(position, rules, way, entry_time)
+        value = expected_value(forecast, way, rules, win, loss, slip, funding)
+        if p >= rules["threshold"] and (side == 0 or value > best):
+            side = way
+            best = value
+    row["expected_value"] = best
+    row["signal"] = side
+    if side == 0:
+        row["reason"] = _BELOW
+        return 0
+    row["confidence"] = forecast[_P_LONG] if side > 0 else forecast[_P_SHORT]
+    if not best > 0.0:
+        row["reason"] = _NEGATIVE
+        return 0
+    return side
+
+
+@kernel
+def _held_margin(positions: Record, instruments: Record) -> float:
+    """Margin of open positions and of entries that wait for their fill."""
+    total = 0.0
+    for s in range(positions.shape[0]):
+        p = positions[s]
+        total += p["margin"]
+        if p["work_side"] != 0:
+            notional = quantity_of(p["work_lots"], instruments[s]) * price_of(p["last"], instruments[s])
+            total += notional / p["work_leverage"]
+    return total
+
+
+@kernel
+def _write_plan(
+    row: Record, plan: Record, account: Record, instrument: Record, rules: Record, side: int, last: int, lots: int,
+    stop: int, target: int, win: float, loss: float, entry_time: int,
+) -> None:  # fmt: skip
+    """The plan in ticks for the order, in prices for people."""
+    account["plans"] += 1
+    plan["plan_id"] = account["plans"]
+    plan["side"] = side
+    plan["lots"] = lots
+    plan["stop"] = stop
+    plan["target"] = target
+    plan["deadline"] = entry_time + rules["limit_bars"] * rules["step"]
+    plan["until"] = entry_time + rules["step"]
+    plan["leverage"] = rules["leverage"]
+    quantity = quantity_of(lots, instrument)
+    plan["risk"] = quantity * price_of(last, instrument) * loss
+    row["plan_id"] = plan["plan_id"]
+    row["entry"] = price_of(last, instrument)
+    row["stop"] = price_of(last - side * stop, instrument)
+    row["target"] = price_of(last + side * target, instrument)
+    row["quantity"] = quantity
+    row["leverage"] = plan["leverage"]
+    row["risk_amount"] = plan["risk"]
+    row["reward_to_risk"] = win / loss
+    row["time_limit"] = plan["deadline"]
+    row["valid_until"] = plan["until"]
+
+
+@kernel
+def _judge(
+    row: Record, account: Record, positions: Record, instrument: Record, rules: Record, limits: Float64Array, s: int,
+    stop: float, target: float,
+) -> None:  # fmt: skip
+    """Every gate on the plan in ``row``: values, limits, masks, action."""
+    p = positions[s]
+    values = row["gate_values"]
+    notional = row["quantity"] * row["entry"]
+    position_values(
+        values, account["equity"], p["margin"], notional, row["leverage"], stop, target, rules["target_in_stops"],
+        row["risk_amount"],
+    )  # fmt: skip
+    daily_values(values, account, positions)
+    system_values(values, account, p["shock"])
+    compliance_values(values, instrument, row["leverage"])
+    failed, unmeasured = gates(values, limits, s, row["gate_limits"])
+    row["failed"] = failed
+    row["unmeasured"] = unmeasured
+    row["risk_score"] = min(1.0, row["risk_amount"] / (limits[s, _LOSS_GATE] * account["equity"]))
+    if failed != 0 and rules["enforce"] == 1:
+        row["action"] = _BLOCKED
+    else:
+        row["action"] = _LONG if row["signal"] > 0 else _SHORT
+
+
+@kernel
+def _plan(
+    account: Record, positions: Record, plans: Record, instruments: Record, rules: Record, limits: Float64Array,
+    s: int, open_time: int, volume: float, feature: float, forecast: Float64Array, row: Record,
+) -> int:  # fmt: skip
+    """From a signal to a judged plan; returns the Action."""
+    p = positions[s]
+    instrument = instruments[s]
+    price = price_of(p["last"], instrument)
+    entry_time = open_time + rules["step"]
+    stop, target = distances(rules, instrument, price, feature)
+    stop_share = price_of(stop, instrument) / price
+    target_share = price_of(target, instrument) / price
+    slip = expected_slip(rules, account["equity"], price, volume, p["sigma"])
+    win, loss = payoffs(rules, stop_share, target_share, slip)
+    side = row["signal"]
+    lower = math.nan
+    row["expected_value"] = math.nan
+    row["confidence"] = math.nan
+    if rules["ensemble"] == 1:
+        side = _choose(row, p, rules, forecast, entry_time, win, loss, slip)
+        if side == 0:
+            return _ABSTAIN
+        lower = forecast[_LOWER_LONG] if side > 0 else forecast[_LOWER_SHORT]
+        if math.isnan(lower):
+            lower = forecast[_L_FIRST] if side > 0 else forecast[_S_FIRST]
+    free = account["equity"] - _held_margin(positions, instruments)
+    notional = notional_of(rules, account["equity"], free, loss, win, p["sigma"], rules["ensemble"] == 1, lower)
+    lots = whole_lots(notional / price, instrument)
+    if lots < 1 or quantity_of(lots, instrument) * price < instrument["min_notional"]:
+        row["reason"] = _TOO_SMALL
+        return _ABSTAIN
+    _write_plan(row, plans[s], account, instrument, rules, side, p["last"], lots, stop, target, win, loss, entry_time)
+    _judge(row, account, positions, instrument, rules, limits, s, stop_share, target_share)
+    return int(row["action"])
+
+
+@kernel
+def decide(
+    account: Record, positions: Record, plans: Record, instruments: Record, rules: Record, limits: Float64Array,
+    s: int, open_time: int, present: bool, volume: float, bits: int, X: Float64Array, t: int,
+    forecasts: Float64Array, f: int, rows: Record, k: int,
+) -> int:  # fmt: skip
+    """Decide on symbol ``s`` after a bar's close; returns the Action.
+
+    ``X[S, F, T]`` is read at column ``t``, ``forecasts[S, T', WIDTH]`` at ``f`` (model strategies only), ``bits`` is
+    the strategy's signal. Writes DECISION ``rows[k]`` and, for a plan, ``plans[s]``. Knows nothing after the close.
+    """
+    a = account[0]
+    rule = rules[0]
+    p = positions[s]
+    row = rows[k]
+    sigma = X[s, rule["row_volatility"], t]
+    if present:
+        p["sigma"] = sigma if sigma > 0.0 else 0.0
+        p["shock"] = X[s, rule["row_black_swan"], t]
+    _open_row(row, rule, s, open_time, bits, forecasts[s, f])
+    reason = _idle(a, p, bits, present)
+    if reason == 0 and bits & UNKNOWN:
+        reason = _WARMING_UP
+    if reason == 0:
+        reason = _no_forecast(forecasts[s, f]) if rule["ensemble"] == 1 else _NONE
+    if reason == 0 and rule["ensemble"] == 0 and row["signal"] == 0:
+        reason = _NO_SIGNAL
+    if reason == 0:
+        feature = X[s, rule["row_distance"], t] if rule["row_distance"] >= 0 else 1.0
+        if not (sigma >= 0.0 and feature > 0.0):
+            reason = _WARMING_UP
+    row["reason"] = reason
+    if reason != 0:
+        return _ABSTAIN
+    return _plan(a, positions, plans, instruments, rule, limits, s, open_time, volume, feature, forecasts[s, f], row)
+
+
+@kernel
+def place_entry(positions: Record, plans: Record, s: int) -> None:
+    """The plan of symbol ``s`` becomes its working entry order; it works from the next open."""
+    p = positions[s]
+    plan = plans[s]
+    p["work_side"] = plan["side"]
+    p["work_lots"] = plan["lots"]
+    p["work_plan"] = plan["plan_id"]
+    p["work_stop"] = plan["stop"]
+    p["work_target"] = plan["target"]
+    p["work_deadline"] = plan["deadline"]
+    p["work_until"] = plan["until"]
+    p["work_leverage"] = plan["leverage"]
+    p["work_risk"] = plan["risk"]
+
+
+@kernel
+def place_exit(positions: Record, s: int, reason: int) -> bool:
+    """Close symbol ``s`` at market at the next open; False when there is nothing to close."""
+    if positions[s]["side"] == 0:
+        return False
+    positions[s]["exit_at_open"] = reason
+    return True

@@ -1,0 +1,17 @@
+"""Compliance tier: the list of symbols and the highest leverage that rules and exchange allow."""
+
+from __future__ import annotations
+
+from data.compiled import kernel
+from data.market import Float64Array, Record
+from trading.risk.limits import Gate
+
+_SYMBOL = int(Gate.SYMBOL)
+_LEVERAGE = int(Gate.EXCHANGE_LEVERAGE)
+
+
+@kernel
+def compliance_values(values: Float64Array, instrument: Record, leverage: float) -> None:
+    """Write the tier's values."""
+    values[_SYMBOL] = instrument["allowed"]
+    values[_LEVERAGE] = leverage

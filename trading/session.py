@@ -1,0 +1,277 @@
+"""The service's trading session: one bar at a time, through order manager, paper venue, ledger, desk and journal."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ai.forecast import WIDTH, Abstain, Col
+from ai.schema import FeatureSchema
+from data.market import Float64Array, Record
+from trading.bar import MarketBar
+from trading.config import TradingConfig
+from trading.desk import decide
+from trading.execution.order_manager import OrderManager
+from trading.execution.orders import Order
+from trading.execution.paper import PaperVenue
+from trading.journal import AuditEvent, Batch, Checkpoint, Journal
+from trading.ledger import Buffers, Ledger
+from trading.records import Action, ExitReason, Reason
+from trading.risk.limits import GATES
+from trading.risk.system import halt, resume_trading, watch
+from trading.state import MANUAL_HALT, Trading, TradingState
+from trading.strategy.program import compile_program, signals
+
+_BLOCKED, _ABSTAIN, _EXIT_SIGNAL = int(Action.BLOCKED), int(Action.ABSTAIN), int(Reason.EXIT_SIGNAL)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BarOutcome:
+    """What one bar led to: views of the batch's rows."""
+
+    open_time: int
+    decisions: Record  # DECISION[S]
+    fills: Record  # FILL[n]
+    trades: Record  # TRADE[m]
+    equity: Record  # EQUITY[1]
+    funding_paid: int  # settlements that touched a position
+    halted: bool  # the account halted on this bar
+
+
+def no_forecasts(symbols: int) -> Float64Array:
+    """``[S, WIDTH]`` rows that abstain because there is no model."""
+    rows = np.full((symbols, WIDTH), np.nan)
+    rows[:, Col.ABSTAIN] = Abstain.NO_MODEL
+    rows[:, Col.MODEL] = -1
+    rows[:, Col.MEMBERS] = 0
+    return rows
+
+
+class TradingSession:
+    """One account over S symbols. Bars come in order of time; the moment of every event is a bar's close.
+
+    Args:
+        config: what is traded.
+        schema: names of the feature rows; must hold ``config.features()``.
+        journal: where batches are committed.
+        account_id: from ``Journal.open_account``.
+        checkpoint: continue exactly after the bar it was taken at.
+
+    Raises:
+        UserError: the schema lacks a feature, or the checkpoint is not of this run.
+    """
+
+    def __init__(
+        self, config: TradingConfig, schema: FeatureSchema, journal: Journal, account_id: int,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.account_id = account_id
+        self.state = TradingState.new(config, schema)
+        self.extra = b""  # anything the caller wants kept with the next checkpoint
+        self._journal = journal
+        self._program = compile_program(config.strategy, schema)
+        self._digest = config.digest()
+        self._venue = PaperVenue(self.state)
+        self._orders = OrderManager(config, account_id, self._venue)
+        self._ledger = Ledger(self.state)
+        self._events: list[AuditEvent] = []
+        self._bits: npt.NDArray[np.uint8] = np.zeros(2, dtype=np.uint8)
+        self._blank = no_forecasts(len(config.symbols))
+        self._batch = config.settings.paper.batch_bars
+        self._step = config.step_ms
+        self._buffers = Buffers(self._batch, len(config.symbols))
+        if checkpoint is not None:
+            about = self.state.restore(checkpoint.state, self._digest)
+            self._orders.restore(about["orders"])
+            self.extra = base64.b64decode(about["extra"])
+
+    @property
+    def trading(self) -> Trading:
+        """Whether new positions may be opened."""
+        return Trading(int(self.state.account["state"][0]))
+
+    @property
+    def last_bar_ms(self) -> int | None:
+        """Open time of the newest bar, committed or not."""
+        last = int(self.state.account["last_bar"][0])
+        return None if last < 0 else last
+
+    @property
+    def halt_words(self) -> str:
+        """Why the account is halted; empty when it is not."""
+        return halt_words(int(self.state.account["halt_reason"][0]))
+
+    def open_orders(self) -> tuple[Order, ...]:
+        """Orders that may still fill."""
+        return self._orders.open_orders()
+
+    def on_bar(self, bar: MarketBar, X: Float64Array, forecasts: Float64Array | None = None) -> BarOutcome:
+        """Take a closed bar.
+
+        ``X[S, F, 2]`` holds the features at the bar before (NaN at the first bar of the run) and at this one;
+        ``forecasts[S, WIDTH]`` this bar's forecast rows (model strategies). A full batch is committed before the next bar is taken.
+
+        Raises:
+            ValueError: the bar is not newer than the last one.
+        """
+        last = self.last_bar_ms
+        if last is not None and bar.open_time <= last:
+            raise ValueError(f"bar {bar.open_time} is not newer than {last}")
+        if self._buffers.bars == self._batch:
+            self.flush()
+        buffers = self._buffers
+        first_fill, first_trade, first_row = buffers.n_fills, buffers.n_trades, buffers.made
+        state_before = int(self.state.account["state"][0])
+        paid = self._market(bar, buffers)
+        self._ledger.mark(bar.open_time, buffers)
+        self._report_rule_resume(state_before)
+        halted = self._decide(bar, X, self._blank if forecasts is None else forecasts, buffers)
+        outcome = BarOutcome(
+            bar.open_time, buffers.decisions[first_row : buffers.made], buffers.fills[first_fill : buffers.n_fills],
+            buffers.trades[first_trade : buffers.n_trades], buffers.equity[buffers.bars - 1 : buffers.bars], paid, halted,
+        )  # fmt: skip
+        return outcome
+
+    def _market(self, bar: MarketBar, buffers: Buffers) -> int:
+        """Open, funding, bar: what the market does to orders and positions."""
+        ledger, venue, symbols = self._ledger, self._venue, range(len(self.config.symbols))
+        close_time = bar.open_time + self._step
+        paid = 0
+        ledger.open_bar(bar)
+        for s in symbols:
+            if not bar.present[s] or venue.idle(s):
+                continue
+            if venue.at_open(s, bar):
+                self._book(s, bar.open_time, buffers)
+            elif venue.idle(s):
+                self._orders.entry_gone(s, bar.open_time)
+        for s in symbols:
+            paid += ledger.settle(s, bar, self._step)
+        for s in symbols:
+            if bar.present[s] and venue.within_bar(s, bar):
+                self._book(s, close_time, buffers)
+        return paid
+
+    def _book(self, s: int, ms: int, buffers: Buffers) -> None:
+        self._ledger.book(s, buffers)
+        self._orders.filled(s, self.state.intent[0], self.state.positions[s], ms)
+
+    def _decide(self, bar: MarketBar, X: Float64Array, forecasts: Float64Array, buffers: Buffers) -> bool:
+        """A decision for every symbol, plans to the order manager, then the system gates."""
+        state, program, count = self.state, self._program, len(self.config.symbols)
+        close_time = bar.open_time + self._step
+        newest = X.shape[2] - 1
+        rows = forecasts.reshape(count, 1, WIDTH)
+        for s in range(count):
+            signals(program.code, program.constants, program.used, program.depth, X[s], self._bits)
+            k = buffers.made
+            action = decide(
+                state.account, state.positions, state.plans, state.instruments, state.rules, state.limits, s,
+                bar.open_time, bool(bar.present[s]), bar.volume[s], int(self._bits[newest]), X, newest, rows, 0,
+                buffers.decisions, k,
+            )  # fmt: skip
+            buffers.made += 1
+            if action == _ABSTAIN:
+                if buffers.decisions[k]["reason"] == _EXIT_SIGNAL:
+                    self._orders.leave(s, state.positions[s], ExitReason.SIGNAL, close_time)
+            elif action != _BLOCKED:
+                self._orders.enter(s, state.plans[s], close_time)
+        if not watch(state.account, state.positions, state.rules, state.limits, close_time):
+            return False
+        self._orders.cancel_entries(close_time, "trading halted")
+        self._note("halt", {"why": self.halt_words, "drawdown": float(state.account["drawdown"][0])})
+        return True
+
+    def _report_rule_resume(self, before: int) -> None:
+        if before == Trading.HALTED and self.trading is Trading.RUNNING:
+            self._note("resume", {"by": self.config.on_halt, "base": float(self.state.account["high_water"][0])})
+
+    def _moment(self) -> int:
+        last = self.last_bar_ms
+        return 0 if last is None else last + self._step
+
+    def _note(self, kind: str, body: dict[str, object]) -> None:
+        self._events.append(AuditEvent(self._moment(), kind, body))
+
+    def pause(self) -> None:
+        """No entries; exits and protection go on. A halted account stays halted."""
+        if self.trading is Trading.RUNNING:
+            self.state.account["state"] = int(Trading.PAUSED)
+            self._orders.cancel_entries(self._moment(), "paused")
+            self._note("pause", {})
+
+    def resume(self) -> None:
+        """Open positions again; after a halt with a new base of drawdown and Sharpe, noted in the audit."""
+        if self.trading is Trading.PAUSED:
+            self.state.account["state"] = int(Trading.RUNNING)
+            self._note("resume", {"by": "operator"})
+        elif self.trading is Trading.HALTED:
+            words = self.halt_words
+            resume_trading(self.state.account[0])
+            self._note("resume", {"by": "operator", "after": words, "base": float(self.state.account["high_water"][0])})
+
+    def halt(self, why: str) -> None:
+        """Halt by a person: entries cancelled, stops kept, only :meth:`resume` opens again."""
+        if self.trading is Trading.HALTED:
+            return
+        moment = self._moment()
+        self._orders.cancel_entries(moment, "halted")
+        halt(self.state.account, self.state.positions, MANUAL_HALT, moment)
+        self._note("halt", {"why": why})
+
+    def flatten(self) -> int:
+        """Close every position at the next open (reason ``emergency``) and pause; how many there are."""
+        self.pause()
+        held = [s for s in range(len(self.config.symbols)) if self.state.positions["side"][s] != 0]
+        for s in held:
+            self._orders.leave(s, self.state.positions[s], ExitReason.EMERGENCY, self._moment())
+        self._note("flatten", {"positions": len(held)})
+        return len(held)
+
+    def close_all(self, volumes: Float64Array) -> BarOutcome:
+        """Back-tests only: close what is held at the last close (reason ``end``) and mark again; ``volumes[S]``."""
+        buffers = self._buffers
+        first_fill, first_trade = buffers.n_fills, buffers.n_trades
+        last, moment = self.last_bar_ms or 0, self._moment()
+        self._orders.cancel_entries(moment, "the back-test ended")
+        for s in range(len(self.config.symbols)):
+            if self._venue.at_last_close(s, ExitReason.END, moment, float(volumes[s])):
+                self._book(s, moment, buffers)
+        buffers.bars = max(0, buffers.bars - 1)  # the last bar is marked again, not added
+        row = buffers.bars
+        self._ledger.mark(last, buffers)
+        return BarOutcome(
+            last, buffers.decisions[:0], buffers.fills[first_fill : buffers.n_fills],
+            buffers.trades[first_trade : buffers.n_trades], buffers.equity[row : row + 1], 0, False,
+        )  # fmt: skip
+
+    def flush(self) -> None:
+        """Commit everything since the last commit, with a checkpoint, in one transaction."""
+        buffers, moved = self._buffers, self._orders.drain()
+        if buffers.bars == 0 and not moved and not self._events:
+            return
+        about: dict[str, object] = {
+            "orders": self._orders.documents(),
+            "extra": base64.b64encode(self.extra).decode(),
+        }
+        batch = Batch(
+            self.account_id, int(self.state.account["last_bar"][0]), buffers.decisions[: buffers.made],
+            buffers.fills[: buffers.n_fills], buffers.trades[: buffers.n_trades], buffers.equity[: buffers.bars],
+            moved, self._events, self.state.to_bytes(self._digest, about),
+        )  # fmt: skip
+        self._journal.commit(batch)
+        self._events = []
+        self._buffers = Buffers(self._batch, len(self.config.symbols))
+
+
+def halt_words(reason: int) -> str:
+    """Why an account is halted, for people."""
+    if reason == 0:
+        return ""
+    if reason == MANUAL_HALT:
+        return "halted by the operator"
+    return GATES[reason - 1].words

@@ -1,0 +1,119 @@
+"""The trading floor's own settings: costs, limits, sizes, and the paper account. Frozen; unknown names are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ALLOWED_SYMBOLS = (
+    "BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT", "XRP/USDT:USDT",
+    "BNB/USDT:USDT", "ADA/USDT:USDT", "DOGE/USDT:USDT", "LTC/USDT:USDT",
+)  # fmt: skip
+
+
+class Group(BaseModel):
+    """A frozen group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _number(default: float, low: float, high: float, unit: str, words: str) -> Any:
+    return Field(default, ge=low, le=high, description=words, json_schema_extra={"unit": unit})
+
+
+class CostSettings(Group):
+    """What a fill costs."""
+
+    taker_fee: float = _number(0.0005, 0.0, 0.01, "fraction of notional", "Fee of a fill that takes liquidity.")
+    maker_fee: float = _number(0.0002, 0.0, 0.01, "fraction of notional", "Fee of a fill at a resting limit price.")
+    spread: float = _number(0.0001, 0.0, 0.05, "fraction of price", "Bid-ask spread; a taker fill pays half of it.")
+    impact: float = _number(
+        0.1, 0.0, 10.0, "factor", "Market impact k: a taker fill pays k × σ × √(quantity / bar volume), σ per bar."
+    )  # fmt: skip
+    volume_share: float = _number(
+        0.10, 0.0001, 1.0, "fraction of bar volume", "Most of a bar's volume an entry may take; the rest is cancelled."
+    )
+
+
+class LimitSettings(Group):
+    """What the gates ask of every plan."""
+
+    margin_share: float = _number(0.08, 0.001, 1.0, "fraction of equity", "Most initial margin one symbol may bind.")
+    max_leverage: float = _number(5.0, 1.0, 125.0, "×", "Highest leverage (notional / margin) of a position.")
+    exchange_leverage: float = _number(
+        20.0, 1.0, 125.0, "×", "Highest leverage the rules allow; the exchange's own tier may be lower."
+    )
+    loss_at_stop: float = _number(
+        0.02, 0.0001, 1.0, "fraction of equity", "Most that one position may lose at its stop, costs included."
+    )
+    daily_loss: float = _number(
+        0.02, 0.0001, 1.0, "fraction of equity", "Most that a UTC day may lose, unrealised included, before entries stop."
+    )  # fmt: skip
+    daily_trades: int = Field(
+        15, ge=1, le=100_000, description="Most filled entries of the account in one UTC day.",
+        json_schema_extra={"unit": "trades"},
+    )  # fmt: skip
+    loss_streak: int = Field(
+        8, ge=1, le=1000, description="Most closed losing trades in a row within one UTC day.",
+        json_schema_extra={"unit": "trades"},
+    )  # fmt: skip
+    drawdown: float = _number(
+        0.05, 0.001, 1.0, "fraction of the high-water mark", "Deepest drawdown before trading halts."
+    )
+    sharpe: float = _number(
+        0.5, -10.0, 10.0, "a year", "Trading halts when the rolling Sharpe ratio is below this with 95 % confidence."
+    )
+    sharpe_min_days: int = Field(
+        30, ge=2, le=90, description="Days of returns before the Sharpe ratio is measured.",
+        json_schema_extra={"unit": "days"},
+    )  # fmt: skip
+    sharpe_min_trades: int = Field(
+        50, ge=1, le=100_000, description="Closed trades within those days before the Sharpe ratio is measured.",
+        json_schema_extra={"unit": "trades"},
+    )  # fmt: skip
+    black_swan: float = _number(
+        3.0, 1.0, 100.0, "× its 30-day median", "One-hour realised volatility at which trading halts."
+    )
+    minimum_trades: int = Field(
+        10, ge=0, le=100_000, description="Trades the compliance report asks for; a counter, never a gate.",
+        json_schema_extra={"unit": "trades"},
+    )  # fmt: skip
+    allowed_symbols: tuple[str, ...] = Field(
+        ALLOWED_SYMBOLS, max_length=500, description="Symbols that may be traded.", json_schema_extra={"unit": "symbols"}
+    )  # fmt: skip
+
+
+class SizingSettings(Group):
+    """How large a position may be: the smallest of these, rounded down to the lot."""
+
+    risk_share: float = _number(0.02, 0.0001, 0.5, "fraction of equity", "Most to lose at the stop, costs included.")
+    kelly_share: float = _number(
+        0.25, 0.0, 1.0, "fraction of the Kelly bet", "Part of the Kelly fraction that is used (model strategies)."
+    )
+    volatility_target: float = _number(
+        0.20, 0.001, 5.0, "a year", "Annual volatility one position may bring to the account."
+    )
+    margin_share: float = _number(
+        0.08, 0.001, 1.0, "fraction of equity", "Initial margin that sizing binds at most for one symbol."
+    )
+    leverage: float = _number(5.0, 1.0, 125.0, "×", "Leverage a position is opened with.")
+
+
+class PaperSettings(Group):
+    """The simulated account."""
+
+    start_equity: float = _number(10_000.0, 1.0, 1e12, "quote currency", "Money the account starts with.")
+    batch_bars: int = Field(
+        500, ge=1, le=100_000, description="Bars that are committed to the journal in one transaction.",
+        json_schema_extra={"unit": "bars"},
+    )  # fmt: skip
+
+
+class TradingSettings(Group):
+    """Everything the trading floor can be told."""
+
+    costs: CostSettings = Field(default=CostSettings(), description="What a fill costs.")
+    limits: LimitSettings = Field(default=LimitSettings(), description="What the gates ask of every plan.")
+    sizing: SizingSettings = Field(default=SizingSettings(), description="How large a position may be.")
+    paper: PaperSettings = Field(default=PaperSettings(), description="The simulated account.")

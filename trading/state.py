@@ -1,0 +1,239 @@
+"""The whole state of an account as numpy records: what kernels change and a checkpoint holds.
+
+Prices and quantities are ``int64`` ticks and lots; money is ``float64`` quote currency; times are ms UTC.
+A price is ``ticks * tick_num / tick_den`` (one correctly rounded division), likewise lots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any, Self
+
+import numpy as np
+
+from ai.schema import FeatureSchema
+from data.errors import UserError
+from data.market import Float64Array, Record
+from data.timeframes import DAY_MS
+from trading.config import ON_HALT, TradingConfig
+from trading.records import GATE_SLOTS
+from trading.risk.limits import gate_limits
+
+YEAR_MS = 365 * DAY_MS
+RING_DAYS = 90  # daily returns that the Sharpe gate looks back on
+STATE_VERSION = 1
+_MAGIC = b"QTS1"
+
+
+class Trading(IntEnum):
+    """Whether new positions may be opened."""
+
+    RUNNING = 0
+    PAUSED = 1
+    HALTED = 2
+
+
+MANUAL_HALT = 100  # halt_reason of a halt by a person; below: 1 + the gate's index
+
+ACCOUNT = np.dtype(
+    [
+        ("start", "<f8"),
+        ("realised", "<f8"), ("fees", "<f8"), ("funding", "<f8"),  # sums; fees >= 0, funding + received
+        ("cash", "<f8"),  # start + realised - fees + funding
+        ("equity", "<f8"), ("unrealised", "<f8"), ("exposure", "<f8"),
+        ("high_water", "<f8"), ("drawdown", "<f8"),
+        ("day_start", "<f8"),  # equity at 00:00 UTC
+        ("next_midnight", "<i8"),
+        ("trades_today", "<i8"),  # filled entries
+        ("loss_streak", "<i8"),  # closed losing trades in a row, within the day
+        ("closed_today", "<i8"),
+        ("days", "<i8"),  # daily returns in the ring, ever
+        ("ring_trades", "<i8"),  # closed trades within the ring's days
+        ("sharpe", "<f8"), ("sharpe_upper", "<f8"),  # a year; NaN until measurable
+        ("state", "<i8"),  # Trading
+        ("halted_at", "<i8"), ("halt_reason", "<i8"),  # of the present halt, 0 = none
+        ("first_halt", "<i8"),  # ms of the first halt of the run, 0 = none
+        ("halts", "<i8"),
+        ("plans", "<i8"), ("fills", "<i8"), ("trades", "<i8"),  # running numbers
+        ("last_bar", "<i8"),  # open time of the newest bar, -1 = none
+    ]
+)  # fmt: skip
+
+POSITION = np.dtype(
+    [
+        ("side", "<i8"),  # -1, 0 flat, 1
+        ("lots", "<i8"),
+        ("entry", "<i8"),  # ticks
+        ("entry_time", "<i8"),
+        ("stop", "<i8"), ("target", "<i8"), ("liquidation", "<i8"),  # ticks
+        ("deadline", "<i8"),  # ms: out at the close of the first bar that ends then or later
+        ("plan_id", "<i8"),
+        ("exit_at_open", "<i8"),  # ExitReason of a market exit waiting for the next open, 0 = none
+        ("best", "<i8"), ("worst", "<i8"),  # ticks, extremes while held
+        ("margin", "<f8"), ("fees", "<f8"), ("funding", "<f8"), ("slippage", "<f8"), ("risk_amount", "<f8"),
+        # the working entry order
+        ("work_side", "<i8"),  # 0 = none
+        ("work_lots", "<i8"), ("work_plan", "<i8"),
+        ("work_stop", "<i8"), ("work_target", "<i8"),  # distances in ticks
+        ("work_deadline", "<i8"), ("work_until", "<i8"),
+        ("work_leverage", "<f8"), ("work_risk", "<f8"),
+        # what is known of the market
+        ("last", "<i8"),  # ticks, last close, 0 = none
+        ("sigma", "<f8"),  # standard deviation of a bar's log return, 0 = unknown
+        ("shock", "<f8"),  # one-hour volatility / its 30-day median, NaN = unknown
+        ("funding_rate", "<f8"),
+        ("funding_time", "<i8"), ("funding_step", "<i8"),  # last settlement and the interval before it, 0 = unknown
+    ]
+)  # fmt: skip
+
+PLAN = np.dtype(
+    [
+        ("side", "<i8"), ("lots", "<i8"), ("plan_id", "<i8"),
+        ("stop", "<i8"), ("target", "<i8"),  # distances in ticks
+        ("deadline", "<i8"), ("until", "<i8"),
+        ("leverage", "<f8"), ("risk", "<f8"),
+    ]
+)  # fmt: skip
+
+INTENT = np.dtype(
+    [
+        ("purpose", "<i8"), ("reason", "<i8"), ("maker", "<i8"), ("side", "<i8"),
+        ("time", "<i8"), ("ticks", "<i8"), ("reference", "<i8"), ("lots", "<i8"),
+    ]
+)  # fmt: skip
+
+INSTRUMENT = np.dtype(
+    [
+        ("tick_num", "<f8"), ("tick_den", "<f8"), ("lot_num", "<f8"), ("lot_den", "<f8"),
+        ("min_notional", "<f8"), ("maintenance", "<f8"), ("liquidation_fee", "<f8"),
+        ("allowed", "<f8"),  # 1 = on the list of symbols that may be traded
+    ]
+)  # fmt: skip
+
+RULES = np.dtype(
+    [
+        ("ensemble", "<i8"), ("threshold", "<f8"), ("enforce", "<i8"), ("on_halt", "<i8"),
+        ("step", "<i8"), ("bars_per_year", "<f8"),
+        ("row_distance", "<i8"), ("row_volatility", "<i8"), ("row_black_swan", "<i8"),  # rows of X, -1 = none
+        ("unit", "<i8"), ("stop", "<f8"), ("target_ratio", "<f8"), ("limit_bars", "<i8"), ("target_in_stops", "<i8"),
+        ("taker", "<f8"), ("maker", "<f8"), ("half_spread", "<f8"), ("impact", "<f8"), ("volume_share", "<f8"),
+        ("risk_share", "<f8"), ("kelly_share", "<f8"), ("volatility_target", "<f8"),
+        ("margin_share", "<f8"), ("leverage", "<f8"),
+        ("sharpe_min_days", "<i8"), ("sharpe_min_trades", "<i8"),
+    ]
+)  # fmt: skip
+
+
+def _ratio(step: Decimal) -> tuple[float, float]:
+    numerator, denominator = step.as_integer_ratio()
+    return float(numerator), float(denominator)
+
+
+def instrument_records(config: TradingConfig) -> Record:
+    """``INSTRUMENT[S]``."""
+    allowed = set(config.settings.limits.allowed_symbols)
+    rows = np.zeros(len(config.symbols), dtype=INSTRUMENT)
+    for row, rules in zip(rows, config.instruments, strict=True):
+        row["tick_num"], row["tick_den"] = _ratio(rules.tick)
+        row["lot_num"], row["lot_den"] = _ratio(rules.lot)
+        row["min_notional"] = rules.min_notional
+        row["maintenance"] = rules.maintenance_rate
+        row["liquidation_fee"] = rules.liquidation_fee
+        row["allowed"] = rules.symbol in allowed
+    return rows
+
+
+def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
+    """``RULES[1]`` of a run over features in ``schema``.
+
+    Raises:
+        UserError: the schema lacks a feature that the desk reads.
+    """
+    profile, costs, sizing = config.profile, config.settings.costs, config.settings.sizing
+    limits = config.settings.limits
+    values: dict[str, Any] = {
+        "ensemble": config.strategy.kind == "ensemble", "threshold": config.strategy.threshold,
+        "enforce": config.enforce, "on_halt": ON_HALT.index(config.on_halt),
+        "step": config.step_ms, "bars_per_year": YEAR_MS / config.step_ms,
+        "row_distance": -1 if profile.feature is None else schema.index(profile.feature),
+        "row_volatility": schema.index("volatility_96"), "row_black_swan": schema.index("black_swan_ratio"),
+        "unit": int(profile.unit), "stop": profile.stop, "target_ratio": profile.target_ratio,
+        "limit_bars": profile.limit_bars, "target_in_stops": profile.target_in_stops,
+        "taker": costs.taker_fee, "maker": costs.maker_fee, "half_spread": costs.spread / 2.0,
+        "impact": costs.impact, "volume_share": costs.volume_share,
+        "risk_share": sizing.risk_share, "kelly_share": sizing.kelly_share,
+        "volatility_target": sizing.volatility_target, "margin_share": sizing.margin_share,
+        "leverage": sizing.leverage,
+        "sharpe_min_days": limits.sharpe_min_days, "sharpe_min_trades": limits.sharpe_min_trades,
+    }  # fmt: skip
+    row = np.zeros(1, dtype=RULES)
+    for name, value in values.items():
+        row[name] = value
+    return row
+
+
+@dataclass(slots=True, eq=False)
+class TradingState:
+    """Mutable state and fixed rules of one account over S symbols; kernels take its arrays."""
+
+    account: Record  # ACCOUNT[1]
+    positions: Record  # POSITION[S]
+    ring: Float64Array  # [2, RING_DAYS] daily returns; closed trades of that day
+    instruments: Record  # INSTRUMENT[S]
+    rules: Record  # RULES[1]
+    limits: Float64Array  # [S, GATE_SLOTS]
+    plans: Record  # PLAN[S], scratch between decide and the order
+    intent: Record  # INTENT[1], scratch between matching and the ledger
+
+    @classmethod
+    def new(cls, config: TradingConfig, schema: FeatureSchema) -> Self:
+        """The state before the first bar."""
+        account = np.zeros(1, dtype=ACCOUNT)
+        for name in ("start", "cash", "equity", "high_water", "day_start"):
+            account[name] = config.start_equity
+        account["sharpe"] = account["sharpe_upper"] = np.nan
+        account["last_bar"] = -1
+        count = len(config.symbols)
+        limits = gate_limits(config)
+        if limits.shape != (count, GATE_SLOTS):
+            raise AssertionError("gate limits have the wrong shape")
+        return cls(
+            account, np.zeros(count, dtype=POSITION), np.zeros((2, RING_DAYS)), instrument_records(config),
+            rules_record(config, schema), limits, np.zeros(count, dtype=PLAN), np.zeros(1, dtype=INTENT),
+        )  # fmt: skip
+
+    def to_bytes(self, digest: str, about: dict[str, object]) -> bytes:
+        """A checkpoint: the changing records, the run's digest and ``about`` (JSON), hashed."""
+        parts = [self.account.tobytes(), self.positions.tobytes(), self.ring.tobytes()]
+        head = json.dumps(
+            {"version": STATE_VERSION, "digest": digest, "sizes": [len(part) for part in parts], "about": about}
+        ).encode()
+        body = struct.pack("<I", len(head)) + head + b"".join(parts)
+        return _MAGIC + hashlib.blake2b(body, digest_size=16).digest() + body
+
+    def restore(self, raw: bytes, digest: str) -> dict[str, Any]:
+        """Load a checkpoint into this state; the ``about`` of :meth:`to_bytes`.
+
+        Raises:
+            UserError: the checkpoint is damaged, of another version, or of a run with other settings.
+        """
+        body = raw[20:]
+        if raw[:4] != _MAGIC or hashlib.blake2b(body, digest_size=16).digest() != raw[4:20]:
+            raise UserError("The account's checkpoint is damaged: start anew with --fresh.")
+        (length,) = struct.unpack_from("<I", body)
+        head = json.loads(body[4 : 4 + length])
+        if head["version"] != STATE_VERSION or head["digest"] != digest:
+            raise UserError("The account's checkpoint is of other settings or another version: start with --fresh.")
+        at = 4 + length
+        arrays: list[Any] = [self.account, self.positions, self.ring]
+        for array, size in zip(arrays, head["sizes"], strict=True):
+            flat = np.frombuffer(body, dtype=array.dtype, count=size // array.dtype.itemsize, offset=at)
+            array[...] = flat.reshape(array.shape)
+            at += size
+        about: dict[str, Any] = head["about"]
+        return about

@@ -1,0 +1,162 @@
+"""Conditions as an integer program, and the one kernel that reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ai.schema import FeatureSchema
+from data.compiled import kernel
+from data.market import Float64Array, Int64Array
+from trading.strategy.spec import OPERATORS, AllOf, Comparison, Condition, Operand, StrategySpec
+
+LONG = 1  # bits of a signal
+SHORT = 2
+EXIT_LONG = 4
+EXIT_SHORT = 8
+UNKNOWN = 16  # a feature that the program reads is NaN on this bar
+
+OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL, OP_CROSS_ABOVE, OP_CROSS_BELOW = range(6)
+OP_ALL = 6
+OP_ANY = 7
+OP_EMIT = 8
+BLOCK = 2048
+
+UInt8Array = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A compiled strategy.
+
+    ``code[n, 3]``: (operation, a, b). Comparisons push; a, b ≥ 0 are rows of X, below 0 constants ``-a - 1``.
+    ALL and ANY replace the top ``a`` values by one; EMIT pops one and sets bit ``a``.
+    """
+
+    code: Int64Array
+    constants: Float64Array
+    used: Int64Array  # rows of X that are read
+    depth: int  # values on the stack at most
+
+
+def compile_program(spec: StrategySpec, schema: FeatureSchema) -> Program:
+    """Translate a strategy's conditions to rows of ``schema``.
+
+    Raises:
+        UserError: a condition names a feature that the schema does not have.
+    """
+    code: list[tuple[int, int, int]] = []
+    constants: list[float] = []
+
+    def operand(value: Operand) -> int:
+        if isinstance(value, str):
+            return schema.index(value)
+        constants.append(float(value))
+        return -len(constants)
+
+    def emit(condition: Condition) -> None:
+        if isinstance(condition, Comparison):
+            code.append((OPERATORS.index(condition.op), operand(condition.left), operand(condition.right)))
+            return
+        parts = condition.all if isinstance(condition, AllOf) else condition.any
+        for part in parts:
+            emit(part)
+        code.append((OP_ALL if isinstance(condition, AllOf) else OP_ANY, len(parts), 0))
+
+    for bit, condition in zip((LONG, SHORT, EXIT_LONG, EXIT_SHORT), spec.conditions(), strict=True):
+        if condition is not None:
+            emit(condition)
+            code.append((OP_EMIT, bit, 0))
+    used = np.array(sorted({schema.index(name) for name in spec.features()}), dtype=np.int64)
+    return Program(
+        np.array(code, dtype=np.int64).reshape(len(code), 3), np.array(constants, dtype=np.float64), used, _depth(code)
+    )
+
+
+def _depth(code: list[tuple[int, int, int]]) -> int:
+    height = highest = 0
+    for operation, a, _ in code:
+        height += 1 if operation < OP_ALL else -1 if operation == OP_EMIT else 1 - a
+        highest = max(highest, height)
+    return highest
+
+
+@kernel
+def _load(a: int, constants: Float64Array, X: Float64Array, start: int, n: int, buffer: Float64Array) -> None:
+    """``buffer[1 + i]`` = operand at bar ``start + i``; ``buffer[0]`` = at the bar before (NaN at the first)."""
+    if a < 0:
+        for i in range(n + 1):
+            buffer[i] = constants[-a - 1]
+        return
+    buffer[0] = X[a, start - 1] if start > 0 else np.nan
+    for i in range(n):
+        buffer[i + 1] = X[a, start + i]
+
+
+@kernel
+def _compare(operation: int, left: Float64Array, right: Float64Array, n: int, truth: UInt8Array) -> None:
+    if operation == OP_LESS:
+        for i in range(n):
+            truth[i] = left[i + 1] < right[i + 1]
+    elif operation == OP_LESS_EQUAL:
+        for i in range(n):
+            truth[i] = left[i + 1] <= right[i + 1]
+    elif operation == OP_GREATER:
+        for i in range(n):
+            truth[i] = left[i + 1] > right[i + 1]
+    elif operation == OP_GREATER_EQUAL:
+        for i in range(n):
+            truth[i] = left[i + 1] >= right[i + 1]
+    elif operation == OP_CROSS_ABOVE:
+        for i in range(n):
+            truth[i] = (left[i] <= right[i]) & (left[i + 1] > right[i + 1])
+    else:
+        for i in range(n):
+            truth[i] = (left[i] >= right[i]) & (left[i + 1] < right[i + 1])
+
+
+@kernel
+def signals(
+    code: Int64Array, constants: Float64Array, used: Int64Array, depth: int, X: Float64Array, out: UInt8Array
+) -> None:
+    """Evaluate a program over all columns of ``X[F, T]`` into bits ``out[T]``; comparisons with NaN are false.
+
+    The service calls it with the last two columns; crosses at the first column given are false.
+    """
+    T = X.shape[1]
+    block = min(BLOCK, T)
+    left = np.empty(block + 1)
+    right = np.empty(block + 1)
+    stack = np.empty((depth + 1, block), dtype=np.uint8)
+    for start in range(0, T, BLOCK):
+        n = min(BLOCK, T - start)
+        for i in range(n):
+            out[start + i] = 0
+        for k in range(used.shape[0]):
+            row = used[k]
+            for i in range(n):
+                out[start + i] |= np.uint8(UNKNOWN) if X[row, start + i] != X[row, start + i] else np.uint8(0)
+        top = 0
+        for k in range(code.shape[0]):
+            operation = code[k, 0]
+            a = code[k, 1]
+            if operation < OP_ALL:
+                _load(a, constants, X, start, n, left)
+                _load(code[k, 2], constants, X, start, n, right)
+                _compare(operation, left, right, n, stack[top])
+                top += 1
+            elif operation == OP_EMIT:
+                top -= 1
+                for i in range(n):
+                    out[start + i] |= np.uint8(stack[top, i] * a)
+            else:
+                top -= a
+                for j in range(1, a):
+                    for i in range(n):
+                        if operation == OP_ALL:
+                            stack[top, i] &= stack[top + j, i]
+                        else:
+                            stack[top, i] |= stack[top + j, i]
+                top += 1
