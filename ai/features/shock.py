@@ -29,7 +29,7 @@ ENOUGH = 48
 SHOCK: tuple[FeatureSpec, ...] = (
     FeatureSpec(
         "black_swan_ratio", "shock", 1, "ratio", "volatility of the last hour over its 30-day median",
-        ("open", "high", "low", "close"), "realised volatility; Garman & Klass 1980", hours=720, optional=True,
+        ("open", "high", "low", "close"), "realised volatility; Garman & Klass 1980", hours=722, optional=True,
     ),
 )  # fmt: skip
 SHOCK_STATE = 2 + 2 * WINDOW  # samples held, oldest at; samples in time order (ring); the same sorted
