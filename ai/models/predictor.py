@@ -103,7 +103,7 @@ def pack(tables: Sequence[MemberTable], calibrators: Sequence[Sequence[Calibrato
         np.concatenate(trees).astype(np.int64) if trees else np.empty((0, 2), dtype=np.int64),
         np.array(rows, dtype=np.int64).reshape(-1, 4),
         np.array([t.base for t in tables], dtype=np.float64).reshape(-1, 3),
-        np.array(linear, dtype=np.float64).reshape(-1, 6, features),
+        np.array(linear, dtype=np.float64).reshape(len(linear), 6, features),
         cal, cal_ab, np.array([xs, ys], dtype=np.float64).reshape(2, -1),
     )  # fmt: skip
 

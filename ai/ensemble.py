@@ -1,0 +1,279 @@
+"""One tradable model: calibrated members, payoff statistics and where they come from, kept as native files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ai.calibration import calibration_slice, calibrators_of, calibrators_record, fit_calibrators
+from ai.labels import Labels, Outcome
+from ai.models.base import CLASSES, Model
+from ai.models.boosting import BoostingParameters, LightgbmModel, XgboostModel
+from ai.models.files import json_bytes, read_folder, sha256, write_folder
+from ai.models.linear import LogisticModel
+from ai.models.predictor import IDENTITY, Pack, pack, predict_rows
+from ai.sampling import average_uniqueness
+from ai.schema import FeatureSchema
+from data.clock import iso
+from data.errors import QuantError, UserError
+from data.market import Float64Array, Int64Array
+
+Progress = Callable[[int, int, str], None]  # done, total, words
+Cancelled = Callable[[], bool]
+
+KIND = "ensemble"
+CALIBRATION_FILE = "calibration.json"
+MEMBERS: dict[str, type[LogisticModel] | type[XgboostModel] | type[LightgbmModel]] = {
+    "logistic": LogisticModel, "xgboost": XgboostModel, "lightgbm": LightgbmModel,
+}  # fmt: skip
+DEFAULT_MEMBERS = tuple(MEMBERS)
+MIN_FIT_ROWS = 200
+MIN_SLICE_ROWS = 20
+
+
+class TrainingCancelled(QuantError):
+    """The person or the service asked the training to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payoffs:
+    """What a class means for each side, from the training rows: shares and gross returns (fractions)."""
+
+    long_stop_if_neutral: float
+    short_stop_if_neutral: float
+    long_time_return: float
+    short_time_return: float
+    effective: float  # effective labels in the calibration slice: how sure a probability is
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingContext:
+    """What the columns of a training are: which series, which features, which exits."""
+
+    schema: FeatureSchema  # rows of X
+    open_time: Int64Array  # [T] ms UTC
+    profile: str
+    timeframe: str
+    symbol: str
+    features: tuple[str, ...]  # those the members read, all in the schema
+    optional: tuple[str, ...] = ()  # of these, the ones that may be NaN (funding)
+    calibration_share: float = 0.15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnsembleModel:
+    """Calibrated members behind one compiled pack. Weights are not here: they move online, in the forecaster."""
+
+    features: tuple[str, ...]
+    optional: tuple[str, ...]
+    members: tuple[str, ...]
+    profile: str
+    timeframe: str
+    symbol: str
+    seed: int
+    train_from_ms: int  # open time of the first training bar
+    seen_until_ms: int  # open time of the last bar that training saw, label ends included
+    base: tuple[float, float, float]  # class shares of the training labels: short, neutral, long
+    rows: int  # labels used
+    payoffs: Payoffs
+    params: Mapping[str, Any]
+    files: Mapping[str, bytes]
+    pack: Pack = field(repr=False)
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """The features that the members read."""
+        return FeatureSchema(self.features)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest and, through it, of every file."""
+        return sha256(json_bytes({**self.manifest(), "files": {n: sha256(c) for n, c in self.files.items()}}))
+
+    def predict(self, x: Float64Array) -> Float64Array:
+        """Calibrated probabilities of each member ``[M, n, 3]`` for ``x[n, F]`` in the order of ``features``."""
+        return predict_rows(self.pack, x)
+
+    def manifest(self) -> dict[str, Any]:
+        """Everything but the files' hashes, as plain JSON values."""
+        return {
+            "kind": KIND, "features": list(self.features), "features_digest": self.schema.digest,
+            "optional": list(self.optional), "members": list(self.members), "profile": self.profile,
+            "timeframe": self.timeframe, "symbol": self.symbol, "seed": self.seed,
+            "span": [self.train_from_ms, self.seen_until_ms], "base": list(self.base), "rows": self.rows,
+            "payoffs": asdict(self.payoffs), "params": dict(self.params), "versions": library_versions(),
+        }  # fmt: skip
+
+    def describe(self) -> dict[str, Any]:
+        """What a table or a person wants to know."""
+        return {
+            "profile": self.profile, "timeframe": self.timeframe, "symbol": self.symbol, "seed": self.seed,
+            "members": list(self.members), "features": len(self.features), "rows": self.rows,
+            "train_from": iso(self.train_from_ms), "train_to": iso(self.seen_until_ms),
+            "base": {"short": self.base[0], "neutral": self.base[1], "long": self.base[2]},
+            "payoffs": asdict(self.payoffs), "digest": self.digest,
+        }  # fmt: skip
+
+    def save(self, folder: Path) -> None:
+        """Native files and a manifest, put in place by one rename.
+
+        Raises:
+            UserError: the place can not be written.
+        """
+        write_folder(folder, self.files, self.manifest())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read, verify every hash and the feature schema, and compile.
+
+        Raises:
+            UserError: something is missing, corrupt, or of other features.
+        """
+        manifest, files = read_folder(folder, KIND)
+        try:
+            return cls._of(manifest, files)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise UserError(f"The model in {folder} does not fit its manifest ({error}); train it again.") from error
+
+    @classmethod
+    def _of(cls, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
+        features = tuple(manifest["features"])
+        if FeatureSchema(features).digest != manifest["features_digest"]:
+            raise ValueError("its feature names and their digest differ")
+        members = tuple(manifest["members"])
+        short, neutral, long = manifest["base"]
+        return cls(
+            features, tuple(manifest["optional"]), members, manifest["profile"], manifest["timeframe"],
+            manifest["symbol"], manifest["seed"], manifest["span"][0], manifest["span"][1], (short, neutral, long),
+            manifest["rows"], Payoffs(**manifest["payoffs"]), manifest["params"], dict(files),
+            compile_pack(members, files, len(features)),
+        )  # fmt: skip
+
+
+def compile_pack(members: Sequence[str], files: Mapping[str, bytes], features: int) -> Pack:
+    """The predictor's arrays from native files alone; no model library is imported."""
+    stored = json.loads(files[CALIBRATION_FILE])
+    tables = [MEMBERS[name].of(files).table() for name in members]
+    return pack(tables, [calibrators_of(stored[name]) for name in members], features)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what trained the files."""
+    names = ("numpy", "scikit-learn", "lightgbm")
+    found = {name: importlib.metadata.version(name) for name in names}
+    for name in ("xgboost-cpu", "xgboost"):
+        try:
+            found["xgboost"] = importlib.metadata.version(name)
+            break
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def new_member(name: str, seed: int) -> Model:
+    """An untrained member.
+
+    Raises:
+        UserError: unknown name.
+    """
+    if name not in MEMBERS:
+        raise UserError(f"Unknown model '{name}': use some of {', '.join(MEMBERS)}.")
+    if name == "logistic":
+        return LogisticModel(seed)
+    return MEMBERS[name](BoostingParameters(seed=seed))  # type: ignore[arg-type]
+
+
+def train_ensemble(
+    x: Float64Array,
+    labels: Labels,
+    rows: Int64Array,
+    context: TrainingContext,
+    members: Sequence[str] = DEFAULT_MEMBERS,
+    seed: int = 7,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> EnsembleModel:
+    """Fit and calibrate every member on the training window ``rows`` (ascending positions in ``x[F, T]``).
+
+    Only labels that end inside the window are used; the last ``calibration_share`` calibrates, purged on both sides;
+    labels weigh by their uniqueness.
+
+    Raises:
+        UserError: an unknown or doubled member, or too few usable rows.
+        TrainingCancelled: ``cancelled`` said so between two members.
+    """
+    if len(set(members)) != len(members) or not members:
+        raise UserError("Name at least one model for the ensemble, and each only once.")
+    fresh = {name: new_member(name, seed) for name in members}
+    used = _usable(x, labels, rows, context)
+    parts = calibration_slice(rows, labels.end, context.calibration_share)
+    fit_rows, slice_rows = parts.fit_rows[used[parts.fit_rows]], parts.slice_rows[used[parts.slice_rows]]
+    if len(fit_rows) < MIN_FIT_ROWS or len(slice_rows) < MIN_SLICE_ROWS:
+        raise UserError(
+            f"Training on {context.symbol} {context.timeframe} has {len(fit_rows)} usable bars to fit and "
+            f"{len(slice_rows)} to calibrate; it needs {MIN_FIT_ROWS} and {MIN_SLICE_ROWS}: give it more history."
+        )
+    columns = np.array([context.schema.index(name) for name in context.features], dtype=np.int64)
+    fit_x = np.ascontiguousarray(x[columns[:, None], fit_rows].T)
+    slice_x = np.ascontiguousarray(x[columns[:, None], slice_rows].T)
+    fit_weight = average_uniqueness(fit_rows + 1, labels.end[fit_rows])
+    effective = float(average_uniqueness(slice_rows + 1, labels.end[slice_rows]).sum())
+    slice_weight = np.full(len(slice_rows), effective / len(slice_rows))  # calibrated per bar, sized by information
+    files: dict[str, bytes] = {}
+    calibration: dict[str, Any] = {}
+    for k, (name, model) in enumerate(fresh.items()):
+        if cancelled is not None and cancelled():
+            raise TrainingCancelled("Training was cancelled; nothing was changed.")
+        if progress is not None:
+            progress(k, len(fresh), f"fitting {name} on {len(fit_rows):,} bars")
+        model.fit(fit_x, labels.label[fit_rows], fit_weight)
+        raw = predict_rows(pack([model.table()], [[IDENTITY] * 3], len(columns)), slice_x, calibrated=False)[0]
+        calibration[name] = calibrators_record(fit_calibrators(raw, labels.label[slice_rows], slice_weight))
+        files.update(model.files())
+    if progress is not None:
+        progress(len(fresh), len(fresh), "ensemble ready")
+    files[CALIBRATION_FILE] = json_bytes(calibration)
+    known = np.concatenate([fit_rows, slice_rows])
+    return EnsembleModel(
+        context.features, context.optional, tuple(members), context.profile, context.timeframe, context.symbol, seed,
+        int(context.open_time[rows[0]]), int(context.open_time[rows[-1]]), _base_rates(labels, known),
+        len(known), _payoffs(labels, known, effective),
+        {name: model.describe() for name, model in fresh.items()}, files,
+        compile_pack(members, files, len(columns)),
+    )  # fmt: skip
+
+
+def _usable(x: Float64Array, labels: Labels, rows: Int64Array, context: TrainingContext) -> npt.NDArray[np.bool_]:
+    named = [name for name in context.features if name not in context.optional]
+    required = np.array([context.schema.index(name) for name in named], dtype=np.int64)
+    used = np.zeros(x.shape[1], dtype=np.bool_)
+    used[rows] = labels.complete[rows] & np.all(np.isfinite(x[required[:, None], rows]), axis=0)
+    return used
+
+
+def _base_rates(labels: Labels, rows: Int64Array) -> tuple[float, float, float]:
+    # one added label a class, so that a class unseen in training has a finite loss
+    counts = [int(np.sum(labels.label[rows] == c)) + 1 for c in CLASSES]
+    short, neutral, long = (count / sum(counts) for count in counts)
+    return short, neutral, long
+
+
+def _payoffs(labels: Labels, rows: Int64Array, effective: float) -> Payoffs:
+    neutral = labels.label[rows] == 0
+    stops, returns = [], []
+    for outcome, gross in ((labels.long_outcome, labels.long_return), (labels.short_outcome, labels.short_return)):
+        ended = outcome[rows]
+        stops.append(_mean((ended == Outcome.STOP)[neutral].astype(np.float64), 0.5))
+        returns.append(_mean(gross[rows][ended == Outcome.TIME], 0.0))
+    return Payoffs(stops[0], stops[1], returns[0], returns[1], effective)
+
+
+def _mean(values: Float64Array, default: float) -> float:
+    return float(values.mean()) if len(values) else default

@@ -1,0 +1,93 @@
+"""How much of a good result is luck of the search: probabilistic and deflated Sharpe, probability of overfitting."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from statistics import NormalDist
+
+import numpy as np
+
+from data.market import Float64Array
+
+_NORMAL = NormalDist()
+EULER_GAMMA = 0.5772156649015329
+
+
+def probabilistic_sharpe(sharpe: float, benchmark: float, n: int, skew: float = 0.0, kurtosis: float = 3.0) -> float:
+    """Probability that the true Sharpe exceeds ``benchmark``.
+
+    ``sharpe`` and ``benchmark`` are per observation (not annualised), ``n`` the number of returns, ``kurtosis`` not in
+    excess. NaN when it can not be said. Source: Bailey & López de Prado 2012, "The Sharpe Ratio Efficient Frontier".
+    """
+    variance = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
+    if n < 2 or not math.isfinite(sharpe) or not variance > 0.0:
+        return math.nan
+    return _NORMAL.cdf((sharpe - benchmark) * math.sqrt(n - 1) / math.sqrt(variance))
+
+
+def expected_best_sharpe(trials: int, variance: float) -> float:
+    """Expected maximum of ``trials`` Sharpe ratios whose true value is 0 and whose variance is ``variance``."""
+    if trials < 2:
+        return 0.0
+    high = _NORMAL.inv_cdf(1.0 - 1.0 / trials)
+    higher = _NORMAL.inv_cdf(1.0 - 1.0 / (trials * math.e))
+    return math.sqrt(variance) * ((1.0 - EULER_GAMMA) * high + EULER_GAMMA * higher)
+
+
+def deflated_sharpe(
+    sharpe: float, n: int, trials: int, variance: float, skew: float = 0.0, kurtosis: float = 3.0
+) -> float:
+    """Probability that the Sharpe of the best of ``trials`` configurations is above what luck alone would give.
+
+    ``variance`` is that of the per-observation Sharpe ratios over every configuration tried, failed ones too.
+    Source: Bailey & López de Prado 2014, "The Deflated Sharpe Ratio".
+    """
+    return probabilistic_sharpe(sharpe, expected_best_sharpe(trials, variance), n, skew, kurtosis)
+
+
+def sharpe_moments(returns: Float64Array) -> tuple[float, float, float]:
+    """Per-observation Sharpe (ddof 1), skewness and kurtosis (not in excess) of ``returns[n]``; NaN if undefined."""
+    if len(returns) < 2:
+        return math.nan, math.nan, math.nan
+    spread = returns - returns.mean()
+    m2 = float(np.mean(spread**2))
+    if not m2 > 0.0:
+        return math.nan, math.nan, math.nan
+    sharpe = float(returns.mean() / returns.std(ddof=1))
+    return sharpe, float(np.mean(spread**3)) / m2**1.5, float(np.mean(spread**4)) / m2**2
+
+
+def overfitting_probability(returns: Float64Array, blocks: int = 16) -> float | None:
+    """Probability of back-test overfitting by combinatorially symmetric cross-validation.
+
+    ``returns[T, N]`` per period and configuration. Half of the ``blocks`` choose the best configuration by Sharpe,
+    the other half rank it; the result is the share of splits in which the chosen one is not above the median.
+    ``None`` for fewer than two configurations or fewer than two periods a block.
+    Source: Bailey, Borwein, López de Prado & Zhu 2017, "The Probability of Backtest Overfitting".
+    """
+    if returns.ndim != 2 or returns.shape[1] < 2 or returns.shape[0] < 2 * blocks or blocks % 2:
+        return None
+    size = returns.shape[0] // blocks
+    parts = returns[: size * blocks].reshape(blocks, size, -1)
+    totals, squares = parts.sum(axis=1), (parts**2).sum(axis=1)
+    chosen = np.zeros((math.comb(blocks, blocks // 2), blocks))
+    for row, picks in enumerate(combinations(range(blocks), blocks // 2)):
+        chosen[row, list(picks)] = 1.0
+    n = size * blocks // 2
+    inside = _sharpes(chosen @ totals, chosen @ squares, n)
+    outside = _sharpes((1.0 - chosen) @ totals, (1.0 - chosen) @ squares, n)
+    best = inside.argmax(axis=1)
+    value = outside[np.arange(len(best)), best]
+    below = (outside < value[:, None]).sum(axis=1)
+    equal = (outside == value[:, None]).sum(axis=1)
+    rank = below + (equal + 1) / 2.0
+    share = rank / (returns.shape[1] + 1)
+    return float(np.mean(share <= 0.5))
+
+
+def _sharpes(totals: Float64Array, squares: Float64Array, n: int) -> Float64Array:
+    mean = totals / n
+    variance = np.maximum(squares / n - mean**2, 0.0)
+    flat = variance <= 0.0
+    return np.asarray(np.where(flat, 0.0, mean / np.sqrt(np.where(flat, 1.0, variance))), dtype=np.float64)

@@ -1,0 +1,218 @@
+"""Scores of class probabilities ``P[n, 3]`` (short, neutral, long) against labels ``y[n]`` of −1, 0, +1, with bands.
+
+``auc`` is direction: P(long)/(P(long)+P(short)) on the rows labelled LONG or SHORT. ``auc_touch`` is neutral against
+the rest: it measures volatility and is never evidence of an edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ai.models.base import CLASSES, LONG, NEUTRAL, SHORT, Int8Array
+from data.compiled import kernel
+from data.market import Float64Array, Int64Array
+
+BoolArray = npt.NDArray[np.bool_]
+
+BINS = 10
+_SMALLEST = 1e-12
+
+NO_EDGE = "no evidence of an edge"
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of one set of rows; NaN where undefined (for example an AUC with one class only)."""
+
+    n: int
+    log_loss: float  # nats
+    base_log_loss: float  # of the training window's base rates on the same rows
+    brier: float  # sum over the classes, 0..2
+    auc: float
+    auc_touch: float
+    ece: float  # mean over the classes
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A 95 % band."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` lies inside, ends included."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Of the rows whose probability of ``label`` fell into one bin: mean probability and observed share."""
+
+    label: int
+    mean_p: float
+    observed: float
+    n: int
+
+
+def label_columns(y: Int8Array) -> Int64Array:
+    """Column of ``P`` for each label."""
+    return y.astype(np.int64) + 1
+
+
+def log_losses(p: Float64Array, y: Int8Array) -> Float64Array:
+    """−ln of the probability given to what happened, per row, in nats."""
+    hit = p[np.arange(len(y)), label_columns(y)]
+    return np.asarray(-np.log(np.maximum(hit, _SMALLEST)), dtype=np.float64)
+
+
+def brier(p: Float64Array, y: Int8Array) -> float:
+    """Mean squared distance to the one-hot outcome, summed over the classes (Brier 1950)."""
+    target = np.zeros_like(p)
+    target[np.arange(len(y)), label_columns(y)] = 1.0
+    return float(np.mean(np.sum((p - target) ** 2, axis=1))) if len(y) else np.nan
+
+
+def roc_auc(score: Float64Array, positive: BoolArray) -> float:
+    """Area under the ROC curve by ranks, ties counted half; NaN with one class only."""
+    hits = int(positive.sum())
+    misses = len(positive) - hits
+    if hits == 0 or misses == 0:
+        return np.nan
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+    return float((rank[positive].sum() - hits * (hits + 1) / 2.0) / (hits * misses))
+
+
+def direction_score(p: Float64Array) -> Float64Array:
+    """P(long) / (P(long) + P(short)); one half where both are zero."""
+    touched = p[:, LONG] + p[:, SHORT]
+    return np.where(touched > 0.0, p[:, LONG] / np.where(touched > 0.0, touched, 1.0), 0.5)
+
+
+def direction_auc(p: Float64Array, y: Int8Array) -> float:
+    """ROC-AUC of the direction score on rows labelled LONG or SHORT."""
+    touched = y != 0
+    return roc_auc(direction_score(p)[touched], y[touched] > 0)
+
+
+def touch_auc(p: Float64Array, y: Int8Array) -> float:
+    """ROC-AUC of 1 − P(neutral) for "either target is touched"."""
+    return roc_auc(1.0 - p[:, NEUTRAL], y != 0)
+
+
+def reliability(p: Float64Array, y: Int8Array, bins: int = BINS) -> list[ReliabilityBin]:
+    """Reliability diagram: equal-width bins of each class's probability, empty ones left out."""
+    found = []
+    for column, label in enumerate(CLASSES):
+        place = np.minimum((p[:, column] * bins).astype(np.int64), bins - 1)
+        hit = y == label
+        for b in np.unique(place):
+            rows = place == b
+            mean, observed = float(p[rows, column].mean()), float(hit[rows].mean())
+            found.append(ReliabilityBin(label, mean, observed, int(rows.sum())))
+    return found
+
+
+def calibration_error(p: Float64Array, y: Int8Array, bins: int = BINS) -> float:
+    """Expected calibration error per class (Naeini et al. 2015), averaged over the classes."""
+    if not len(y):
+        return np.nan
+    return sum(r.n * abs(r.mean_p - r.observed) for r in reliability(p, y, bins)) / (len(y) * len(CLASSES))
+
+
+def score_rows(p: Float64Array, y: Int8Array, base: Float64Array) -> Scores:
+    """All scores; ``base`` is the training window's class shares, ``[3]`` or per row ``[n, 3]``."""
+    if not len(y):
+        return Scores(0, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan)
+    shares = np.broadcast_to(base, p.shape)
+    return Scores(
+        len(y), float(log_losses(p, y).mean()), float(log_losses(shares, y).mean()), brier(p, y),
+        direction_auc(p, y), touch_auc(p, y), calibration_error(p, y),
+    )  # fmt: skip
+
+
+@kernel
+def _bootstrap_aucs(
+    rows: Int64Array, group: Int64Array, positive: BoolArray, n: int, block: int, starts: Int64Array, out: Float64Array
+) -> None:
+    # rows: places in 0..n of the scored rows in ascending score order; group: equal numbers are ties
+    times = np.empty(n, dtype=np.int64)
+    for d in range(starts.shape[0]):
+        times[:] = 0
+        filled = 0
+        for k in range(starts.shape[1]):
+            for j in range(block):
+                if filled == n:
+                    break
+                times[(starts[d, k] + j) % n] += 1
+                filled += 1
+        below = area = hits = misses = 0.0
+        tie_hits = tie_misses = 0.0
+        for i in range(len(rows)):
+            if i > 0 and group[i] != group[i - 1]:
+                area += tie_hits * (below + tie_misses / 2.0)
+                below += tie_misses
+                tie_hits = tie_misses = 0.0
+            if positive[i]:
+                tie_hits += times[rows[i]]
+                hits += times[rows[i]]
+            else:
+                tie_misses += times[rows[i]]
+                misses += times[rows[i]]
+        area += tie_hits * (below + tie_misses / 2.0)
+        out[d] = area / (hits * misses) if hits > 0.0 and misses > 0.0 else np.nan
+
+
+def _starts(n: int, block: int, draws: int, seed: int) -> Int64Array:
+    return np.random.default_rng(seed).integers(0, n, size=(draws, -(-n // block)))
+
+
+def auc_band(
+    score: Float64Array, positive: BoolArray, use: BoolArray, block: int, seed: int, draws: int = 1000
+) -> Band:
+    """95 % band of the AUC on the rows where ``use``, by circular block bootstrap over all rows in time order.
+
+    Blocks of ``block`` bars (the label length) keep overlapping labels together (Künsch 1989; Politis & Romano 1992).
+    """
+    rows = np.flatnonzero(use)
+    if len(rows) == 0 or np.all(positive[rows]) or not np.any(positive[rows]):
+        return Band(np.nan, np.nan)
+    order = rows[np.argsort(score[rows], kind="stable")]
+    group = np.cumsum(np.append(0, np.diff(score[order]) != 0.0)).astype(np.int64)
+    out = np.empty(draws)
+    length = max(1, min(block, len(score)))
+    _bootstrap_aucs(order, group, positive[order], len(score), length, _starts(len(score), length, draws, seed), out)
+    low, high = np.nanquantile(out, [0.025, 0.975])
+    return Band(float(low), float(high))
+
+
+def mean_band(values: Float64Array, block: int, seed: int, draws: int = 1000) -> Band:
+    """95 % band of the mean of ``values`` in time order, by the same circular block bootstrap."""
+    n = len(values)
+    if n == 0:
+        return Band(np.nan, np.nan)
+    length = max(1, min(block, n))
+    starts = _starts(n, length, draws, seed)
+    cumulative = np.append(0.0, np.cumsum(np.append(values, values[:length])))
+    whole, rest = divmod(n, length)
+    totals = (cumulative[starts[:, :whole] + length] - cumulative[starts[:, :whole]]).sum(axis=1)
+    if rest:
+        totals += cumulative[starts[:, whole] + rest] - cumulative[starts[:, whole]]
+    low, high = np.quantile(totals / n, [0.025, 0.975])
+    return Band(float(low), float(high))
+
+
+def verdict(auc: float, band: Band) -> str:
+    """What the pooled direction AUC says, in words."""
+    if not np.isfinite(auc) or not np.isfinite(band.low):
+        return f"{NO_EDGE}: too few rows with a direction"
+    text = f"direction AUC {auc:.3f}, 95 % band {band.low:.3f} to {band.high:.3f}"
+    if band.holds(0.5):
+        return f"{NO_EDGE}: {text} holds 0.5"
+    if band.high < 0.5:
+        return f"worse than chance: {text} lies below 0.5"
+    return f"direction is ranked better than chance: {text}; whether it pays is for the result after costs"
