@@ -147,33 +147,39 @@ make_venv() {
   "$python" -m venv "$VENV" || stop "could not make $VENV: is the folder writable and the disk not full?"
 }
 
-# The CPU build of torch goes first: the plain pin would bring gigabytes of CUDA packages on Linux.
+# On Linux the CPU build of torch goes first and the other pins, which are complete, follow without looking at what
+# they need: the plain pin would bring gigabytes of CUDA packages.
+needs_cpu_torch() { [ "$(uname -s)" = Linux ] && grep -q '^torch==' "$(requirements_of "$1")"; }
 install_torch() {
   local pin
   pin=$(sed -n 's/^torch==\([^ ;]*\).*/\1/p' "$(requirements_of "$1")")
-  [ -n "$pin" ] && [ "$(uname -s)" = Linux ] || return 0
   "$PYTHON" -c "import importlib.metadata as m, sys; sys.exit(m.version('torch') != '$pin+cpu')" 2>/dev/null && return 0
   say "installing torch $pin (CPU build)"
   "$PYTHON" -m pip install --quiet --no-deps "torch==$pin+cpu" 2>/dev/null ||
     "$PYTHON" -m pip install --quiet --no-deps --extra-index-url "$TORCH_INDEX" "torch==$pin+cpu" ||
-    stop "the CPU build of torch $pin could not be installed; pip's message is above."
+    stop "the CPU build of torch $pin was found neither where pip looks nor at $TORCH_INDEX (message above)."
 }
 
 install_set() {
-  local set=$1 file began again=""
+  local set=$1 file began options=""
   file=$(requirements_of "$set")
   began=$SECONDS
   # An install that was cut short may have left packages without all their files or their byte code.
-  if [ -f "$VENV/.installing-$set" ]; then again=--reinstall; else touch "$VENV/.installing-$set"; fi
-  install_torch "$set"
+  if [ -f "$VENV/.installing-$set" ]; then options=--force-reinstall; else touch "$VENV/.installing-$set"; fi
   say "installing $(grep -c '^[a-z]' "$file") pinned packages ($set)"
+  if needs_cpu_torch "$set"; then
+    install_torch "$set"
+    grep -v '^torch==' "$file" >"$VENV/.pins-$set.txt"
+    file="$VENV/.pins-$set.txt"
+    options="$options --no-deps"
+  fi
   if ! "$PYTHON" -m uv --version >/dev/null 2>&1; then
     "$PYTHON" -m pip install --quiet --disable-pip-version-check uv || say "uv could not be installed; pip takes its place"
   fi
-  if ! "$PYTHON" -m uv pip install --python "$PYTHON" --compile-bytecode $again -r "$file" >&2; then
+  if ! "$PYTHON" -m uv pip install --python "$PYTHON" --compile-bytecode $options -r "$file" >&2; then
     say "uv did not succeed; trying pip, which is slower and reads pip's own settings"
-    "$PYTHON" -m pip install --disable-pip-version-check ${again:+--force-reinstall} -r "$file" >&2 ||
-      stop "the packages of ${file##*/} could not be installed (message above). Check the network and start again."
+    "$PYTHON" -m pip install --disable-pip-version-check $options -r "$file" >&2 ||
+      stop "the packages of $set could not be installed (message above). Check the network and start again."
   fi
   stamp "$set" "$(key_of_set "$set")"
   rm -f "$VENV/.installing-$set"

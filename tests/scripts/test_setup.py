@@ -23,6 +23,7 @@ case "$*" in
     mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo "version = 3.11" >"$3/pyvenv.cfg" ;;
   *"import ensurepip"*) [ -f "$MACHINE/venv" ] ;;
   *"version_info[:2] <="*) [ ! -f "$MACHINE/old" ] ;;
+  *"m.version('torch')"*) exit 1 ;;
   *"print("*) echo python3.11-venv ;;
   "-m uv pip install"*) [ ! -f "$MACHINE/offline" ] ;;
   "-m pip install"*" -r "*) [ ! -f "$MACHINE/offline" ] ;;
@@ -132,7 +133,7 @@ def test_an_install_that_was_cut_short_is_done_again_whole(machine: Machine) -> 
     machine.lacks("offline")
     second = machine.run("--setup-only")
     assert second.returncode == 0, second.stderr
-    assert "--reinstall" in machine.calls("python -m uv pip install")[0]
+    assert "--force-reinstall" in machine.calls("python -m uv pip install")[0]
 
 
 def test_where_uv_fails_pip_is_tried(machine: Machine) -> None:
@@ -189,6 +190,19 @@ def test_extras_are_installed_on_demand(machine: Machine) -> None:
     machine.run("--setup-only", "--with", "api,alerts")
     files = [call.rpartition("/")[2] for call in machine.calls("python -m uv pip install")]
     assert files == ["requirements.txt", "requirements-api.txt", "requirements-alerts.txt"]
+
+
+def test_torch_is_the_cpu_build_and_brings_nothing_with_it(machine: Machine) -> None:
+    done = machine.run("--setup-only", "--with", "deep")
+    assert done.returncode == 0, done.stderr
+    torch = [call for call in machine.calls("python -m pip install") if "torch==" in call]
+    assert len(torch) == 1
+    assert "+cpu" in torch[0]
+    rest = machine.calls("python -m uv pip install")[-1]
+    assert "--no-deps" in rest
+    pins = Path(rest.rpartition(" ")[2]).read_text()
+    assert "transformers==" in pins
+    assert not any(line.startswith("torch==") for line in pins.splitlines())
 
 
 def test_an_unknown_extra_is_wrong_usage(machine: Machine) -> None:
