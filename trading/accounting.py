@@ -80,20 +80,15 @@ def _write_trade(trade: Record, trade_id: int, s: int, p: Record, instrument: Re
 
 @kernel
 def apply_fill(
-    account: Record, positions: Record, instruments: Record, rules: Record, s: int, intent: Record,
-    fills: Record, fill_row: int, trades: Record, trade_row: int,
-) -> int:  # fmt: skip
-    """Book the fill in ``intent``: money, position, ``fills[fill_row]`` and, if it closes, ``trades[trade_row]``.
+    a: Record, p: Record, instrument: Record, rules: Record, s: int, work: Record, fill: Record, trade: Record
+) -> int:
+    """Book the fill in INTENT ``work``: ACCOUNT ``a``, POSITION ``p``, FILL ``fill`` and, if it closes, TRADE ``trade``.
 
     Returns 1 when a trade was closed, else 0.
     """
-    a = account[0]
-    p = positions[s]
-    instrument = instruments[s]
-    work = intent[0]
     price = price_of(work["ticks"], instrument)
     quantity = quantity_of(work["lots"], instrument)
-    rate = rules[0]["maker"] if work["maker"] == 1 else rules[0]["taker"]
+    rate = rules["maker"] if work["maker"] == 1 else rules["taker"]
     fee = price * quantity * rate
     realised = 0.0
     if work["purpose"] == _ENTRY:
@@ -110,7 +105,6 @@ def apply_fill(
     a["fees"] += fee
     a["cash"] = a["start"] + a["realised"] - a["fees"] + a["funding"]
     a["fills"] += 1
-    fill = fills[fill_row]
     fill["fill_id"] = a["fills"]
     fill["plan_id"] = p["plan_id"]
     fill["symbol"] = s
@@ -129,7 +123,6 @@ def apply_fill(
         return 0
     a["trades"] += 1
     a["closed_today"] += 1
-    trade = trades[trade_row]
     _write_trade(trade, a["trades"], s, p, instrument, fill)
     a["loss_streak"] = a["loss_streak"] + 1 if trade["pnl"] < 0.0 else 0
     p["side"] = 0
@@ -141,43 +134,36 @@ def apply_fill(
 
 @kernel
 def apply_funding(
-    account: Record, positions: Record, instruments: Record, s: int, first: int, last: int, times: Int64Array,
-    rates: Float64Array, marks: Float64Array, close_time: int, present: bool, open_: float, close: float,
+    a: Record, p: Record, instrument: Record, time: int, rate: float, mark_price: float, close_time: int,
+    present: bool, open_: float, close: float,
 ) -> int:  # fmt: skip
-    """Settlements ``first:last`` of one bar on the quantity held after the open's fills: ``-side·qty·mark·rate``.
+    """One settlement due in a bar, on the quantity held after the open's fills: cash ``-side·qty·mark·rate``.
 
     Without a stored mark price the last price at T stands in: the close at the close, else the open.
-    Returns how many settlements the position paid or received.
+    Returns 1 when the position paid or received, else 0.
     """
-    a = account[0]
-    p = positions[s]
-    paid = 0
-    for k in range(first, last):
-        if p["funding_time"] > 0:
-            p["funding_step"] = times[k] - p["funding_time"]
-        p["funding_time"] = times[k]
-        p["funding_rate"] = rates[k]
-        if p["side"] == 0:
-            continue
-        mark = marks[k]
-        if math.isnan(mark):
-            if present:
-                mark = close if times[k] >= close_time else open_
-            else:
-                mark = price_of(p["last"], instruments[s])
-        cash = -p["side"] * quantity_of(p["lots"], instruments[s]) * mark * rates[k]
-        p["funding"] += cash
-        a["funding"] += cash
-        paid += 1
-    if paid > 0:
-        a["cash"] = a["start"] + a["realised"] - a["fees"] + a["funding"]
-    return paid
+    if p["funding_time"] > 0:
+        p["funding_step"] = time - p["funding_time"]
+    p["funding_time"] = time
+    p["funding_rate"] = rate
+    if p["side"] == 0:
+        return 0
+    price = mark_price
+    if math.isnan(price):
+        if present:
+            price = close if time >= close_time else open_
+        else:
+            price = price_of(p["last"], instrument)
+    cash = -p["side"] * quantity_of(p["lots"], instrument) * price * rate
+    p["funding"] += cash
+    a["funding"] += cash
+    a["cash"] = a["start"] + a["realised"] - a["fees"] + a["funding"]
+    return 1
 
 
 @kernel
-def roll_day(account: Record, ring: Float64Array, rules: Record, moment: int) -> None:
+def roll_day(a: Record, ring: Float64Array, rules: Record, moment: int) -> None:
     """Close every UTC day that ends at or before ``moment``: its return enters the ring, its counters start anew."""
-    a = account[0]
     if moment < a["next_midnight"]:
         return
     if a["next_midnight"] == 0:
@@ -193,25 +179,25 @@ def roll_day(account: Record, ring: Float64Array, rules: Record, moment: int) ->
         a["closed_today"] = 0
         a["loss_streak"] = 0
         a["next_midnight"] += DAY_MS
-    measure_sharpe(a, ring, rules[0])
-    resume_by_rule(a, rules[0], moment)
+    measure_sharpe(a, ring, rules)
+    resume_by_rule(a, rules, moment)
 
 
 @kernel
-def mark(
-    account: Record, positions: Record, instruments: Record, ring: Float64Array, rules: Record, open_time: int,
-    rows: Record, row: int,
-) -> None:  # fmt: skip
-    """Value the account at the closes, write ``rows[row]`` (EQUITY), then roll the day if it ends at this close."""
-    a = account[0]
-    unrealised = 0.0
-    exposure = 0.0
-    for s in range(positions.shape[0]):
-        p = positions[s]
-        if p["side"] != 0:
-            quantity = quantity_of(p["lots"], instruments[s])
-            unrealised += p["side"] * price_of(p["last"] - p["entry"], instruments[s]) * quantity
-            exposure += price_of(p["last"], instruments[s]) * quantity
+def unrealised_of(p: Record, instrument: Record) -> float:
+    """Profit of an open position at the last close, in quote units."""
+    return float(p["side"] * price_of(p["last"] - p["entry"], instrument) * quantity_of(p["lots"], instrument))
+
+
+@kernel
+def exposure_of(p: Record, instrument: Record) -> float:
+    """Notional of an open position at the last close, in quote units."""
+    return price_of(p["last"], instrument) * quantity_of(p["lots"], instrument)
+
+
+@kernel
+def mark(a: Record, unrealised: float, exposure: float, open_time: int, row: Record) -> None:
+    """Value the account at the closes of a bar and write EQUITY ``row``; the day is rolled after it."""
     equity = a["cash"] + unrealised
     a["unrealised"] = unrealised
     a["exposure"] = exposure
@@ -219,11 +205,9 @@ def mark(
     a["high_water"] = max(a["high_water"], equity)
     a["drawdown"] = 1.0 - equity / a["high_water"]
     a["last_bar"] = open_time
-    out = rows[row]
-    out["open_time"] = open_time
-    out["equity"] = equity
-    out["cash"] = a["cash"]
-    out["unrealised"] = unrealised
-    out["drawdown"] = a["drawdown"]
-    out["exposure"] = exposure
-    roll_day(account, ring, rules, open_time + rules[0]["step"])
+    row["open_time"] = open_time
+    row["equity"] = equity
+    row["cash"] = a["cash"]
+    row["unrealised"] = unrealised
+    row["drawdown"] = a["drawdown"]
+    row["exposure"] = exposure

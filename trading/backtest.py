@@ -10,16 +10,15 @@ import numpy.typing as npt
 from ai.schema import FeatureSchema
 from data.grid import Grid
 from data.market import Float64Array, Int64Array, Record
-from trading.accounting import apply_fill, mark
 from trading.bar import bar_at
 from trading.config import TradingConfig
 from trading.journal import Journal
-from trading.matching import close_out
 from trading.metrics import metrics
 from trading.records import DECISION, EQUITY, FILL, TRADE, ExitReason
 from trading.run_bars import CODE_SHIFT, run_bars
 from trading.session import TradingSession, no_forecasts
 from trading.state import TradingState
+from trading.steps import apply_fill, close_out, mark
 from trading.strategy.program import compile_program, signals
 
 PLAN_ROWS = 32_768  # decisions of one compiled stretch; the run goes on in the next

@@ -48,8 +48,9 @@ def _side_of(bits: int) -> int:
 
 
 @kernel
-def _no_forecast(forecast: Float64Array) -> int:
+def _no_forecast(forecasts: Float64Array, s: int, f: int) -> int:
     """Why a forecast row can not be used, as a Reason; 0 when it can."""
+    forecast = forecasts[s, f]
     why = forecast[_WHY]
     if why != 0.0:
         if why == _WHY_WARMING:
@@ -68,7 +69,7 @@ def _no_forecast(forecast: Float64Array) -> int:
 
 
 @kernel
-def _open_row(row: Record, rules: Record, s: int, open_time: int, bits: int, forecast: Float64Array) -> None:
+def _open_row(row: Record, rules: Record, s: int, open_time: int, bits: int) -> None:
     """What every decision says, trade or no trade."""
     row["open_time"] = open_time
     row["symbol"] = s
@@ -76,18 +77,21 @@ def _open_row(row: Record, rules: Record, s: int, open_time: int, bits: int, for
     row["signal"] = _side_of(bits)
     row["threshold"] = rules["threshold"]
     row["plan_id"] = 0
-    if rules["ensemble"] == 0:
-        row["model"] = -1
-        row["abstain"] = 0
-        row["p_long"] = math.nan
-        row["p_short"] = math.nan
-        row["p_neutral"] = math.nan
-        return
-    row["model"] = int(forecast[_MODEL])
-    row["abstain"] = int(forecast[_WHY])
-    row["p_long"] = forecast[_P_LONG]
-    row["p_short"] = forecast[_P_SHORT]
-    row["p_neutral"] = forecast[_P_NEUTRAL]
+    row["model"] = -1
+    row["abstain"] = 0
+    row["p_long"] = math.nan
+    row["p_short"] = math.nan
+    row["p_neutral"] = math.nan
+
+
+@kernel
+def _open_forecast(row: Record, forecasts: Float64Array, s: int, f: int) -> None:
+    """What the forecast says, usable or not."""
+    row["model"] = int(forecasts[s, f, _MODEL])
+    row["abstain"] = int(forecasts[s, f, _WHY])
+    row["p_long"] = forecasts[s, f, _P_LONG]
+    row["p_short"] = forecasts[s, f, _P_SHORT]
+    row["p_neutral"] = forecasts[s, f, _P_NEUTRAL]
 
 
 @kernel
@@ -236,47 +240,53 @@ def _plan(
 
 
 @kernel
-def decide(
-    account: Record, positions: Record, plans: Record, instruments: Record, rules: Record, limits: Float64Array,
-    s: int, open_time: int, present: bool, volume: float, bits: int, X: Float64Array, t: int,
-    forecasts: Float64Array, f: int, rows: Record, k: int,
+def glance(
+    a: Record, p: Record, rules: Record, s: int, open_time: int, present: bool, bits: int, sigma: float, shock: float,
+    feature: float, row: Record,
 ) -> int:  # fmt: skip
-    """Decide on symbol ``s`` after a bar's close; returns the Action.
-
-    ``X[S, F, T]`` is read at column ``t``, ``forecasts[S, T', WIDTH]`` at ``f`` (model strategies only), ``bits`` is
-    the strategy's signal. Writes DECISION ``rows[k]`` and, for a plan, ``plans[s]``. Knows nothing after the close.
-    """
-    a = account[0]
-    rule = rules[0]
-    p = positions[s]
-    row = rows[k]
-    sigma = X[s, rule["row_volatility"], t]
+    """What can be said without forecast and plan: opens the row; returns the Reason to abstain, 0 to go on."""
     if present:
         p["sigma"] = sigma if sigma > 0.0 else 0.0
-        p["shock"] = X[s, rule["row_black_swan"], t]
-    _open_row(row, rule, s, open_time, bits, forecasts[s, f])
+        p["shock"] = shock
+    _open_row(row, rules, s, open_time, bits)
     reason = _idle(a, p, bits, present)
-    if reason == 0 and bits & UNKNOWN:
-        reason = _WARMING_UP
     if reason == 0:
-        reason = _no_forecast(forecasts[s, f]) if rule["ensemble"] == 1 else _NONE
-    if reason == 0 and rule["ensemble"] == 0 and row["signal"] == 0:
-        reason = _NO_SIGNAL
-    if reason == 0:
-        feature = X[s, rule["row_distance"], t] if rule["row_distance"] >= 0 else 1.0
-        if not (sigma >= 0.0 and feature > 0.0):
+        if bits & UNKNOWN or not (sigma >= 0.0 and feature > 0.0):
             reason = _WARMING_UP
+        elif rules["ensemble"] == 0 and row["signal"] == 0:
+            reason = _NO_SIGNAL
     row["reason"] = reason
-    if reason != 0:
-        return _ABSTAIN
-    return _plan(a, positions, plans, instruments, rule, limits, s, open_time, volume, feature, forecasts[s, f], row)
+    return reason
 
 
 @kernel
-def place_entry(positions: Record, plans: Record, s: int) -> None:
-    """The plan of symbol ``s`` becomes its working entry order; it works from the next open."""
-    p = positions[s]
-    plan = plans[s]
+def decide(
+    account: Record, positions: Record, plans: Record, instruments: Record, rules: Record, limits: Float64Array,
+    s: int, open_time: int, volume: float, feature: float, forecasts: Float64Array, f: int, rows: Record, k: int,
+    reason: int,
+) -> int:  # fmt: skip
+    """Go on from :func:`glance`: forecast, plan, size, gates; returns the Action. Knows nothing after the close.
+
+    ``feature`` is what the exit profile's distance is a multiple of (1 for percent); ``forecasts[S, T', WIDTH]`` is
+    read at ``f`` by model strategies. Writes DECISION ``rows[k]`` and, for a plan, ``plans[s]``.
+    """
+    row = rows[k]
+    rule = rules[0]
+    if rule["ensemble"] == 1:
+        _open_forecast(row, forecasts, s, f)
+        if reason == 0:
+            reason = _no_forecast(forecasts, s, f)
+            row["reason"] = reason
+    if reason != 0:
+        return _ABSTAIN
+    return _plan(
+        account[0], positions, plans, instruments, rule, limits, s, open_time, volume, feature, forecasts[s, f], row
+    )
+
+
+@kernel
+def place_entry(p: Record, plan: Record) -> None:
+    """A plan becomes the working entry order of its symbol; it works from the next open."""
     p["work_side"] = plan["side"]
     p["work_lots"] = plan["lots"]
     p["work_plan"] = plan["plan_id"]
@@ -289,9 +299,9 @@ def place_entry(positions: Record, plans: Record, s: int) -> None:
 
 
 @kernel
-def place_exit(positions: Record, s: int, reason: int) -> bool:
-    """Close symbol ``s`` at market at the next open; False when there is nothing to close."""
-    if positions[s]["side"] == 0:
+def place_exit(p: Record, reason: int) -> bool:
+    """Close ``p`` at market at the next open; False when there is nothing to close."""
+    if p["side"] == 0:
         return False
-    positions[s]["exit_at_open"] = reason
+    p["exit_at_open"] = reason
     return True

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from data.market import Record
-from trading.accounting import apply_fill, apply_funding, mark, roll_day
 from trading.bar import MarketBar
 from trading.records import DECISION, EQUITY, FILL, TRADE
 from trading.state import TradingState
+from trading.steps import apply_fill, mark, roll_day, settle
 
 
 def blank_decisions(count: int) -> Record:
@@ -62,7 +62,7 @@ class Ledger:
         first, last = int(bar.funding_first[s]), int(bar.funding_last[s])
         if first == last:
             return 0
-        return apply_funding(
+        return settle(
             state.account, state.positions, state.instruments, s, first, last, bar.funding_time, bar.funding_rate,
             bar.funding_mark, bar.open_time + step, bool(bar.present[s]), bar.open[s], bar.close[s],
         )  # fmt: skip

@@ -28,15 +28,14 @@ _LIQUIDATION = int(ExitReason.LIQUIDATION)
 def _write(
     intent: Record, purpose: int, reason: int, maker: int, side: int, time: int, ticks: int, reference: int, lots: int
 ) -> None:
-    row = intent[0]
-    row["purpose"] = purpose
-    row["reason"] = reason
-    row["maker"] = maker
-    row["side"] = side
-    row["time"] = time
-    row["ticks"] = ticks
-    row["reference"] = reference
-    row["lots"] = lots
+    intent["purpose"] = purpose
+    intent["reason"] = reason
+    intent["maker"] = maker
+    intent["side"] = side
+    intent["time"] = time
+    intent["ticks"] = ticks
+    intent["reference"] = reference
+    intent["lots"] = lots
 
 
 @kernel
@@ -75,25 +74,21 @@ def _enter(
 
 @kernel
 def match_open(
-    positions: Record, instruments: Record, rules: Record, s: int, open_time: int, open_: float, volume: float,
-    intent: Record,
-) -> bool:  # fmt: skip
-    """Working orders of symbol ``s`` at the open of a bar; True when ``intent`` holds a fill."""
-    p = positions[s]
+    p: Record, instrument: Record, rules: Record, open_time: int, open_: float, volume: float, intent: Record
+) -> bool:
+    """Working orders of POSITION ``p`` at the open of a bar; True when ``intent`` holds a fill."""
     side = p["side"]
     if side == 0 and p["work_side"] == 0:
         return False
-    rule = rules[0]
-    instrument = instruments[s]
     at = ticks_of(open_, instrument)
     if side == 0:
-        return _enter(p, instrument, rule, open_time, at, volume, intent)
+        return _enter(p, instrument, rules, open_time, at, volume, intent)
     if side * (at - p["liquidation"]) <= 0:
-        _exit_taker(p, instrument, rule, _LIQUIDATION, open_time, at, volume, intent)
+        _exit_taker(p, instrument, rules, _LIQUIDATION, open_time, at, volume, intent)
     elif p["exit_at_open"] != 0:
-        _exit_taker(p, instrument, rule, p["exit_at_open"], open_time, at, volume, intent)
+        _exit_taker(p, instrument, rules, p["exit_at_open"], open_time, at, volume, intent)
     elif side * (at - p["stop"]) <= 0:
-        _exit_taker(p, instrument, rule, _STOP, open_time, at, volume, intent)
+        _exit_taker(p, instrument, rules, _STOP, open_time, at, volume, intent)
     elif side * (at - p["target"]) >= TRADE_THROUGH:
         _write(intent, _EXIT, _TARGET, 1, -side, open_time, p["target"], p["target"], p["lots"])
     else:
@@ -102,21 +97,24 @@ def match_open(
 
 
 @kernel
+def see_close(position: Record, instrument: Record, close: float) -> None:
+    """Remember a bar's close."""
+    position["last"] = ticks_of(close, instrument)
+
+
+@kernel
 def match_bar(
-    positions: Record, instruments: Record, rules: Record, s: int, open_time: int, high: float, low: float,
-    close: float, volume: float, intent: Record,
+    p: Record, instrument: Record, rule: Record, open_time: int, high: float, low: float, close: float, volume: float,
+    intent: Record,
 ) -> bool:  # fmt: skip
-    """Stop, target and time limit of symbol ``s`` within a bar; True when ``intent`` holds a fill.
+    """Stop, target and time limit of POSITION ``p`` within a bar; True when ``intent`` holds a fill.
 
     Liquidation is tested on the bar's low or high (bars carry no mark price).
     """
-    p = positions[s]
-    instrument = instruments[s]
-    p["last"] = ticks_of(close, instrument)
+    see_close(p, instrument, close)
     side = p["side"]
     if side == 0:
         return False
-    rule = rules[0]
     high_ticks = ticks_of(high, instrument)
     low_ticks = ticks_of(low, instrument)
     adverse = low_ticks if side > 0 else high_ticks
@@ -144,12 +142,11 @@ def match_bar(
 
 @kernel
 def close_out(
-    positions: Record, instruments: Record, rules: Record, s: int, reason: int, time: int, volume: float, intent: Record
+    p: Record, instrument: Record, rules: Record, reason: int, time: int, volume: float, intent: Record
 ) -> bool:
-    """Close symbol ``s`` at its last close, at market (the end of a back-test)."""
-    p = positions[s]
+    """Close ``p`` at its last close, at market (the end of a back-test)."""
     p["work_side"] = 0
     if p["side"] == 0:
         return False
-    _exit_taker(p, instruments[s], rules[0], reason, time, p["last"], volume, intent)
+    _exit_taker(p, instrument, rules, reason, time, p["last"], volume, intent)
     return True

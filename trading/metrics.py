@@ -50,11 +50,8 @@ def drawdown(equity: Float64Array, start: float, step_ms: int) -> tuple[float, f
     """(Deepest fall from a high as a fraction, longest time below a high in days)."""
     path = np.concatenate([[start], equity])
     high = np.maximum.accumulate(path)
-    under = path < high
-    longest = run = 0
-    for below in under:
-        run = run + 1 if below else 0
-        longest = max(longest, run)
+    at_high = np.flatnonzero(path >= high)
+    longest = int(np.max(np.diff(np.append(at_high, len(path))))) - 1
     return float(np.max(1.0 - path / high)), longest * step_ms / DAY_MS
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from data.compiled import kernel
 from data.market import Float64Array, Int64Array, Record, UInt8Array
-from trading.accounting import apply_fill, apply_funding, mark, roll_day
-from trading.desk import decide, place_entry, place_exit
-from trading.matching import match_bar, match_open
+from trading.accounting import apply_fill, apply_funding, exposure_of, mark, roll_day, unrealised_of
+from trading.desk import decide, glance, place_entry, place_exit
+from trading.matching import match_bar, match_open, see_close
 from trading.records import Action, ExitReason, Reason
-from trading.risk.system import watch
+from trading.risk.system import halt, shocked, watch
 
 _ABSTAIN, _BLOCKED = int(Action.ABSTAIN), int(Action.BLOCKED)
 _EXIT_SIGNAL, _SIGNAL = int(Reason.EXIT_SIGNAL), int(ExitReason.SIGNAL)
@@ -31,51 +31,81 @@ def run_bars(
     decisions (plans only). ``forecasts`` is ``[S, T or 1, WIDTH]``, ``codes`` ``[S, T]``, ``equity`` ``[T]``.
     """
     S = open_.shape[0]
-    modelled = forecasts.shape[1] > 1 or open_.shape[1] == 1
-    step = rules[0]["step"]
-    for t in range(start, stop):
-        if (
-            counts[0] + 2 * S > fills.shape[0] or counts[1] + 2 * S > trades.shape[0]
-            or counts[2] + S > decisions.shape[0] - 1
-        ):  # fmt: skip
-            return t
+    a = account[0]
+    rule = rules[0]
+    work = intent[0]
+    modelled = rule["ensemble"] == 1
+    step = rule["step"]
+    row_sigma, row_shock, row_distance = rule["row_volatility"], rule["row_black_swan"], rule["row_distance"]
+    n_fills = counts[0]
+    n_trades = counts[1]
+    n_rows = counts[2]
+    t = start
+    while t < stop:
+        if n_fills + 2 * S > len(fills) or n_trades + 2 * S > len(trades) or n_rows + S >= len(decisions):
+            break
         at = open_time[t]
-        roll_day(account, ring, rules, at)
+        if at >= a["next_midnight"]:
+            roll_day(a, ring, rule, at)
         for s in range(S):
-            if present[s, t] and match_open(positions, instruments, rules, s, at, open_[s, t], volume[s, t], intent):
-                counts[1] += apply_fill(
-                    account, positions, instruments, rules, s, intent, fills, counts[0], trades, counts[1]
-                )
-                counts[0] += 1
-        for s in range(S):
-            if funding_start[s, t + 1] > funding_start[s, t]:
-                apply_funding(
-                    account, positions, instruments, s, funding_start[s, t], funding_start[s, t + 1], funding_time,
-                    funding_rate, funding_mark, at + step, present[s, t] != 0, open_[s, t], close[s, t],
-                )  # fmt: skip
-        for s in range(S):
-            if present[s, t] and match_bar(
-                positions, instruments, rules, s, at, high[s, t], low[s, t], close[s, t], volume[s, t], intent
+            p = positions[s]
+            if (
+                present[s, t]
+                and (p["side"] != 0 or p["work_side"] != 0)
+                and match_open(p, instruments[s], rule, at, open_[s, t], volume[s, t], work)
             ):
-                counts[1] += apply_fill(
-                    account, positions, instruments, rules, s, intent, fills, counts[0], trades, counts[1]
-                )
-                counts[0] += 1
-        mark(account, positions, instruments, ring, rules, at, equity, t)
+                n_trades += apply_fill(a, p, instruments[s], rule, s, work, fills[n_fills], trades[n_trades])
+                n_fills += 1
         for s in range(S):
-            row = counts[2]
-            action = decide(
-                account, positions, plans, instruments, rules, limits, s, at, present[s, t] != 0, volume[s, t],
-                bits[s, t], X, t, forecasts, t if modelled else 0, decisions, row,
+            for k in range(funding_start[s, t], funding_start[s, t + 1]):
+                apply_funding(
+                    a, positions[s], instruments[s], funding_time[k], funding_rate[k], funding_mark[k], at + step,
+                    present[s, t] != 0, open_[s, t], close[s, t],
+                )  # fmt: skip
+        unrealised = 0.0
+        exposure = 0.0
+        for s in range(S):
+            p = positions[s]
+            if present[s, t]:
+                if p["side"] == 0:
+                    see_close(p, instruments[s], close[s, t])
+                elif match_bar(p, instruments[s], rule, at, high[s, t], low[s, t], close[s, t], volume[s, t], work):
+                    n_trades += apply_fill(a, p, instruments[s], rule, s, work, fills[n_fills], trades[n_trades])
+                    n_fills += 1
+            if p["side"] != 0:
+                unrealised += unrealised_of(p, instruments[s])
+                exposure += exposure_of(p, instruments[s])
+        mark(a, unrealised, exposure, at, equity[t])
+        if at + step >= a["next_midnight"]:
+            roll_day(a, ring, rule, at + step)
+        shock = False
+        for s in range(S):
+            p = positions[s]
+            feature = X[s, row_distance, t] if row_distance >= 0 else 1.0
+            reason = glance(
+                a, p, rule, s, at, present[s, t] != 0, bits[s, t], X[s, row_sigma, t], X[s, row_shock, t], feature,
+                decisions[n_rows],
             )  # fmt: skip
-            reason = decisions[row]["reason"]
+            shock = shock or shocked(p, rule)
+            action = _ABSTAIN
+            if reason == 0:
+                action = decide(
+                    account, positions, plans, instruments, rules, limits, s, at, volume[s, t], feature,
+                    forecasts, t if modelled else 0, decisions, n_rows, reason,
+                )  # fmt: skip
+                reason = decisions[n_rows]["reason"]
             codes[s, t] = action | reason << CODE_SHIFT
-            if action == _ABSTAIN:
-                if reason == _EXIT_SIGNAL:
-                    place_exit(positions, s, _SIGNAL)
-                continue
-            counts[2] += 1
-            if action != _BLOCKED:
-                place_entry(positions, plans, s)
-        watch(account, positions, rules, limits, at + step)
-    return stop
+            if action != _ABSTAIN:
+                n_rows += 1
+                if action != _BLOCKED:
+                    place_entry(p, plans[s])
+            elif reason == _EXIT_SIGNAL:
+                place_exit(p, _SIGNAL)
+        failed = watch(a, rule, shock)
+        if failed != 0:
+            halt(a, positions, failed, at + step)
+        t += 1
+    counts[0] = n_fills
+    counts[1] = n_trades
+    counts[2] = n_rows
+    return t

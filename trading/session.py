@@ -13,7 +13,6 @@ from ai.schema import FeatureSchema
 from data.market import Float64Array, Record
 from trading.bar import MarketBar
 from trading.config import TradingConfig
-from trading.desk import decide
 from trading.execution.order_manager import OrderManager
 from trading.execution.orders import Order
 from trading.execution.paper import PaperVenue
@@ -21,8 +20,8 @@ from trading.journal import AuditEvent, Batch, Checkpoint, Journal
 from trading.ledger import Buffers, Ledger
 from trading.records import Action, ExitReason, Reason
 from trading.risk.limits import GATES
-from trading.risk.system import halt, resume_trading, watch
 from trading.state import MANUAL_HALT, Trading, TradingState
+from trading.steps import decide, halt, resume, watch
 from trading.strategy.program import compile_program, signals
 
 _BLOCKED, _ABSTAIN, _EXIT_SIGNAL = int(Action.BLOCKED), int(Action.ABSTAIN), int(Reason.EXIT_SIGNAL)
@@ -171,7 +170,7 @@ class TradingSession:
             k = buffers.made
             action = decide(
                 state.account, state.positions, state.plans, state.instruments, state.rules, state.limits, s,
-                bar.open_time, bool(bar.present[s]), bar.volume[s], int(self._bits[newest]), X, newest, rows, 0,
+                bar.open_time, bool(bar.present[s]), bar.volume[s], int(self._bits[newest]), X, newest, rows,
                 buffers.decisions, k,
             )  # fmt: skip
             buffers.made += 1
@@ -180,7 +179,7 @@ class TradingSession:
                     self._orders.leave(s, state.positions[s], ExitReason.SIGNAL, close_time)
             elif action != _BLOCKED:
                 self._orders.enter(s, state.plans[s], close_time)
-        if not watch(state.account, state.positions, state.rules, state.limits, close_time):
+        if not watch(state.account, state.positions, state.rules, close_time):
             return False
         self._orders.cancel_entries(close_time, "trading halted")
         self._note("halt", {"why": self.halt_words, "drawdown": float(state.account["drawdown"][0])})
@@ -211,7 +210,7 @@ class TradingSession:
             self._note("resume", {"by": "operator"})
         elif self.trading is Trading.HALTED:
             words = self.halt_words
-            resume_trading(self.state.account[0])
+            resume(self.state.account)
             self._note("resume", {"by": "operator", "after": words, "base": float(self.state.account["high_water"][0])})
 
     def halt(self, why: str) -> None:

@@ -125,6 +125,7 @@ RULES = np.dtype(
         ("risk_share", "<f8"), ("kelly_share", "<f8"), ("volatility_target", "<f8"),
         ("margin_share", "<f8"), ("leverage", "<f8"),
         ("sharpe_min_days", "<i8"), ("sharpe_min_trades", "<i8"),
+        ("limit_drawdown", "<f8"), ("limit_sharpe", "<f8"), ("limit_black_swan", "<f8"),
     ]
 )  # fmt: skip
 
@@ -170,6 +171,7 @@ def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
         "volatility_target": sizing.volatility_target, "margin_share": sizing.margin_share,
         "leverage": sizing.leverage,
         "sharpe_min_days": limits.sharpe_min_days, "sharpe_min_trades": limits.sharpe_min_trades,
+        "limit_drawdown": limits.drawdown, "limit_sharpe": limits.sharpe, "limit_black_swan": limits.black_swan,
     }  # fmt: skip
     row = np.zeros(1, dtype=RULES)
     for name, value in values.items():

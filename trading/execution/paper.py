@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from trading.bar import MarketBar
-from trading.desk import place_entry, place_exit
 from trading.execution.orders import Order
-from trading.matching import close_out, match_bar, match_open
 from trading.records import ExitReason
 from trading.state import TradingState
+from trading.steps import close_out, match_bar, match_open, place_entry, place_exit
 
 
 class PaperVenue:

@@ -79,9 +79,8 @@ def cancel_entries(positions: Record) -> int:
 
 
 @kernel
-def halt(account: Record, positions: Record, reason: int, moment: int) -> None:
-    """Stop opening positions: entries are cancelled, exits go on. ``account`` is ACCOUNT[1]."""
-    a = account[0]
+def halt(a: Record, positions: Record, reason: int, moment: int) -> None:
+    """Stop opening positions: entries are cancelled, exits go on."""
     a["state"] = _HALTED
     a["halted_at"] = moment
     a["halt_reason"] = reason
@@ -92,24 +91,21 @@ def halt(account: Record, positions: Record, reason: int, moment: int) -> None:
 
 
 @kernel
-def watch(account: Record, positions: Record, rules: Record, limits: Float64Array, moment: int) -> bool:
-    """Halt the account when a system gate fails; True when it halted now. With gates observed only it never halts."""
-    a = account[0]
-    if a["state"] == _HALTED or rules[0]["enforce"] == 0:
-        return False
-    failed = -1
-    if not passes(a["drawdown"], limits[0, _DRAWDOWN], False):
-        failed = _DRAWDOWN
-    elif not passes(a["sharpe_upper"], limits[0, _SHARPE], True):
-        failed = _SHARPE
-    else:
-        for s in range(positions.shape[0]):
-            if not passes(positions[s]["shock"], limits[s, _BLACK_SWAN], False):
-                failed = _BLACK_SWAN
-    if failed < 0:
-        return False
-    halt(account, positions, 1 + failed, moment)
-    return True
+def shocked(p: Record, rules: Record) -> bool:
+    """Whether the black-swan gate fails for a symbol."""
+    return not passes(p["shock"], rules["limit_black_swan"], False)
+
+
+@kernel
+def watch(a: Record, rules: Record, shock: bool) -> int:
+    """The halt reason when a system gate fails now, else 0. With gates observed only, nothing halts."""
+    if rules["enforce"] == 0 or a["state"] == _HALTED:
+        return 0
+    if not passes(a["drawdown"], rules["limit_drawdown"], False):
+        return 1 + _DRAWDOWN
+    if not passes(a["sharpe_upper"], rules["limit_sharpe"], True):
+        return 1 + _SHARPE
+    return 1 + _BLACK_SWAN if shock else 0
 
 
 @kernel

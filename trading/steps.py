@@ -1,0 +1,147 @@
+"""The kernels as the service calls them: arrays and an index instead of records.
+
+Called from Python a record argument costs microseconds and an array does not; inside the compiled run it is the other
+way round. Each step below is one call of the same function that ``run_bars`` calls.
+"""
+
+from __future__ import annotations
+
+from data.compiled import kernel
+from data.market import Float64Array, Int64Array, Record
+from trading import accounting, desk, matching
+from trading.risk import system
+
+_apply_fill, _apply_funding, _mark, _roll_day = (
+    accounting.apply_fill, accounting.apply_funding, accounting.mark, accounting.roll_day,
+)  # fmt: skip
+_unrealised_of, _exposure_of = accounting.unrealised_of, accounting.exposure_of
+_match_open, _match_bar, _close_out = matching.match_open, matching.match_bar, matching.close_out
+_glance, _decide, _place_entry, _place_exit = desk.glance, desk.decide, desk.place_entry, desk.place_exit
+_halt, _shocked, _watch, _resume = system.halt, system.shocked, system.watch, system.resume_trading
+
+
+@kernel
+def match_open(
+    positions: Record, instruments: Record, rules: Record, s: int, open_time: int, open_: float, volume: float,
+    intent: Record,
+) -> bool:  # fmt: skip
+    """:func:`trading.matching.match_open` for symbol ``s``."""
+    return _match_open(positions[s], instruments[s], rules[0], open_time, open_, volume, intent[0])
+
+
+@kernel
+def match_bar(
+    positions: Record, instruments: Record, rules: Record, s: int, open_time: int, high: float, low: float,
+    close: float, volume: float, intent: Record,
+) -> bool:  # fmt: skip
+    """:func:`trading.matching.match_bar` for symbol ``s``."""
+    return _match_bar(positions[s], instruments[s], rules[0], open_time, high, low, close, volume, intent[0])
+
+
+@kernel
+def close_out(
+    positions: Record, instruments: Record, rules: Record, s: int, reason: int, time: int, volume: float, intent: Record
+) -> bool:
+    """:func:`trading.matching.close_out` for symbol ``s``."""
+    return _close_out(positions[s], instruments[s], rules[0], reason, time, volume, intent[0])
+
+
+@kernel
+def apply_fill(
+    account: Record, positions: Record, instruments: Record, rules: Record, s: int, intent: Record,
+    fills: Record, fill_row: int, trades: Record, trade_row: int,
+) -> int:  # fmt: skip
+    """:func:`trading.accounting.apply_fill` for symbol ``s`` into the given rows."""
+    return _apply_fill(
+        account[0], positions[s], instruments[s], rules[0], s, intent[0], fills[fill_row], trades[trade_row]
+    )
+
+
+@kernel
+def settle(
+    account: Record, positions: Record, instruments: Record, s: int, first: int, last: int, times: Int64Array,
+    rates: Float64Array, marks: Float64Array, close_time: int, present: bool, open_: float, close: float,
+) -> int:  # fmt: skip
+    """:func:`trading.accounting.apply_funding` for settlements ``first:last`` of symbol ``s``; how many had effect."""
+    paid = 0
+    for k in range(first, last):
+        paid += _apply_funding(
+            account[0], positions[s], instruments[s], times[k], rates[k], marks[k], close_time, present, open_, close
+        )
+    return paid
+
+
+@kernel
+def roll_day(account: Record, ring: Float64Array, rules: Record, moment: int) -> None:
+    """:func:`trading.accounting.roll_day`."""
+    _roll_day(account[0], ring, rules[0], moment)
+
+
+@kernel
+def mark(
+    account: Record, positions: Record, instruments: Record, ring: Float64Array, rules: Record, open_time: int,
+    rows: Record, row: int,
+) -> None:  # fmt: skip
+    """Value every open position, :func:`trading.accounting.mark` into ``rows[row]``, then roll the day if it ends."""
+    unrealised = 0.0
+    exposure = 0.0
+    for s in range(len(positions)):
+        if positions[s]["side"] != 0:
+            unrealised += _unrealised_of(positions[s], instruments[s])
+            exposure += _exposure_of(positions[s], instruments[s])
+    _mark(account[0], unrealised, exposure, open_time, rows[row])
+    _roll_day(account[0], ring, rules[0], open_time + rules[0]["step"])
+
+
+@kernel
+def decide(
+    account: Record, positions: Record, plans: Record, instruments: Record, rules: Record, limits: Float64Array,
+    s: int, open_time: int, present: bool, volume: float, bits: int, X: Float64Array, t: int,
+    forecasts: Float64Array, rows: Record, k: int,
+) -> int:  # fmt: skip
+    """:func:`trading.desk.glance` and :func:`trading.desk.decide` for symbol ``s`` at column ``t`` of ``X[S, F, T]``."""
+    rule = rules[0]
+    feature = X[s, rule["row_distance"], t] if rule["row_distance"] >= 0 else 1.0
+    sigma, shock = X[s, rule["row_volatility"], t], X[s, rule["row_black_swan"], t]
+    reason = _glance(account[0], positions[s], rule, s, open_time, present, bits, sigma, shock, feature, rows[k])
+    return _decide(
+        account, positions, plans, instruments, rules, limits, s, open_time, volume, feature, forecasts, 0, rows, k,
+        reason,
+    )  # fmt: skip
+
+
+@kernel
+def place_entry(positions: Record, plans: Record, s: int) -> None:
+    """:func:`trading.desk.place_entry` for symbol ``s``."""
+    _place_entry(positions[s], plans[s])
+
+
+@kernel
+def place_exit(positions: Record, s: int, reason: int) -> bool:
+    """:func:`trading.desk.place_exit` for symbol ``s``."""
+    return _place_exit(positions[s], reason)
+
+
+@kernel
+def watch(account: Record, positions: Record, rules: Record, moment: int) -> bool:
+    """:func:`trading.risk.system.watch` over every symbol; True when the account halted now."""
+    shock = False
+    for s in range(len(positions)):
+        shock = shock or _shocked(positions[s], rules[0])
+    failed = _watch(account[0], rules[0], shock)
+    if failed == 0:
+        return False
+    _halt(account[0], positions, failed, moment)
+    return True
+
+
+@kernel
+def halt(account: Record, positions: Record, reason: int, moment: int) -> None:
+    """:func:`trading.risk.system.halt`."""
+    _halt(account[0], positions, reason, moment)
+
+
+@kernel
+def resume(account: Record) -> None:
+    """:func:`trading.risk.system.resume_trading`."""
+    _resume(account[0])
