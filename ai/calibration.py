@@ -124,26 +124,28 @@ def calibrators_of(record: list[dict[str, Any]]) -> list[CalibratorTable]:
     ]  # fmt: skip
 
 
-def scaler_values(
-    x: Float64Array, y: npt.NDArray[Any], train_rows: Int64Array, query_row: int
-) -> Float64Array:  # what the leak audit perturbs: must not move when rows outside train_rows (and the query) change
-    """Scaled features of ``query_row`` from a scaler fitted on ``train_rows`` of ``x[F, T]``; ``y`` plays no part."""
+def scaler_values(x: Float64Array, y: npt.NDArray[Any], train_rows: int, query_row: int) -> Float64Array:
+    """Scaled features ``[F]`` of one row of ``x[n, F]`` from a scaler fitted on the first ``train_rows`` rows.
+
+    What the leak audit tries; ``y`` plays no part.
+    """
     del y
-    train = x[:, train_rows].T
-    median, mean, scale = weighted_scaler(train, np.ones(len(train)))
-    row = x[:, query_row]
+    median, mean, scale = weighted_scaler(x[:train_rows], np.ones(train_rows))
+    row = x[query_row]
     return np.asarray((np.where(np.isnan(row), median, row) - mean) / scale, dtype=np.float64)
 
 
-def calibrated_values(x: Float64Array, y: npt.NDArray[Any], train_rows: Int64Array, query_row: int) -> Float64Array:
-    """Calibrated probabilities ``[3]`` of ``query_row``: a logistic model and its calibrators from ``train_rows`` only.
+def calibrated_values(x: Float64Array, y: npt.NDArray[Any], train_rows: int, query_row: int) -> Float64Array:
+    """Calibrated probabilities ``[3]`` of one row of ``x[n, F]``: model and calibrators from the first ``train_rows``.
 
-    The last 15 % of ``train_rows`` calibrate, as in training.
+    As in training the last 15 % of those rows calibrate. What the leak audit tries; ``y[n]`` holds −1, 0, +1.
     """
-    split = round(len(train_rows) * 0.85)
-    fit_rows, slice_rows = train_rows[:split], train_rows[split:]
+    split = round(train_rows * 0.85)
+    labels = y.astype(np.int8)
     model = LogisticModel()
-    model.fit(x[:, fit_rows].T, y[fit_rows].astype(np.int8), np.ones(len(fit_rows)))
-    raw = predict_rows(pack([model.table()], [[IDENTITY] * 3], len(x)), x[:, slice_rows].T, calibrated=False)[0]
-    tables = fit_calibrators(raw, y[slice_rows].astype(np.int8), np.ones(len(slice_rows)))
-    return np.asarray(predict_rows(pack([model.table()], [tables], len(x)), x[:, [query_row]].T)[0, 0])
+    model.fit(x[:split], labels[:split], np.ones(split))
+    plain = pack([model.table()], [[IDENTITY] * 3], x.shape[1])
+    raw = predict_rows(plain, x[split:train_rows], calibrated=False)[0]
+    tables = fit_calibrators(raw, labels[split:train_rows], np.ones(train_rows - split))
+    done = predict_rows(pack([model.table()], [tables], x.shape[1]), x[query_row : query_row + 1])
+    return np.asarray(done[0, 0], dtype=np.float64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ai.ensemble import EnsembleModel
 from data.clock import iso
@@ -48,34 +48,6 @@ class ModelRecord:
             "created": iso(self.created_ms), "state": self.state.value, "path": self.path, "digest": self.digest,
             "scores": {"log_loss": self.log_loss, "base_log_loss": self.base_log_loss, "auc": self.auc},
         }  # fmt: skip
-
-
-class ModelStore(Protocol):
-    """What the registry asks of storage; ``database.models`` implements it."""
-
-    def save(self, record: ModelRecord) -> None:
-        """Insert or replace by ``model_id``."""
-        ...
-
-    def get(self, model_id: str) -> ModelRecord | None:
-        """One record, ``None`` if unknown."""
-        ...
-
-    def records(self, symbol: str | None = None, timeframe: str | None = None) -> list[ModelRecord]:
-        """Newest first."""
-        ...
-
-    def promoted(self, symbol: str, timeframe: str) -> list[ModelRecord]:
-        """Every model that was ever promoted for this series, the present one first."""
-        ...
-
-    def promote(self, model_id: str, at_ms: int) -> None:
-        """Make it the one that trades its series; the one before stays in the history. One transaction."""
-        ...
-
-    def rollback(self, symbol: str, timeframe: str, at_ms: int) -> ModelRecord:
-        """Make the one promoted before the present one trade again."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

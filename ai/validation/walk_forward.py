@@ -16,7 +16,7 @@ from ai.forecast import Abstain, Col, ModelSwitch, abstaining_row
 from ai.forecaster import Forecaster, forecast_span
 from ai.labels import Labels
 from ai.models.registry import model_id_of
-from ai.training import TrainingData, training_data
+from ai.training import TrainingData, training_data, training_schema
 from ai.validation.folds import FoldScores, WalkForwardResult, score_folds
 from ai.validation.splits import Duration, Window, walk_forward_windows
 from data.clock import iso
@@ -24,6 +24,18 @@ from data.errors import UserError
 from data.market import Float64Array, Frame, FundingFrame
 
 Progress = Callable[[int, int, str], None]  # done, total, words
+
+__all__ = [
+    "Cancelled",
+    "Evaluator",
+    "Progress",
+    "TrainingData",
+    "WalkForwardResult",
+    "WalkForwardSpec",
+    "training_data",
+    "training_schema",
+    "walk_forward",
+]
 
 
 SIX_MONTHS, ONE_MONTH = Duration(6, "month"), Duration(1, "month")

@@ -1,0 +1,138 @@
+"""Calibrators agree with their textbook forms and never look past their slice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ai.calibration import (
+    calibrated_values,
+    calibration_slice,
+    calibrators_of,
+    calibrators_record,
+    chosen_method,
+    fit_calibrators,
+    fit_sigmoid,
+    scaler_values,
+)
+from ai.features.leak_audit import TransformCase, audit_transform
+from ai.models.linear import LogisticModel
+from ai.models.predictor import SIGMOID, CalibratorTable, pack, predict_rows
+
+RNG = np.random.default_rng(11)
+
+
+def overconfident(n: int = 6000):
+    """Probabilities whose logits are twice as far out as they should be."""
+    z = RNG.normal(size=(n, 3))
+    true = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    y = (true.cumsum(axis=1) < RNG.random((n, 1))).sum(axis=1) - 1
+    said = np.exp(2 * z) / np.exp(2 * z).sum(axis=1, keepdims=True)
+    return said, y.astype(np.int8), true
+
+
+def identity_model(features: int = 3):
+    """A linear model whose raw probabilities are softmax(x)."""
+    model = LogisticModel()
+    model.linear = np.vstack([np.zeros((2, features)), np.ones((1, features)), np.eye(3)])
+    return model
+
+
+def applied(p, tables):
+    packed = pack([identity_model().table()], [tables], 3)
+    return predict_rows(packed, np.log(p))[0]
+
+
+def test_sigmoid_without_ridge_is_logistic_regression_on_the_logit() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    p, y, _ = overconfident()
+    hit = (y == 1).astype(float)
+    logit = np.log(p[:, 2] / (1 - p[:, 2]))
+    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(logit[:, None], hit)
+    a, b = fit_sigmoid(p[:, 2], hit, np.ones(len(y)), ridge=0.0)
+    assert a == pytest.approx(theirs.coef_[0, 0], abs=1e-4)
+    assert b == pytest.approx(theirs.intercept_[0], abs=1e-4)
+
+
+def test_isotonic_gives_the_values_of_scikit_learn() -> None:
+    from sklearn.isotonic import IsotonicRegression
+
+    p, y, _ = overconfident()
+    tables = fit_calibrators(p, y, np.ones(len(y)), "isotonic")
+    fresh, _, _ = overconfident(500)
+    theirs = np.column_stack([
+        IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(p[:, c], y == c - 1).predict(fresh[:, c])
+        for c in range(3)
+    ])  # fmt: skip
+    theirs = np.clip(theirs, tables[0].floor, 1 - tables[0].floor)
+    assert np.allclose(applied(fresh, tables), theirs / theirs.sum(axis=1, keepdims=True), atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_calibration_brings_overconfident_probabilities_to_the_truth(method) -> None:
+    p, y, _ = overconfident()
+    tables = fit_calibrators(p, y, np.ones(len(y)), method)
+    fresh, _, truth = overconfident()
+    assert np.mean(np.abs(applied(fresh, tables) - truth)) < 0.4 * np.mean(np.abs(fresh - truth))
+
+
+def test_small_slices_get_the_sigmoid_drawn_to_the_identity() -> None:
+    assert chosen_method(np.full(700, 0.04)) == "sigmoid"
+    assert chosen_method(np.ones(5000)) == "isotonic"
+    p, y, _ = overconfident(40)
+    loose = fit_sigmoid(p[:, 2], (y == 1).astype(float), np.ones(40), ridge=1e-6)
+    drawn = fit_sigmoid(p[:, 2], (y == 1).astype(float), np.ones(40), ridge=1e6)
+    assert drawn == pytest.approx((1.0, 0.0), abs=1e-3)
+    assert abs(loose[0] - 1.0) > abs(drawn[0] - 1.0)
+
+
+def test_a_calibrator_never_turns_the_order_round() -> None:
+    p, y, _ = overconfident()
+    a, _ = fit_sigmoid(1.0 - p[:, 2], (y == 1).astype(float), np.ones(len(y)), ridge=1.0)
+    assert a == 0.0
+
+
+def test_an_empty_slice_leaves_the_probabilities_alone() -> None:
+    none = fit_calibrators(np.empty((0, 3)), np.empty(0, dtype=np.int8), np.empty(0))
+    p = np.array([[0.2, 0.5, 0.3]])
+    assert np.allclose(applied(p, none), p)
+
+
+def test_records_of_calibrators_read_back_equal() -> None:
+    p, y, _ = overconfident(1000)
+    for method in ("sigmoid", "isotonic"):
+        tables = fit_calibrators(p, y, np.ones(len(y)), method)
+        assert np.array_equal(applied(p, calibrators_of(calibrators_record(tables))), applied(p, tables))
+
+
+def test_extreme_probabilities_stay_inside_the_open_interval() -> None:
+    steep = CalibratorTable(SIGMOID, 5.0, 0.0, np.empty(0), np.empty(0), 1e-3)
+    out = applied(np.array([[1e-12, 1e-12, 1.0]]), [steep] * 3)
+    assert np.all(out > 0.0)
+    assert out.sum() == pytest.approx(1.0)
+
+
+def test_the_slice_is_the_last_part_purged_on_both_sides() -> None:
+    end = np.arange(2000) + 24
+    parts = calibration_slice(np.arange(100, 1100), end)
+    assert parts.fit_rows[0] == 100
+    assert end[parts.fit_rows[-1]] < 950  # ends before the slice begins
+    assert parts.slice_rows[0] == 950
+    assert end[parts.slice_rows[-1]] == 1099  # ends inside the window
+    empty = calibration_slice(np.arange(0), end)
+    assert len(empty.fit_rows) == len(empty.slice_rows) == 0
+
+
+@pytest.mark.parametrize(("kind", "fit_apply"), [("scaler", scaler_values), ("calibrator", calibrated_values)])
+def test_the_leak_audit_clears_scaler_and_calibrator_and_names_a_planted_leak(kind, fit_apply) -> None:
+    x = RNG.normal(size=(400, 4))
+    y = RNG.integers(-1, 2, 400)
+    clean = TransformCase(kind, kind, fit_apply, x, y, 300)
+    assert audit_transform(clean) == []
+
+    def peeking(x, y, train_rows, query_row):
+        return fit_apply(x, y, len(x), query_row)
+
+    (leak,) = audit_transform(TransformCase(kind, "peeking", peeking, x, y, 300))
+    assert (leak.kind, leak.name) == (kind, "peeking")
