@@ -27,7 +27,7 @@ class OnlyContract(Contract):
     modules = fields.ListField(subfield=fields.StringField())
     allowed = fields.ListField(subfield=fields.StringField())
 
-    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002
+    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Hold every direct import of the modules against the allowed ones."""
         modules, rights = cast("list[str]", self.modules), cast("list[str]", self.allowed)
         unknown: list[str] = []

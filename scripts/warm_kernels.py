@@ -1,36 +1,89 @@
-"""Compile every kernel into numba's cache, one after the other, so that tests and starts do not compile in parallel.
+"""Compile the kernels into numba's cache, one after the other, so that tests and starts do not compile in parallel.
 
-Every module that compiles kernels is imported; where it has a function ``warm()``, that is called: it runs the module's
-kernels once, on a few bars, with the types that the program uses.
+Every module that compiles kernels is imported, and its ``warm()`` is called where it has one. Then a small run goes the
+way of the program over a synthetic market, because a kernel is compiled for the types that it is called with.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable, Mapping
 from time import perf_counter
 
 from data.compiled import ROOT, cache_folder, kernel_files
+from trading.journal import AccountKey, Batch, Checkpoint
+
+BARS = 400
+SEED = 7
+
+
+class _NoJournal:
+    """A journal that keeps nothing: the run is only made to compile."""
+
+    def open_account(self, key: AccountKey, start_equity: float, started_ms: int, about: Mapping[str, object]) -> int:
+        return 1
+
+    def commit(self, batch: Batch) -> None:
+        return
+
+    def checkpoint(self, account_id: int) -> Checkpoint | None:
+        return None
+
+    def forget(self, account_id: int) -> None:
+        return
+
+
+def modules_with_kernels() -> None:
+    """Import each module that compiles kernels and call its ``warm()``, if it has one."""
+    for path in kernel_files():
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        warm = getattr(importlib.import_module(name), "warm", None)
+        if callable(warm):
+            warm()
+
+
+def rules_and_engines() -> None:
+    """Market, features, labels, and both engines with a rule strategy."""
+    from ai.features.engine import FeatureEngine, funding_by_bar
+    from ai.labels import stop_distances, triple_barrier
+    from ai.schema import FeatureSchema
+    from data.grid import align
+    from data.instruments import instrument_for
+    from data.synthetic import random_walk, synthetic_market
+    from trading.backtest import run_fast, run_service
+    from trading.config import TradingConfig
+    from trading.strategy.library import load_strategy
+
+    frame, funding = synthetic_market("BTCUSDT", "1h", BARS, SEED)
+    random_walk("BTCUSDT", "1h", BARS, SEED)
+    strategy = load_strategy("rsi-oversold")
+    profile = strategy.profile("1h")
+    symbol = frame.key.symbol
+    config = TradingConfig((symbol,), "1h", strategy, profile, (instrument_for(symbol, frame),))
+    schema = FeatureSchema(config.features())
+    engine = FeatureEngine(schema, "1h")
+    columns = (frame.open, frame.high, frame.low, frame.close, frame.volume)
+    rates = funding_by_bar(frame.open_time, config.step_ms, funding)
+    engine.step(int(frame.open_time[0]), *(float(column[0]) for column in columns), float(rates[0]))
+    X = engine.batch(frame, funding)[None]
+    feature = None if profile.feature is None else X[0][schema.names.index(profile.feature)]
+    distance = stop_distances(profile, frame.close, feature)
+    triple_barrier(frame.open, frame.high, frame.low, frame.close, distance, profile)
+    grid = align([frame], [funding])
+    run_fast(config, grid, X, None)
+    run_service(config, grid, X, None, _NoJournal(), 1)
 
 
 def main() -> int:
-    """Warm all kernels; print what each module took."""
+    """Warm everything; say what each part took."""
     began = perf_counter()
-    warmed = 0
-    for path in kernel_files():
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        if name == "data.compiled":
-            continue
+    steps: tuple[Callable[[], None], ...] = (modules_with_kernels, rules_and_engines)
+    for step in steps:
         at = perf_counter()
-        module = importlib.import_module(name)
-        warm = getattr(module, "warm", None)
-        if callable(warm):
-            warm()
-            warmed += 1
-        took = perf_counter() - at
-        if took > 0.5:
-            print(f"  {name:<40} {took:6.1f} s", flush=True)
-    print(f"{warmed} modules warmed in {perf_counter() - began:.1f} s (cache {cache_folder().name})")
+        step()
+        print(f"  {step.__name__.replace('_', ' '):<28} {perf_counter() - at:6.1f} s", flush=True)
+    print(f"{len(kernel_files())} files with kernels warmed in {perf_counter() - began:.1f} s ({cache_folder().name})")
     return 0
 
 
