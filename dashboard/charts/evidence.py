@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from PyQt6.QtCore import QPointF, QRectF, Qt
@@ -194,7 +195,7 @@ class ReliabilityPlot(Plot):
         p.setRenderHint(QPainter.RenderHint.Antialiasing, True)
         p.setPen(QPen(theme.color("s1"), 1.6))
         points = [point(b.predicted, b.observed) for b in self._bins]
-        for a, b2 in zip(points[:-1], points[1:], strict=True):
+        for a, b2 in pairwise(points):
             p.drawLine(a, b2)
         p.setPen(QPen(theme.color("bg1"), 1.5))
         p.setBrush(theme.color("s1"))
@@ -254,8 +255,8 @@ class WeightsPlot(Plot):
         for i, series in enumerate(self._weights.values()):
             top = base + np.nan_to_num(series[::step])
             outline = polyline(x, box.bottom() - top * box.height())
-            for point in reversed(list(polyline(x, box.bottom() - base * box.height()))):
-                outline.append(point)
+            for at_x, at_base in zip(x[::-1].tolist(), base[::-1].tolist(), strict=True):
+                outline.append(QPointF(at_x, box.bottom() - at_base * box.height()))
             p.setPen(QPen(theme.color("bg1"), 1))
             p.setBrush(theme.color(SERIES[i % len(SERIES)], 0.62))
             p.drawPolygon(outline)

@@ -1,0 +1,274 @@
+"""Signals: why did it (not) trade."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
+
+from app.contract.queries import DecisionQuery, SignalsQuery
+from app.contract.views import DecisionDetail, SignalRow, SignalsView
+from dashboard import numbers, painting
+from dashboard.bridge import Bridge
+from dashboard.cells import Cell, Column
+from dashboard.charts.decision import FeatureRows, MemberBars, MiniTrade
+from dashboard.charts.shares import Waterfall
+from dashboard.tables import DataTable, Rows
+from dashboard.tabs.base import Tab, action_cell, money_cell, time_cell
+from dashboard.theme import GAP, ROW_DENSE_H
+from dashboard.widgets.cards import Card, EmptyView, label, set_tone
+from dashboard.widgets.controls import Badge, Button, Picker, Segments, level_tone
+from dashboard.widgets.facts import Facts
+from dashboard.widgets.gate_bars import GateBars
+
+ALL_SYMBOLS = "All symbols"
+ACTIONS = {"All": "all", "Traded": "traded", "Blocked": "blocked", "Abstained": "abstained"}
+
+
+def _outcome_cell(row: SignalRow) -> Cell:
+    if row.outcome is not None:
+        return money_cell(row.outcome)
+    return Cell("Open" if row.open else row.why, "text2", tip=row.why)
+
+
+def signal_columns() -> list[Column]:
+    """Columns of the list of decisions."""
+    return [
+        Column("time", "Time UTC", lambda r: time_cell(r.time_ms), 96, grow=0),
+        Column("symbol", "Symbol", lambda r: Cell(r.symbol.removesuffix("USDT"), "text", 500, tip=r.symbol), 58,
+               grow=0),
+        Column("action", "Decision", lambda r: action_cell(r.action), 88, grow=0),
+        Column("ev", "EV", lambda r: Cell(numbers.percent(r.expected_value, 3, signed=True)), 72, right=True, grow=0,
+               rank=1, tip="Expected value after costs, share of the notional. Rules have none."),
+        Column("why", "Why / outcome", _outcome_cell, 96),
+    ]  # fmt: skip
+
+
+class OutcomeCard(Card):
+    """What became of the plan."""
+
+    def __init__(self) -> None:
+        super().__init__("Outcome")
+        self.badge = Badge()
+        self.control(self.badge)
+        self.pnl = label("", 18, 600)
+        self.facts = label("", 12, 400, "text2")
+        self.trade = MiniTrade()
+        self.body(self.pnl, 0)
+        self.body(self.facts, 0)
+        self.body(self.trade, 1)
+        self.column.setSpacing(5)
+
+    def show_detail(self, d: DecisionDetail) -> None:
+        """Change it; hidden where no plan was sent."""
+        o = d.outcome
+        self.setVisible(o is not None)
+        if o is None:
+            return
+        self.badge.show_words(o.words, level_tone(o.level) if o.level != "idle" else "text2")
+        way = {1: "▲ ", -1: "▼ "}.get(numbers.arrow(o.pnl), "")
+        r = f"   {numbers.number(o.pnl_r, signed=True)} R" if o.pnl_r is not None else ""
+        self.pnl.setText(f"{way}{numbers.number(o.pnl, signed=True)} {d.currency}{r}")
+        set_tone(self.pnl, painting.money_token(o.pnl))
+        minutes = "" if o.minutes is None else f"   {numbers.span(o.minutes * 60)}"
+        best, worst = numbers.percent(o.best, signed=True), numbers.percent(o.worst, signed=True)
+        self.facts.setText(f"Best {best}   Worst {worst}{minutes}")
+        side = d.plan.side if d.plan is not None else d.side
+        self.trade.show_outcome(o, side, d.price_digits)
+
+
+class SignalsTab(Tab):
+    """The list at the left, the opened decision at the right."""
+
+    key, title = "signals", "Signals"
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__(bridge)
+        self.detail: DecisionDetail | None = None
+        self._wanted = ""
+        self.grid.addWidget(self._list_card(), 0, 0)
+        self.pages = QWidget()
+        self.body = QGridLayout(self.pages)
+        self.body.setContentsMargins(0, 0, 0, 0)
+        self.body.setSpacing(GAP)
+        self._head_card()
+        self._evidence()
+        self.grid.addWidget(self.pages, 0, 1)
+        self.grid.setColumnStretch(1, 1)
+        self.pages.hide()
+        self.nothing = Card()
+        self.nothing.body(
+            EmptyView(
+                "list", "No decision to open", "Every closed bar leaves one. They appear as soon as the run begins."
+            )
+        )
+        self.grid.addWidget(self.nothing, 0, 2)
+        self.grid.setColumnStretch(2, 1)
+
+    def _list_card(self) -> Card:
+        self.list_card = Card("Decisions")
+        self.count = label("", 12, 400, "text3")
+        self.list_card.control(self.count)
+        self.which = Segments(tuple(ACTIONS), "All", 26)
+        self.symbols = Picker((ALL_SYMBOLS,), 112)
+        tools = QWidget()
+        row = QHBoxLayout(tools)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.which)
+        row.addStretch(1)
+        row.addWidget(self.symbols)
+        self.list = DataTable(Rows(signal_columns(), lambda r: r.decision_id), row_height=ROW_DENSE_H + 2)
+        self.list.setObjectName("signals.list")
+        self.list_card.column.addWidget(tools)
+        self.list_card.body(self.list)
+        self.list_card.empty(EmptyView("list", "No such decision", "Choose All, or wait for the next closed bar."))
+        self.list_card.setFixedWidth(424)
+        self.which.chosen.connect(lambda _: self.refresh())
+        self.symbols.currentTextChanged.connect(lambda _: self.refresh())
+        self.list.picked.connect(self._open)
+        return self.list_card
+
+    def _head_card(self) -> None:
+        card = Card()
+        top = QHBoxLayout()
+        top.setSpacing(10)
+        self.name, self.action = label("", 15, 600), Badge()
+        self.about = label("", 12, 400, "text3")
+        self.on_chart = Button("Show on chart", icon="chart", height=26)
+        self.on_chart.clicked.connect(self._show_on_chart)
+        for widget in (self.name, self.action, self.about):
+            top.addWidget(widget)
+        top.addStretch(1)
+        top.addWidget(self.on_chart)
+        self.sentence = label("", 13, 400, "text2", wrap=True)
+        self.sentence.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        card.column.addLayout(top)
+        card.column.addWidget(self.sentence)
+        card.column.setSpacing(5)
+        self.body.addWidget(card, 0, 0, 1, 3)
+
+    def _evidence(self) -> None:
+        self.features_card, self.members_card = Card("Features", "percentile in history"), Card("Members")
+        self.gates_card, self.plan_card = Card("Gates"), Card("Plan")
+        self.value_card, self.outcome_card = Card("Expected value", "% of notional"), OutcomeCard()
+        self.features, self.members = FeatureRows(), MemberBars()
+        self.features.nothing = "This decision read no feature."
+        self.members.nothing = "A rule made this signal: it has no probabilities."
+        self.gates, self.gate_badge = GateBars(0.34), Badge()
+        self.plan, self.profile = Facts(20), Badge()
+        self.no_plan = label("", 12, 400, "text2", wrap=True)
+        self.value = Waterfall(lambda v: numbers.number(v * 100, 3, signed=True))
+        self.value.nothing = "Rules state no probability,\nso there is no expected value."
+        self.threshold = label("", 12, 400, "text3")
+        self.members_card.control(self.threshold)
+        self.features_card.body(self.features)
+        self.members_card.body(self.members)
+        self.gates_card.control(self.gate_badge)
+        self.gates_card.body(self.gates)
+        self.gates_card.empty(EmptyView("shield", "No gate was asked", "Gates judge a plan, and this bar made none."))
+        self.plan_card.control(self.profile)
+        self.plan_card.body(self.plan, 0)
+        self.plan_card.column.addWidget(self.no_plan)
+        self.plan_card.column.addStretch(1)
+        self.value_card.body(self.value)
+        lower = QWidget()
+        row = QHBoxLayout(lower)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(GAP)
+        for card, share in ((self.plan_card, 35), (self.value_card, 30), (self.outcome_card, 35)):
+            row.addWidget(card, share)
+        self.body.addWidget(self.features_card, 1, 0)
+        self.body.addWidget(self.members_card, 1, 1)
+        self.body.addWidget(lower, 2, 0, 1, 2)
+        self.body.addWidget(self.gates_card, 1, 2, 2, 1)
+        for column, share in ((0, 34), (1, 31), (2, 35)):
+            self.body.setColumnStretch(column, share)
+        self.body.setRowStretch(1, 62)
+        self.body.setRowStretch(2, 38)
+
+    def question(self) -> SignalsQuery:
+        symbol = self.symbols.currentText()
+        return SignalsQuery(ACTIONS[self.which.current], "" if symbol == ALL_SYMBOLS else symbol)
+
+    def show_view(self, view: Any) -> None:
+        v: SignalsView = view
+        self.symbols.offer((ALL_SYMBOLS, *v.symbols), self.symbols.currentText() or ALL_SYMBOLS)
+        self.count.setText(f"{v.total:,}" if v.total == len(v.rows) else f"{len(v.rows):,} of {v.total:,}")
+        self.list_card.show_empty(not v.rows)
+        self.list.rows.replace(v.rows)
+        if self._wanted:
+            self.list.pick(self._wanted)
+        elif self.detail is None and v.rows:
+            best = next((r for r in v.rows if r.action in ("long", "short")), v.rows[0])
+            self.list.pick(best.decision_id)
+        self._wanted = ""
+
+    def set_narrow(self, width: int) -> None:
+        self.list_card.setFixedWidth(424 if width >= 1500 else 348)
+        self.outcome_card.facts.setVisible(width >= 1500)
+
+    def focus_on(self, what: object) -> None:
+        if isinstance(what, str) and what:
+            self._wanted = what
+            self.bridge.ask(DecisionQuery(what), self.show_detail, "decision")
+
+    def _open(self, row: object) -> None:
+        if isinstance(row, SignalRow):
+            self.bridge.ask(DecisionQuery(row.decision_id), self.show_detail, "decision")
+
+    def show_detail(self, detail: DecisionDetail) -> None:
+        """Show one decision in full."""
+        d = self.detail = detail
+        self.nothing.hide()
+        self.pages.show()
+        self.name.setText(d.symbol)
+        cell = action_cell(d.action)
+        self.action.show_words(cell.words, cell.badge or "text3")
+        short = d.decision_id[:12]
+        self.about.setText(
+            f"{d.timeframe} · {numbers.full_time(d.time_ms).split(' · ')[0]} · decision {short} · {d.model}"
+        )
+        self.sentence.setText(d.sentence)
+        self.features.show_features(d.features)
+        self.members.show_members(d.members, d.ensemble, d.side, d.threshold)
+        self.threshold.setText(f"P({d.side}) against the threshold" if d.members else "")
+        self.gates.show_gates(d.gates)
+        self.gates_card.show_empty(not d.gates)
+        passed = sum(g.passed for g in d.gates)
+        tone = "profit" if passed == len(d.gates) else "warn"
+        self.gate_badge.show_words(f"{passed} of {len(d.gates)} passed" if d.gates else "", tone)
+        self._show_plan(d)
+        self.value.show_parts(d.expected)
+        self.outcome_card.show_detail(d)
+
+    def _show_plan(self, d: DecisionDetail) -> None:
+        plan = d.plan
+        self.plan.setVisible(plan is not None)
+        self.no_plan.setVisible(plan is None)
+        self.profile.show_words(plan.profile if plan else "", "text2")
+        if plan is None:
+            self.no_plan.setText("No plan was made on this bar.")
+            return
+        digits = d.price_digits
+        loss = None if plan.loss_at_stop is None else -plan.loss_at_stop
+        bound = f" · {plan.bound_by}" if plan.bound_by else ""
+        limit = f"{plan.bars} bars · " if plan.bars else ""
+        self.plan.show_facts(
+            ("Entry, next open", numbers.number(plan.entry, digits), "text"),
+            ("Stop", f"{numbers.number(plan.stop, digits)}   "
+                     f"{numbers.percent(plan.stop / plan.entry - 1, signed=True)}", "loss"),
+            (f"Target · {numbers.number(plan.reward_to_risk, 1)} R", f"{numbers.number(plan.target, digits)}   "
+             f"{numbers.percent(plan.target / plan.entry - 1, signed=True)}", "profit"),
+            ("Quantity", f"{numbers.number(plan.quantity, d.quantity_digits)} {d.base}{bound}", "text"),
+            ("Notional", f"{numbers.number(plan.notional, 0)} {d.currency} · "
+                         f"{numbers.percent(plan.notional_fraction, 1)}", "text"),
+            ("Loss at stop", f"{numbers.number(loss)} {d.currency} · {numbers.percent(plan.loss_fraction)}", "text"),
+            ("Time limit", f"{limit}{numbers.clock(plan.time_limit_ms)} UTC", "text"),
+        )  # fmt: skip
+
+    def _show_on_chart(self) -> None:
+        d = self.detail
+        if d is not None:
+            end = d.outcome.exit_ms if d.outcome is not None and d.outcome.exit_ms else d.time_ms
+            self.go.emit("chart", (d.symbol, d.time_ms, end))
