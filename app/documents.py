@@ -1,4 +1,4 @@
-"""Ledger rows as JSON rows, with the keys of the command line's contract; one place for every command that shows them."""
+"""Ledger rows as JSON rows with the keys of the command line's contract: one place for every command."""
 
 from __future__ import annotations
 

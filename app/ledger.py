@@ -1,4 +1,4 @@
-"""What happened and why: ledger rows, performance, exports, the audit chain and the reconciliation, for the commands."""
+"""What happened and why: ledger rows, performance, exports, the audit chain, the reconciliation."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def _performance(place: Workplace, account: Account, start: int | None, end: int
         "equity_end": number(equity[-1]["equity"]) if len(equity) else account.start_equity,
         "trades": len(trades), "fees": float(trades["fees"].sum()), "funding": float(trades["funding"].sum()),
         "pnl": float(trades["pnl"].sum()),
-        "metrics": metrics(trades, equity, account.start_equity),
+        "metrics": metrics(trades, equity, account.start_equity, account_step(account)),
     }  # fmt: skip
 
 

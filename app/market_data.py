@@ -25,6 +25,7 @@ Progress = Callable[[int, int, str], None]
 DOWNLOADABLE = ("ohlcv", "mark", "funding")
 MAX_REPAIRED_BARS = 3  # a longer gap is a hole in the record, not a hiccup
 FUNDING_TIMEFRAME = "8h"
+PAGES_AT_ONCE = 6_000  # bars between two writes: what was fetched is stored if the rest fails
 
 
 def import_into_store(
@@ -37,7 +38,7 @@ def import_into_store(
         UserError: a file or an option is wrong, or too many rows are bad; nothing is imported.
     """
     request = ImportRequest(
-        symbol=unified_symbol(symbol), timeframe=timeframe, exchange=exchange or place.settings.values.run.exchange,
+        symbol=unified_symbol(symbol), timeframe=timeframe, exchange=exchange or place.settings.values.data.exchange,
         kind=kind or "ohlcv", tz=zone, unit=unit,
     )  # fmt: skip
     plan = plan_import([Path(f).expanduser() for f in files], request, place.clock)
@@ -45,9 +46,7 @@ def import_into_store(
     return work(plan, place.database.candles).document()
 
 
-def synthesise_into_store(
-    place: Workplace, *, symbol: str, timeframe: str, bars: int, seed: int | None
-) -> Document:
+def synthesise_into_store(place: Workplace, *, symbol: str, timeframe: str, bars: int, seed: int | None) -> Document:
     """A seeded synthetic series and its funding into the store.
 
     Raises:
@@ -57,7 +56,7 @@ def synthesise_into_store(
 
     chosen = place.settings.values.ai.seed if seed is None else seed
     frame, funding = synthetic_market(
-        unified_symbol(symbol), timeframe, bars, chosen, exchange=place.settings.values.run.exchange
+        unified_symbol(symbol), timeframe, bars, chosen, exchange=place.settings.values.data.exchange
     )
     store = place.database.candles
     written = store.write(frame)
@@ -82,7 +81,7 @@ def download_into_store(
     end = min(now, end_ms) if end_ms is not None else now
     if end <= start_ms:
         raise UserError(f"--since {iso(start_ms)} lies in the future or after --until: give an earlier time.")
-    name = exchange or place.settings.values.run.exchange
+    name = exchange or place.settings.values.data.exchange
     coroutine = _download(place, unified_symbol(symbol), timeframe, start_ms, end // step * step, kind, name, progress)
     return asyncio.run(coroutine)
 
@@ -93,17 +92,20 @@ async def _download(
     from data.exchange.session import ExchangeSession
 
     store = place.database.candles
-    settings = place.settings.values.data.model_copy(update={"exchange": exchange})
+    settings = place.settings.values.data
+    if exchange != settings.exchange:
+        raise UserError(f"Exchange '{exchange}' cannot be downloaded from: use {settings.exchange}.")
     async with ExchangeSession(settings, place.clock) as session:
         if kind == "funding":
             funding = await session.funding(symbol, start, end)
             return _funding_report(funding, store.write_funding(funding))
         total = WriteReport(0, 0, 0, 0)
         key = SeriesKey(exchange, symbol, timeframe, kind)
-        span = 1000 * key.step_ms
+        span = PAGES_AT_ONCE * key.step_ms
+        fetch = session.mark_candles if kind == "mark" else session.candles
         for at in range(start, end, span):
             progress(at - start, end - start, f"{kind} from {str(iso(at))[:16]}")
-            page = await session.candles(symbol, timeframe, at, min(at + span, end), kind)
+            page = await fetch(symbol, timeframe, at, min(at + span, end))
             total = _sum(total, store.write(page))
         progress(end - start, end - start, "stored")
     return _candle_report(store.read(key, start, end), total)
@@ -191,7 +193,8 @@ def _series_report(store: CandleStore, info: SeriesInfo, repair: bool) -> Docume
         repaired = store.write(patch).inserted if len(patch) else 0
         frame = store.read(info.key) if repaired else frame
     findings = [
-        {"kind": f.kind, "from": iso(f.start_ms), "to": iso(f.end_ms), "bars": f.bars, "words": f"{_when(f.start_ms)}: {f.detail}"}
+        {"kind": f.kind, "from": iso(f.start_ms), "to": iso(f.end_ms), "bars": f.bars,
+         "words": f"{_when(f.start_ms)}: {f.detail}"}
         for f in inspect(frame)
     ]  # fmt: skip
     return {**head, "rows": len(frame), "repaired": repaired, "findings": findings}

@@ -141,12 +141,14 @@ class Output:
 
     def note(self, sentence: str) -> None:
         """A sentence beside the result, on stderr."""
-        print(sentence, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{sentence}\n")
+        sys.stderr.flush()
 
     def error(self, sentence: str) -> None:
         """The sentence on stderr, and ``{"error": …}`` where a document is asked for."""
         with contextlib.suppress(BrokenPipeError):
-            print(f"Error: {sentence}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"Error: {sentence}\n")
+            sys.stderr.flush()
         if self.json and not self.written:
             self.document({"error": sentence})
 

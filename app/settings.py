@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from ai.settings import AiSettings
 from app.run_settings import RunSettings
 from data.errors import UserError
+from data.settings import DataSettings
 from database.settings import StorageSettings
 from trading.settings import TradingSettings
 
@@ -41,6 +42,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__")
 
     run: RunSettings = RunSettings()
+    data: DataSettings = DataSettings()
     ai: AiSettings = AiSettings()
     trading: TradingSettings = TradingSettings()
     storage: StorageSettings = StorageSettings()
@@ -210,10 +212,8 @@ class Loaded:
         Raises:
             UserError: no setting has that key, nor begins with it.
         """
-        if key is None:
-            chosen = list(known())
-        else:
-            chosen = [k for k in known() if k.key.startswith(f"{key}.")] or [find(key)]
+        group = [k for k in known() if key is None or k.key.startswith(f"{key}.")]
+        chosen = group if group or key is None else [find(key)]
         return [self._row(setting) for setting in chosen]
 
     def _row(self, setting: Known) -> dict[str, object]:
@@ -261,8 +261,14 @@ def load(
     class Layered(Settings):
         @classmethod
         def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], **_: PydanticBaseSettingsSource
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del init_settings, env_settings, dotenv_settings, file_secret_settings  # these places are ours
             return tuple(InitSettingsSource(settings_cls, values) for _, values in places)
 
     origins: dict[str, Origin] = {}

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from trading.config import TradingConfig
     from trading.strategy.spec import StrategySpec
 
+DEFAULT_RULE, ENSEMBLE = "rsi-oversold", "ensemble"
+AUTOMATIC = "auto"  # the setting run.strategy: the rule until a promoted model takes over
 HOME_VARIABLE = "QUANTAI_HOME"
 Span = tuple[int | None, int | None]
 
@@ -185,12 +187,15 @@ def first_bar(grid: Grid, span: Span) -> int:
 
 
 def cut(grid: Grid, first: int, stop: int | None = None) -> Grid:
-    """Columns ``first:stop`` of a grid; the flat funding arrays stay whole."""
+    """Columns ``first:stop`` of a grid, contiguous for the kernels; the flat funding arrays stay whole."""
+    import numpy as np
+
     part = slice(first, grid.bars if stop is None else stop)
+    whole = np.ascontiguousarray
     return replace(
-        grid, open_time=grid.open_time[part], open=grid.open[:, part], high=grid.high[:, part],
-        low=grid.low[:, part], close=grid.close[:, part], volume=grid.volume[:, part], present=grid.present[:, part],
-        funding_start=grid.funding_start[:, part.start : part.stop + 1],
+        grid, open_time=grid.open_time[part], open=whole(grid.open[:, part]), high=whole(grid.high[:, part]),
+        low=whole(grid.low[:, part]), close=whole(grid.close[:, part]), volume=whole(grid.volume[:, part]),
+        present=whole(grid.present[:, part]), funding_start=whole(grid.funding_start[:, part.start : part.stop + 1]),
     )  # fmt: skip
 
 
@@ -221,9 +226,9 @@ def run_warmup(timeframe: str) -> int:
 
 def run_schema(config: TradingConfig) -> FeatureSchema:
     """The features of a run, in the order of its matrix: the desk's, and the models' for an ensemble."""
-    from ai.features.registry import MODEL_FEATURES, schema_of
+    from ai.features.registry import FUNDING_FEATURES, MODEL_FEATURES, schema_of
 
-    models = MODEL_FEATURES if config.strategy.kind == "ensemble" else ()
+    models = () if config.strategy.kind == "rule" else (*MODEL_FEATURES, *FUNDING_FEATURES)
     return schema_of(dict.fromkeys([*config.features(), *models]))
 
 
@@ -236,7 +241,7 @@ def strategy_for(name: str, exit_profile: str | None = None) -> StrategySpec:
     from trading.strategy.library import load_strategy
     from trading.strategy.spec import Exits
 
-    spec = load_strategy(name)
+    spec = load_strategy(DEFAULT_RULE if name == AUTOMATIC else name)
     if exit_profile is None:
         return spec
     return spec.model_copy(update={"exits": Exits.model_validate({"scalp": exit_profile, "swing": exit_profile})})

@@ -121,12 +121,16 @@ def quality(
     given.out.document(document, lambda console: show_quality(console, document))
 
 
+def _series_words(series: Mapping[str, str]) -> str:
+    return " ".join(series[key] for key in ("exchange", "symbol", "timeframe", "kind")) + f" ({series['source']})"
+
+
 def show_report(console: Console, document: Mapping[str, Any]) -> None:
     """What an import did."""
     span = document.get("span") or [None, None]
     first, last = (span["from"], span["to"]) if isinstance(span, Mapping) else span
     console.print(
-        f"{document.get('series', 'Series')}: {document['rows']:,} rows read, {document['inserted']:,} inserted, "
+        f"{_series_words(document['series'])}: {document['rows']:,} rows read, {document['inserted']:,} inserted, "
         f"{document['revised']:,} revised, {document['duplicates']:,} already there, "
         f"{document['rejected']:,} rejected, {document['gaps']:,} gaps; {plain(first)} to {plain(last)} UTC.",
         markup=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -30,7 +31,7 @@ class Invocation:
 
         return home_path(self.home_text)
 
-    def workplace(self) -> Workplace:
+    def workplace(self) -> AbstractContextManager[Workplace]:
         """The opened home: database, settings, clock. Use as a context manager."""
         from app.wiring import Workplace
 

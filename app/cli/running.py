@@ -112,7 +112,7 @@ def run(
         for_seconds=for_seconds, bars=bars, fresh=fresh, exit_profile=exit_profile, seed=seed, json=given.out.json,
         debug=given.out.debug,
     )  # fmt: skip
-    from app.service import run_headless
+    from app.headless import run_headless
 
     document = run_headless(options, given.out)
     given.out.document(document, lambda console: show_run(console, document))
