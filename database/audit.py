@@ -7,8 +7,10 @@ elsewhere), and a ledger row that was changed or removed by the batch entry that
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +18,9 @@ from typing import Any
 
 from data.clock import Clock
 from database.connection import Database
-from database.faults import folder_faults
 from database.jsontext import canonical
 
+_log = logging.getLogger(__name__)
 GENESIS = bytes(32)
 BATCH = "batch"
 FORGOTTEN = "account_forgotten"
@@ -104,16 +106,18 @@ class Audit:
     def note_head(self, head: AuditHead) -> None:
         """Replace the head file by one rename.
 
-        Raises:
-            UserError: the file cannot be written.
+        The entry is committed by then, so a failure here is logged and not raised: a head file that lags behind
+        still proves every entry up to it, and the next commit brings it up again.
         """
-        with folder_faults(self._head_path.parent):
-            fresh = self._head_path.with_name(f"{self._head_path.name}.{os.getpid()}.new")
+        fresh = self._head_path.with_name(f"{self._head_path.name}.{os.getpid()}-{threading.get_ident()}.new")
+        try:
             with fresh.open("w", encoding="ascii") as file:
                 file.write(f"{head.seq} {head.hash}\n")
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._head_path)
+        except OSError:
+            _log.exception("The audit head %s could not be written; entries up to the older head stay proved", fresh)
 
     def entries(
         self, account: int | None = None, kind: str | None = None, limit: int | None = None

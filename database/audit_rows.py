@@ -42,12 +42,14 @@ class RowCheck:
     def run(self) -> tuple[int | None, str]:
         """The first batch entry whose rows were changed, and words; ``(None, "")`` if there is none."""
         worst: tuple[int, str] | None = None
-        for account, batches in sorted(self._expected.items()):
+        known = {int(row[0]) for row in self._db.rows("SELECT id FROM accounts")}
+        for account in sorted(known | set(self._expected)):
+            batches = self._expected.get(account, {})
             for table in ("decisions", "fills", "trades", "equity_curve"):
                 try:
                     found = self._digests(table, account)
                 except QuantError as error:
-                    return min(batches), str(error)
+                    return min(batches, default=1), str(error)
                 for seq in sorted(set(batches) | set(found)):
                     if batches.get(seq, {}).get(table, "") != found.get(seq, "") and (worst is None or seq < worst[0]):
                         worst = (seq, f"rows of {table} that entry {seq} wrote (account {account}) were changed")

@@ -132,6 +132,10 @@ class Database:
             else:
                 self.failure = None
                 request.done.set_result(result)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that the log is folded in and removed
+        except sqlite3.Error:
+            _log.exception("The log of %s was not folded in; the next start does it", self.path)
         connection.close()
 
     def _answer_failure(self, request: _Request, failure: QuantError, cause: sqlite3.Error) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from data.clock import Clock, SystemClock
+from data.errors import Halt
 from database.faults import folder_faults
 from database.lock import FileLock
 from database.migrations.runner import MIGRATIONS, MigrationReport, check_not_newer, migrate, schema_version
@@ -99,7 +100,15 @@ class Home:
             Halt: the disk is full or the file is damaged.
         """
         self._prepare()
-        return Repositories(self.database_path, self.head_path, self.clock, self.settings)
+        unclean = self._ended_unclean()
+        db = Repositories(self.database_path, self.head_path, self.clock, self.settings)
+        if unclean and (verdict := db.integrity()) != "ok":
+            db.close()
+            raise Halt(
+                f"The database {self.database_path} is damaged ({verdict}): restore the newest backup beside it, "
+                "then import or download what is missing."
+            )
+        return db
 
     def open_reader(self) -> Repositories:
         """The database for reading only: what a second instance gets. A missing database is made first.
@@ -109,6 +118,12 @@ class Home:
         """
         self._prepare()
         return Repositories(self.database_path, self.head_path, self.clock, self.settings, read_only=True)
+
+    def _ended_unclean(self) -> bool:
+        """Whether the last program on this home was killed. Known only to who holds the lock: no one else writes."""
+        log = self.database_path.with_name(self.database_path.name + "-wal")
+        held = self._lock is not None and self._lock.held
+        return held and log.exists() and log.stat().st_size > 0
 
     def _prepare(self) -> None:
         path = self.database_path

@@ -113,6 +113,9 @@ def _build(copy: Path, source: Path | None, pending: Sequence[Migration], clock:
         target.execute(f"PRAGMA application_id={APPLICATION_ID}")
         for migration in pending:
             _apply(target, migration, clock)
+        target.execute(
+            "PRAGMA journal_mode=WAL"
+        )  # recorded in the file; its log is empty and goes with this connection
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration, clock: Clock) -> None:
