@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ai.features.spec import FeatureSpec
-from data.compiled import kernel
+from data.compiled import kernel_part
 from data.market import Float64Array
 
 _T = ("open_time",)
@@ -21,7 +21,7 @@ CALENDAR: tuple[FeatureSpec, ...] = (
 )
 
 
-@kernel
+@kernel_part
 def step_calendar(close_time: int, out: Float64Array, at: int) -> None:
     """``close_time`` in ms UTC; weeks begin on Monday 00:00."""
     day = 2.0 * math.pi * (close_time % _DAY_MS) / _DAY_MS

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ai.features.spec import FeatureSpec
-from data.compiled import kernel
+from data.compiled import kernel_part
 from data.market import Float64Array
 
 _F = ("funding",)
@@ -35,7 +35,7 @@ FUNDING: tuple[FeatureSpec, ...] = (
 DERIVATIVES_STATE = 4 + KEPT  # settlements, newest at, last time, interval in hours; rates
 
 
-@kernel
+@kernel_part
 def step_derivatives(state: Float64Array, mine: int, close_time: int, rate: float, out: Float64Array, at: int) -> None:
     """``rate`` is NaN unless a settlement became known by this bar's close (``close_time``, ms UTC)."""
     if not np.isnan(rate):

@@ -22,7 +22,7 @@ from ai.features.volatility import step_volatility
 from ai.features.volume import step_volume
 from ai.features.window import STATE, push
 from ai.schema import FeatureSchema
-from data.compiled import kernel
+from data.compiled import kernel, kernel_part
 from data.errors import UserError
 from data.market import Float64Array, Frame, FundingFrame, Int64Array
 from data.timeframes import timeframe_ms
@@ -35,45 +35,47 @@ _FUNDING = _DIRECTION + DIRECTION_STATE
 _SHOCK = _FUNDING + DERIVATIVES_STATE
 _STATE = _SHOCK + SHOCK_STATE
 
-_G = len(GROUPS)  # plan: step in ms; then per group whether it runs; then where its values begin in the full row
+_AT = tuple(sum(len(group) for group in GROUPS[:g]) for g in range(len(GROUPS)))  # where a group's values begin
 _BLOCK = 16
 
 
-@kernel
+@kernel_part
 def step_full(
     state: Float64Array, plan: Int64Array, open_time: int, o: float, h: float, low: float, c: float, v: float,
     funding_rate: float, full: Float64Array,
 ) -> None:  # fmt: skip
-    """One closed bar into ``state``, its values into ``full`` (registry order; NaN where unknown or not asked)."""
+    """One closed bar into ``state``, its values into ``full`` (registry order; NaN where unknown or not asked).
+
+    ``plan`` holds the length of a bar in ms, then for each group of the registry whether it runs.
+    """
     full[:] = np.nan
     if not push(state, plan[0], open_time, o, h, low, c, v):
         return
-    run, at = plan[1 : 1 + _G], plan[1 + _G :]
     close_time = open_time + plan[0]
-    if run[0]:
+    if plan[1]:
         full[0], full[1], full[2], full[3], full[4] = o, h, low, c, v
-    if run[1]:
-        step_averages(state, _AVERAGES, c, full, at[1])
-    if run[2]:
-        step_bands(state, c, full, at[2])
-    if run[3]:
-        step_oscillators(state, _OSCILLATORS, c, full, at[3])
-    if run[4]:
-        step_direction(state, _DIRECTION, c, full, at[4])
-    if run[5]:
-        step_trend(state, c, full, at[5])
-    if run[6]:
-        step_returns(state, c, full, at[6])
-    if run[7]:
-        step_volatility(state, o, h, low, c, full, at[7])
-    if run[8]:
-        step_volume(state, h, low, c, v, full, at[8])
-    if run[9]:
-        step_calendar(close_time, full, at[9])
-    if run[10]:
-        step_derivatives(state, _FUNDING, close_time, funding_rate, full, at[10])
-    if run[11]:
-        step_shock(state, _SHOCK, plan[0], close_time, full, at[11])
+    if plan[2]:
+        step_averages(state, _AVERAGES, c, full, _AT[1])
+    if plan[3]:
+        step_bands(state, c, full, _AT[2])
+    if plan[4]:
+        step_oscillators(state, _OSCILLATORS, c, full, _AT[3])
+    if plan[5]:
+        step_direction(state, _DIRECTION, c, full, _AT[4])
+    if plan[6]:
+        step_trend(state, c, full, _AT[5])
+    if plan[7]:
+        step_returns(state, c, full, _AT[6])
+    if plan[8]:
+        step_volatility(state, o, h, low, c, full, _AT[7])
+    if plan[9]:
+        step_volume(state, h, low, c, v, full, _AT[8])
+    if plan[10]:
+        step_calendar(close_time, full, _AT[9])
+    if plan[11]:
+        step_derivatives(state, _FUNDING, close_time, funding_rate, full, _AT[10])
+    if plan[12]:
+        step_shock(state, _SHOCK, plan[0], close_time, full, _AT[11])
 
 
 @kernel
@@ -99,7 +101,9 @@ def run_rows(
         held = min(_BLOCK, bars - first)
         for k in range(held):
             t = first + k
-            step_row(state, plan, pick, open_time[t], o[t], h[t], low[t], c[t], v[t], funding[t], full, block[k])
+            step_full(state, plan, open_time[t], o[t], h[t], low[t], c[t], v[t], funding[t], full)
+            for f in range(width):
+                block[k, f] = full[pick[f]]
         for f in range(width):
             for k in range(held):
                 out[f, first + k] = block[k, f]
@@ -144,8 +148,7 @@ class FeatureEngine:
         self._step_ms = timeframe_ms(timeframe)
         asked = set(schema.names)
         runs = [int(any(spec.name in asked for spec in group)) for group in GROUPS]
-        starts = np.cumsum([0, *(len(group) for group in GROUPS)])
-        self._plan: Int64Array = np.array([self._step_ms, *runs, *starts], dtype=np.int64)
+        self._plan: Int64Array = np.array([self._step_ms, *runs], dtype=np.int64)
         self._pick: Int64Array = np.array([position[name] for name in schema.names], dtype=np.int64)
         self._full: Float64Array = np.empty(len(REGISTRY))
         self._state: Float64Array = np.zeros(_STATE)

@@ -26,7 +26,7 @@ from ai.features.window import (
     total,
     window,
 )
-from data.compiled import kernel
+from data.compiled import kernel_part
 from data.market import Float64Array
 
 _C, _HLC, _HLCV = ("close",), ("high", "low", "close"), ("high", "low", "close", "volume")
@@ -87,7 +87,7 @@ OSCILLATORS: tuple[FeatureSpec, ...] = (
 OSCILLATORS_STATE = 9  # RSI changes, gain, loss; three fast K, three slow K
 
 
-@kernel
+@kernel_part
 def _ema(state: Float64Array, at: int, bars: int, seen: float, value: float) -> None:
     """Mean of the first ``bars`` values, from then on the recursion; ``seen`` counts this value too."""
     if seen <= bars:
@@ -96,13 +96,13 @@ def _ema(state: Float64Array, at: int, bars: int, seen: float, value: float) -> 
         state[at] += (value - state[at]) * (2.0 / (bars + 1))
 
 
-@kernel
+@kernel_part
 def _level(out: Float64Array, at: int, average: float, close: float) -> None:
     out[at] = average
     out[at + 5] = 100.0 * (close / average - 1.0)
 
 
-@kernel
+@kernel_part
 def step_averages(state: Float64Array, mine: int, close: float, out: Float64Array, at: int) -> None:
     """EMA, SMA, their distances and MACD, started as TA-Lib starts them (MACD's fast average at the 15th close)."""
     count = state[COUNT]
@@ -133,7 +133,7 @@ def step_averages(state: Float64Array, mine: int, close: float, out: Float64Arra
         out[at + 14], out[at + 15], out[at + 16] = macd * scale, signal * scale, (macd - signal) * scale
 
 
-@kernel
+@kernel_part
 def step_bands(state: Float64Array, close: float, out: Float64Array, at: int) -> None:
     """Bollinger bands, z-score and slope."""
     count = state[COUNT]
@@ -149,7 +149,7 @@ def step_bands(state: Float64Array, close: float, out: Float64Array, at: int) ->
         out[at + 5] = 1000.0 * regression(state, CLOSE, 10)[0] / close
 
 
-@kernel
+@kernel_part
 def _rsi(state: Float64Array, mine: int, change: float) -> None:
     state[mine] += 1.0
     gain, loss = max(change, 0.0), max(-change, 0.0)
@@ -161,7 +161,7 @@ def _rsi(state: Float64Array, mine: int, change: float) -> None:
         state[mine + 2] = (state[mine + 2] * 13 + loss) / 14
 
 
-@kernel
+@kernel_part
 def _stochastic(state: Float64Array, mine: int, close: float, out: Float64Array, at: int) -> None:
     count = state[COUNT]
     if count < 14:
@@ -178,7 +178,7 @@ def _stochastic(state: Float64Array, mine: int, close: float, out: Float64Array,
         out[at + 2] = (state[mine + 6] + state[mine + 7] + state[mine + 8]) / 3
 
 
-@kernel
+@kernel_part
 def step_oscillators(state: Float64Array, mine: int, close: float, out: Float64Array, at: int) -> None:
     """RSI, stochastic, CCI, MFI; over a gap RSI keeps its value."""
     if state[RUN] > 1:

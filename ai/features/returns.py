@@ -6,7 +6,7 @@ import math
 
 from ai.features.spec import FeatureSpec
 from ai.features.window import CLOSE, RETURN_COUNT, RETURNS, RUN, newest, squares
-from data.compiled import kernel
+from data.compiled import kernel_part
 from data.market import Float64Array
 
 HORIZONS = (1, 2, 3, 6, 12, 24, 48, 96)
@@ -23,7 +23,7 @@ RETURN_SPECS: tuple[FeatureSpec, ...] = tuple(
 )  # fmt: skip
 
 
-@kernel
+@kernel_part
 def step_returns(state: Float64Array, close: float, out: Float64Array, at: int) -> None:
     """Returns whose horizon holds a gap are NaN."""
     run = state[RUN]

@@ -21,7 +21,7 @@ from ai.features.window import (
     total,
     window,
 )
-from data.compiled import kernel
+from data.compiled import kernel_part
 from data.market import Float64Array
 
 _C, _HLC = ("close",), ("high", "low", "close")
@@ -56,7 +56,7 @@ TREND: tuple[FeatureSpec, ...] = (
 )  # fmt: skip
 
 
-@kernel
+@kernel_part
 def step_direction(state: Float64Array, mine: int, close: float, out: Float64Array, at: int) -> None:
     """ATR and the directional movement system (Wilder 1978), started as TA-Lib starts them."""
     if state[COUNT] < 2:
@@ -95,7 +95,7 @@ def step_direction(state: Float64Array, mine: int, close: float, out: Float64Arr
     out[at + 4], out[at + 5] = plus_di, minus_di
 
 
-@kernel
+@kernel_part
 def step_trend(state: Float64Array, close: float, out: Float64Array, at: int) -> None:
     """Efficiency, share of rising bars, regression over 96 bars, place within the range."""
     count = state[COUNT]

@@ -15,7 +15,7 @@ from ai.features.window import (
     total,
     window,
 )
-from data.compiled import kernel
+from data.compiled import kernel_part
 from data.market import Float64Array
 
 _C, _HL, _OHLC = ("close",), ("high", "low"), ("open", "high", "low", "close")
@@ -42,18 +42,26 @@ VOLATILITY: tuple[FeatureSpec, ...] = (
 )  # fmt: skip
 
 
-@kernel
-def _cubes(state: Float64Array, bars: int, centre: float) -> float:
-    a = b = 0.0
+@kernel_part
+def _shape(state: Float64Array, bars: int, mean: float) -> tuple[float, float]:
+    """Sums of squared and of cubed deviations of the newest returns (``bars`` a multiple of 4)."""
     first = window(state, RETURNS, bars)
-    for i in range(first, first + bars, 2):
-        x, y = state[i] - centre, state[i + 1] - centre
-        a += x * x * x
-        b += y * y * y
-    return a + b
+    a = b = c = d = e = f = g = h = 0.0
+    for i in range(first, first + bars, 4):
+        w, x, y, z = state[i] - mean, state[i + 1] - mean, state[i + 2] - mean, state[i + 3] - mean
+        m, n, p, q = w * w, x * x, y * y, z * z
+        a += m
+        b += n
+        c += p
+        d += q
+        e += m * w
+        f += n * x
+        g += p * y
+        h += q * z
+    return (a + b) + (c + d), (e + f) + (g + h)
 
 
-@kernel
+@kernel_part
 def step_volatility(state: Float64Array, o: float, h: float, low: float, c: float, out: Float64Array, at: int) -> None:
     """Per-bar volatilities as fractions; a flat market has volatility 0, ratio 1 and skewness 0."""
     count, returns = state[COUNT], state[RETURN_COUNT]
@@ -63,11 +71,11 @@ def step_volatility(state: Float64Array, o: float, h: float, low: float, c: floa
         out[at + 1] = math.sqrt(squares(state, RETURNS, 24, 0.0) / 24)
     if returns >= 96:
         mean = total(state, RETURNS, 96) / 96
-        spread = squares(state, RETURNS, 96, mean)
+        spread, cubes = _shape(state, 96, mean)
         out[at + 2] = math.sqrt(spread / 95)
         flat = spread <= 1e-28
         out[at + 5] = 1.0 if flat else out[at] / out[at + 2]
-        out[at + 6] = 0.0 if flat else _cubes(state, 96, mean) / 96 / (spread / 96) ** 1.5
+        out[at + 6] = 0.0 if flat else cubes / (spread * math.sqrt(spread / 96))
     if count >= 20:
         out[at + 3] = math.sqrt(_PARKINSON * total(state, RANGE_SQ, 20) / 20)
         out[at + 4] = math.sqrt(total(state, GARMAN_KLASS, 20) / 20)

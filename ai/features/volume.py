@@ -6,7 +6,7 @@ import math
 
 from ai.features.spec import FeatureSpec
 from ai.features.window import COUNT, FLOW, PRESSURE, TURNOVER, TYPICAL, VOLUME, squares, total
-from data.compiled import kernel
+from data.compiled import kernel_part
 from data.market import Float64Array
 
 _V, _CV, _HLCV = ("volume",), ("close", "volume"), ("high", "low", "close", "volume")
@@ -29,7 +29,7 @@ VOLUME_SPECS: tuple[FeatureSpec, ...] = (
 )  # fmt: skip
 
 
-@kernel
+@kernel_part
 def step_volume(state: Float64Array, h: float, low: float, c: float, v: float, out: Float64Array, at: int) -> None:
     """Without any volume in the window: balances and trend 0, ratios 1, vwap_20 the plain mean."""
     count = state[COUNT]

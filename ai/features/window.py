@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from data.compiled import kernel
+from data.compiled import kernel_part
 from data.market import Float64Array
 
 DEPTH = 128  # a power of two
@@ -34,23 +34,23 @@ STATE = HEAD + RINGS * 2 * DEPTH
 _BODY = 2.0 * math.log(2.0) - 1.0
 
 
-@kernel
+@kernel_part
 def window(state: Float64Array, ring: int, bars: int) -> int:
     """Where the newest ``bars`` values of a ring begin in ``state``; they follow oldest first.
 
     An offset, not a view: views are counted references, and that costs more than the sums do.
     """
     at = RETURN_POS if ring == RETURNS else POS
-    return HEAD + ring * 2 * DEPTH + DEPTH + 1 + int(state[at]) - bars
+    return HEAD + ring * 2 * DEPTH + DEPTH + 1 + (int(state[at]) & (DEPTH - 1)) - bars
 
 
-@kernel
+@kernel_part
 def newest(state: Float64Array, ring: int, back: int) -> float:
     """The value of a ring ``back`` bars ago (0: the newest)."""
     return float(state[window(state, ring, back + 1)])
 
 
-@kernel
+@kernel_part
 def put(state: Float64Array, ring: int, pos: int, value: float) -> None:
     """Write a value at a ring position, twice."""
     at = HEAD + ring * 2 * DEPTH + pos
@@ -58,7 +58,7 @@ def put(state: Float64Array, ring: int, pos: int, value: float) -> None:
     state[at + DEPTH] = value
 
 
-@kernel
+@kernel_part
 def total(state: Float64Array, ring: int, bars: int) -> float:
     """Sum of the newest values, with four accumulators (a fixed order that can run in parallel lanes)."""
     at = window(state, ring, bars)
@@ -75,7 +75,7 @@ def total(state: Float64Array, ring: int, bars: int) -> float:
     return (a + b) + (c + d)
 
 
-@kernel
+@kernel_part
 def squares(state: Float64Array, ring: int, bars: int, centre: float) -> float:
     """Sum of squared deviations of the newest values from ``centre``."""
     at = window(state, ring, bars)
@@ -94,7 +94,7 @@ def squares(state: Float64Array, ring: int, bars: int, centre: float) -> float:
     return (a + b) + (c + d)
 
 
-@kernel
+@kernel_part
 def highest(state: Float64Array, ring: int, bars: int) -> float:
     """Largest of the newest values (two lanes)."""
     at = window(state, ring, bars)
@@ -107,7 +107,7 @@ def highest(state: Float64Array, ring: int, bars: int) -> float:
     return a if a > b else b
 
 
-@kernel
+@kernel_part
 def lowest(state: Float64Array, ring: int, bars: int) -> float:
     """Smallest of the newest values (two lanes)."""
     at = window(state, ring, bars)
@@ -120,33 +120,44 @@ def lowest(state: Float64Array, ring: int, bars: int) -> float:
     return a if a < b else b
 
 
-@kernel
+@kernel_part
 def regression(state: Float64Array, ring: int, bars: int) -> tuple[float, float]:
-    """Least-squares slope per bar and its t-value (clipped to ±100; 0 for a flat window); ``bars`` is even."""
+    """Least-squares slope per bar and its t-value (clipped to ±100; 0 for a flat window)."""
     at = window(state, ring, bars)
     mean = total(state, ring, bars) / bars
-    middle = 0.5 * (bars - 1)
-    xy_a = xy_b = yy_a = yy_b = 0.0
-    for k in range(bars // 2):
-        i = 2 * k
-        y, z = state[at + i] - mean, state[at + i + 1] - mean
-        xy_a += (i - middle) * y
-        xy_b += (i + 1 - middle) * z
-        yy_a += y * y
-        yy_b += z * z
+    x = -0.5 * (bars - 1)
+    xy_a = xy_b = xy_c = xy_d = yy_a = yy_b = yy_c = yy_d = 0.0
+    for k in range(bars // 4):
+        i = at + 4 * k
+        p, q, r, s = state[i] - mean, state[i + 1] - mean, state[i + 2] - mean, state[i + 3] - mean
+        xy_a += x * p
+        xy_b += (x + 1.0) * q
+        xy_c += (x + 2.0) * r
+        xy_d += (x + 3.0) * s
+        yy_a += p * p
+        yy_b += q * q
+        yy_c += r * r
+        yy_d += s * s
+        x += 4.0
+    for i in range(at + 4 * (bars // 4), at + bars):
+        p = state[i] - mean
+        xy_a += x * p
+        yy_a += p * p
+        x += 1.0
+    xy = (xy_a + xy_b) + (xy_c + xy_d)
+    spread = (yy_a + yy_b) + (yy_c + yy_d)
     xx = bars * (bars * bars - 1.0) / 12.0
-    slope = (xy_a + xy_b) / xx
-    spread = yy_a + yy_b
+    slope = xy / xx
     if spread <= 1e-24 * mean * mean * bars:  # rounding of a flat window
         return 0.0, 0.0
-    error = spread - slope * (xy_a + xy_b)
+    error = spread - slope * xy
     if error <= 1e-12 * spread:
         return slope, math.copysign(100.0, slope)
     t = slope / math.sqrt(error / (bars - 2) / xx)
     return slope, min(max(t, -100.0), 100.0)
 
 
-@kernel
+@kernel_part
 def push(state: Float64Array, step_ms: int, open_time: int, o: float, h: float, low: float, c: float, v: float) -> bool:
     """Take one closed bar into the rings; False (and nothing taken) if a price is not positive or a number is NaN."""
     if not (low > 0.0 and o > 0.0 and c > 0.0 and h >= low and v >= 0.0 and np.isfinite(h) and np.isfinite(v)):
