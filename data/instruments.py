@@ -20,6 +20,7 @@ DEFAULT_MAX_LEVERAGE = 20.0  # no public table of tiers: the program's own ceili
 LIQUIDATION_FEE = 0.0125
 MAINTENANCE_RATE = 0.01
 MIN_NOTIONAL = 5.0
+OTHER_TICK, OTHER_LOT = Decimal("0.001"), Decimal("0.1")  # of a symbol that exists as a synthetic market only
 INFERENCE_ROWS = 20_000
 CLEAN_SHARE = 0.999  # a few odd rows do not refine the tick
 
@@ -70,13 +71,17 @@ INSTRUMENTS: dict[str, Instrument] = {
 def instrument_for(symbol: str, frame: Frame | None = None) -> Instrument:
     """The rules of ``symbol`` (any spelling): from the table, else inferred from ``frame``'s decimals and marked so.
 
+    Without a frame (``None``) another symbol gets the steps that a synthetic market of it has.
+
     Raises:
-        UserError: the symbol is not in the table and there is no data to infer its rules from.
+        UserError: the symbol is not in the table and the frame is empty.
     """
     name = unified_symbol(symbol)
     if name in INSTRUMENTS:
         return INSTRUMENTS[name]
-    if frame is None or not len(frame):
+    if frame is None:
+        return Instrument(name, OTHER_TICK, OTHER_LOT, inferred=True)
+    if not len(frame):
         raise UserError(
             f"The trading rules of {short_symbol(name)} are not known and there is no data to infer them from: "
             "import or download its candles first."

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from data.compiled import kernel
 from data.errors import UserError
-from data.instruments import INSTRUMENTS
+from data.instruments import instrument_for
 from data.market import Float64Array, Frame, FundingFrame, Int64Array, SeriesKey, short_symbol, unified_symbol
 from data.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, timeframe_ms
 
@@ -140,9 +139,8 @@ def _series(symbol: str, timeframe: str, bars: int, start_ms: int, exchange: str
     if start_ms % step:
         raise UserError(f"The start of a synthetic {timeframe} series must lie on the {timeframe} grid (UTC).")
     price, turnover = _STARTS.get(short_symbol(key.symbol).removesuffix("USDT"), _OTHER_START)
-    rules = INSTRUMENTS.get(key.symbol)
-    tick, lot = (rules.tick, rules.lot) if rules else (Decimal("0.001"), Decimal("0.1"))
-    quote = Quote(price, -tick.adjusted(), -lot.adjusted(), turnover)
+    rules = instrument_for(key.symbol)
+    quote = Quote(price, -rules.tick.adjusted(), -rules.lot.adjusted(), turnover)
     return key, quote, -(-bars // BLOCK) * BLOCK
 
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from data.errors import Retryable
 from data.instruments import INSTRUMENTS, LIQUIDATION_FEE, MAINTENANCE_RATE, MIN_NOTIONAL, Instrument
 
+NAME = "binanceusdm"
 CANDLES_A_PAGE = 1000
 SETTLEMENTS_A_PAGE = 1000
 LIST_ANSWERS = ("/klines", "/markPriceKlines", "/indexPriceKlines", "/fundingRate", "/fundingInfo")

@@ -50,6 +50,8 @@ class ExchangeSession:
         sleep: Sleep = asyncio.sleep,
         rng: np.random.Generator | None = None,
     ) -> None:
+        if settings.exchange != binanceusdm.NAME:
+            raise UserError(f"The exchange '{settings.exchange}' is not supported: use {binanceusdm.NAME}.")
         self.settings = settings
         self.clock = clock or SystemClock()
         self.sleep = sleep
@@ -107,28 +109,42 @@ class ExchangeSession:
         return self.offset_ms
 
     async def candles(
-        self, symbol: str, timeframe: str, start_ms: int, end_ms: int | None = None, progress: Progress | None = None
+        self,
+        symbol: str,
+        timeframe: str,
+        start_ms: int,
+        end_ms: int | None = None,
+        kind: str = "ohlcv",
+        *,
+        progress: Progress | None = None,
     ) -> Frame:
-        """Closed bars with ``start_ms <= open_time < end_ms`` (to now where ``None``), all pages of them."""
-        return await self._pages(symbol, timeframe, "ohlcv", start_ms, end_ms, progress)
+        """Closed bars with ``start_ms <= open_time < end_ms`` (to now where ``None``), all pages of them.
+
+        ``kind`` is ``ohlcv`` or ``mark`` (mark prices, volume 0); ``progress`` is told the share that is done.
+        """
+        return await self._pages(symbol, timeframe, kind, start_ms, end_ms, progress)
 
     async def mark_candles(
-        self, symbol: str, timeframe: str, start_ms: int, end_ms: int | None = None, progress: Progress | None = None
+        self, symbol: str, timeframe: str, start_ms: int, end_ms: int | None = None, *, progress: Progress | None = None
     ) -> Frame:
         """Closed bars of the mark price (volume 0), as :meth:`candles`."""
         return await self._pages(symbol, timeframe, "mark", start_ms, end_ms, progress)
 
     async def funding(
-        self, symbol: str, start_ms: int, end_ms: int | None = None, progress: Progress | None = None
+        self, symbol: str, start_ms: int, end_ms: int | None = None, *, progress: Progress | None = None
     ) -> FundingFrame:
-        """Settlements with ``start_ms <= time < end_ms``, paged by the last time seen (intervals differ by symbol)."""
+        """Settlements with ``start_ms <= time < end_ms``, paged by the last time seen (intervals differ by symbol).
+
+        The bounds are those of the settlement's minute: the exchange records it some milliseconds later.
+        """
         name = unified_symbol(symbol)
-        end = self.now_ms() if end_ms is None else min(end_ms, self.now_ms())
+        now = self.now_ms()
+        end = now + 1 if end_ms is None else min(end_ms, now + 1)
+        since, stop = start_ms - MINUTE_MS // 2, end + MINUTE_MS // 2
         pages: list[Float64Array] = []
         times: list[Int64Array] = []
-        since = start_ms
-        while since < end:
-            time, values = await self._attempts(partial(self._settlements, name, since, end))
+        while since < stop:
+            time, values = await self._attempts(partial(self._settlements, name, since, stop))
             if not len(time):
                 break
             times.append(time)
@@ -140,8 +156,9 @@ class ExchangeSession:
             return FundingFrame.empty(self.settings.exchange, name)
         rounded = (np.concatenate(times) + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
         distinct, first = np.unique(rounded, return_index=True)
-        rate, mark = np.concatenate(pages)[first].T
-        return FundingFrame(self.settings.exchange, name, "exchange", distinct.astype(np.int64), rate, mark)
+        inside = (distinct >= start_ms) & (distinct < end)
+        rate, mark = np.concatenate(pages)[first[inside]].T
+        return FundingFrame(self.settings.exchange, name, "exchange", distinct[inside].astype(np.int64), rate, mark)
 
     async def instrument(self, symbol: str) -> Instrument:
         """The exchange's own rules of a symbol.

@@ -10,6 +10,7 @@ import pytest
 from data.errors import UserError
 from data.instruments import INSTRUMENTS, instrument_for, step_of
 from data.market import Frame, SeriesKey
+from data.synthetic import synthetic_market
 
 
 def frame_of(prices: list[float], volumes: list[float]) -> Frame:
@@ -55,6 +56,13 @@ def test_a_rare_odd_price_does_not_refine_the_tick() -> None:
     assert step_of(np.array([1.23, 1.2345678])) == Decimal("1E-7")
 
 
-def test_an_unknown_symbol_without_data_is_refused_in_one_sentence() -> None:
+def test_an_unknown_symbol_with_an_empty_series_is_refused_in_one_sentence() -> None:
     with pytest.raises(UserError, match="AVAXUSDT are not known"):
-        instrument_for("AVAXUSDT")
+        instrument_for("AVAXUSDT", frame_of([], []))
+
+
+def test_without_any_series_another_symbol_gets_the_steps_of_its_synthetic_market() -> None:
+    rules = instrument_for("AVAXUSDT")
+    frame, _ = synthetic_market("AVAXUSDT", "1m", 500, 7)
+    assert rules.inferred
+    assert (rules.tick, rules.lot) == (step_of(frame.close), step_of(frame.volume))

@@ -93,6 +93,7 @@ class BinanceServer:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.most_per_page = MAX_KLINES
+        self.weight_limit = WEIGHT_LIMIT
         self.skew_ms = 0  # the server's clock against ours
         self.url = ""
         self._weights: dict[int, int] = {}
@@ -143,7 +144,7 @@ class BinanceServer:
             return await self._misbehaved(request, fault)
         used = self._spend(_weight(request.path, dict(request.query)))
         headers = {"X-MBX-USED-WEIGHT-1M": str(used)}
-        if used > WEIGHT_LIMIT:
+        if used > self.weight_limit:
             wait = 60 - self.now_ms // 1000 % 60
             body = {"code": -1003, "msg": "Too many requests; current limit is 2400 request weight per 1 MINUTE."}
             return web.json_response(body, status=429, headers={**headers, "Retry-After": str(wait)})

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from data.synthetic import synthetic_market
 from tests.exchange.binance_server import BinanceServer, error_body
 
 MINUTE = 60_000
+REPOSITORY = Path(__file__).resolve().parents[2]
 HOUR = 60 * MINUTE
 COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
 
@@ -65,10 +69,12 @@ async def test_a_start_off_the_grid_begins_with_the_next_bar(server: BinanceServ
 async def test_mark_candles_are_a_series_of_their_own(server: BinanceServer, session) -> None:
     async with session() as s:
         frame = await s.mark_candles("BTCUSDT", "1m", START, START + 1200 * MINUTE)
+        again = await s.candles("BTCUSDT", "1m", START, START + 10 * MINUTE, "mark")
+    assert same(again, frame.slice(0, 10))
     assert frame.key.kind == "mark"
     assert len(frame) == 1200
     assert np.all(frame.volume == 0)
-    assert [r.path for r in server.requests if "lines" in r.path] == ["/fapi/v1/markPriceKlines"] * 2
+    assert [r.path for r in server.requests if "lines" in r.path] == ["/fapi/v1/markPriceKlines"] * 3
 
 
 async def test_nothing_stored_gives_an_empty_frame(server: BinanceServer, session) -> None:
@@ -90,6 +96,14 @@ async def test_funding_is_paged_by_the_last_time_and_rounded_to_the_minute(
     assert np.allclose(got.mark_price, funding.mark_price)
     assert [r.query["limit"] for r in server.asked("/fundingRate")] == ["1000"] * len(server.asked("/fundingRate"))
     assert len(server.asked("/fundingRate")) == 3
+
+
+async def test_bounds_of_funding_are_those_of_its_minute_not_of_the_late_record(server: BinanceServer, session) -> None:
+    third = int(server.market.funding["BTCUSDT"].time[2])  # recorded two milliseconds late
+    async with session() as s:
+        assert (await s.funding("BTCUSDT", third, third + 1)).time.tolist() == [third]
+        assert third not in (await s.funding("BTCUSDT", third + 1)).time
+        assert third not in (await s.funding("BTCUSDT", START, third)).time
 
 
 async def test_funding_without_a_mark_price_has_none(server: BinanceServer, session) -> None:
@@ -129,13 +143,14 @@ async def test_the_pace_keeps_below_the_limit_of_the_exchange(server: BinanceSer
 
 
 async def test_without_a_pace_the_exchange_would_have_refused(server: BinanceServer, session) -> None:
+    server.weight_limit = 100
     async with session() as s:
         s.pace._left = 1e9
         s.pace._burst = 1e9
         with pytest.raises(Retryable, match="slow down"):
-            for _ in range(1000):
+            for _ in range(50):
                 await s._once("read", lambda x: x.fetch_ohlcv("BTC/USDT:USDT", "1m", START, 1000))
-    assert 478 <= len(server.asked("/klines")) <= 482
+    assert 19 <= len(server.asked("/klines")) <= 21
 
 
 async def test_retry_after_is_obeyed_by_everybody(server: BinanceServer, session, sleeper) -> None:
@@ -288,6 +303,20 @@ async def test_an_unknown_symbol_is_refused_before_anything_is_sent(server: Bina
         with pytest.raises(Rejected, match="DOGEUSDT"):
             await s.candles("DOGEUSDT", "1m", START)
     assert not server.asked("/klines")
+
+
+def test_another_exchange_is_refused_in_one_sentence() -> None:
+    with pytest.raises(UserError, match="'bybit' is not supported"):
+        ExchangeSession(DataSettings().model_copy(update={"exchange": "bybit"}))
+
+
+def test_ccxt_is_loaded_by_an_entered_session_only() -> None:
+    code = (
+        "import sys, data.exchange.follower, data.importing, data.settings; "
+        "print(sorted({'ccxt', 'pandas', 'pyarrow', 'aiohttp'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert shown.stdout.strip() == "[]"
 
 
 def one_sentence(error: QuantError) -> bool:
