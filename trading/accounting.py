@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from data.compiled import kernel
-from data.market import Float64Array, Int64Array, Record
+from data.market import Float64Array
 from data.timeframes import DAY_MS
 from trading.costs import price_of, quantity_of, ticks_of
-from trading.records import ExitReason, Purpose
+from trading.records import ExitReason, Purpose, Row
 from trading.risk.system import measure_sharpe, resume_by_rule
 from trading.state import RING_DAYS
 
@@ -18,15 +18,15 @@ _LIQUIDATION = int(ExitReason.LIQUIDATION)
 
 
 @kernel
-def liquidation_ticks(side: int, entry: float, quantity: float, margin: float, instrument: Record) -> int:
+def liquidation_ticks(side: int, entry: float, quantity: float, margin: float, instrument: Row) -> int:
     """Isolated: ``(wallet - side·qty·entry) / (qty·(maintenance rate - side))``, at the tick first reached."""
     price = (margin - side * quantity * entry) / (quantity * (instrument["maintenance"] - side))
-    ticks = price * instrument["tick_den"] / instrument["tick_num"]
-    return int(math.ceil(ticks)) if side > 0 else int(math.floor(ticks))
+    ticks: float = price * instrument["tick_den"] / instrument["tick_num"]
+    return math.ceil(ticks) if side > 0 else math.floor(ticks)
 
 
 @kernel
-def _open_position(p: Record, instrument: Record, intent: Record, price: float, quantity: float) -> None:
+def _open_position(p: Row, instrument: Row, intent: Row, price: float, quantity: float) -> None:
     """A filled entry: stop and target keep their distance from the price really paid."""
     side = intent["side"]
     p["side"] = side
@@ -50,7 +50,7 @@ def _open_position(p: Record, instrument: Record, intent: Record, price: float, 
 
 
 @kernel
-def _write_trade(trade: Record, trade_id: int, s: int, p: Record, instrument: Record, fill: Record) -> None:
+def _write_trade(trade: Row, trade_id: int, s: int, p: Row, instrument: Row, fill: Row) -> None:
     """A closed position as a TRADE row."""
     side = p["side"]
     exit_ticks = ticks_of(fill["price"], instrument)
@@ -79,10 +79,8 @@ def _write_trade(trade: Record, trade_id: int, s: int, p: Record, instrument: Re
 
 
 @kernel
-def apply_fill(
-    a: Record, p: Record, instrument: Record, rules: Record, s: int, work: Record, fill: Record, trade: Record
-) -> int:
-    """Book the fill in INTENT ``work``: ACCOUNT ``a``, POSITION ``p``, FILL ``fill`` and, if it closes, TRADE ``trade``.
+def apply_fill(a: Row, p: Row, instrument: Row, rules: Row, s: int, work: Row, fill: Row, trade: Row) -> int:
+    """Book the fill in INTENT ``work``: account, position, FILL ``fill`` and, if it closes, TRADE ``trade``.
 
     Returns 1 when a trade was closed, else 0.
     """
@@ -134,7 +132,7 @@ def apply_fill(
 
 @kernel
 def apply_funding(
-    a: Record, p: Record, instrument: Record, time: int, rate: float, mark_price: float, close_time: int,
+    a: Row, p: Row, instrument: Row, time: int, rate: float, mark_price: float, close_time: int,
     present: bool, open_: float, close: float,
 ) -> int:  # fmt: skip
     """One settlement due in a bar, on the quantity held after the open's fills: cash ``-side·qty·mark·rate``.
@@ -150,10 +148,7 @@ def apply_funding(
         return 0
     price = mark_price
     if math.isnan(price):
-        if present:
-            price = close if time >= close_time else open_
-        else:
-            price = price_of(p["last"], instrument)
+        price = (close if time >= close_time else open_) if present else price_of(p["last"], instrument)
     cash = -p["side"] * quantity_of(p["lots"], instrument) * price * rate
     p["funding"] += cash
     a["funding"] += cash
@@ -162,7 +157,7 @@ def apply_funding(
 
 
 @kernel
-def roll_day(a: Record, ring: Float64Array, rules: Record, moment: int) -> None:
+def roll_day(a: Row, ring: Float64Array, rules: Row, moment: int) -> None:
     """Close every UTC day that ends at or before ``moment``: its return enters the ring, its counters start anew."""
     if moment < a["next_midnight"]:
         return
@@ -184,19 +179,19 @@ def roll_day(a: Record, ring: Float64Array, rules: Record, moment: int) -> None:
 
 
 @kernel
-def unrealised_of(p: Record, instrument: Record) -> float:
+def unrealised_of(p: Row, instrument: Row) -> float:
     """Profit of an open position at the last close, in quote units."""
     return float(p["side"] * price_of(p["last"] - p["entry"], instrument) * quantity_of(p["lots"], instrument))
 
 
 @kernel
-def exposure_of(p: Record, instrument: Record) -> float:
+def exposure_of(p: Row, instrument: Row) -> float:
     """Notional of an open position at the last close, in quote units."""
     return price_of(p["last"], instrument) * quantity_of(p["lots"], instrument)
 
 
 @kernel
-def mark(a: Record, unrealised: float, exposure: float, open_time: int, row: Record) -> None:
+def mark(a: Row, unrealised: float, exposure: float, open_time: int, row: Row) -> None:
     """Value the account at the closes of a bar and write EQUITY ``row``; the day is rolled after it."""
     equity = a["cash"] + unrealised
     a["unrealised"] = unrealised

@@ -5,35 +5,37 @@ from __future__ import annotations
 import math
 
 from data.compiled import kernel
-from data.market import Record
+from trading.records import Row
 
 
 @kernel
-def price_of(ticks: int, instrument: Record) -> float:
+def price_of(ticks: int, instrument: Row) -> float:
     """Quote per base unit."""
     return float(ticks * instrument["tick_num"] / instrument["tick_den"])
 
 
 @kernel
-def quantity_of(lots: int, instrument: Record) -> float:
+def quantity_of(lots: int, instrument: Row) -> float:
     """Base units."""
     return float(lots * instrument["lot_num"] / instrument["lot_den"])
 
 
 @kernel
-def ticks_of(price: float, instrument: Record) -> int:
+def ticks_of(price: float, instrument: Row) -> int:
     """The nearest tick."""
-    return int(math.floor(price * instrument["tick_den"] / instrument["tick_num"] + 0.5))
+    ticks: float = price * instrument["tick_den"] / instrument["tick_num"] + 0.5
+    return math.floor(ticks)
 
 
 @kernel
-def whole_lots(quantity: float, instrument: Record) -> int:
+def whole_lots(quantity: float, instrument: Row) -> int:
     """Lots within ``quantity`` base units, rounded down."""
-    return int(math.floor(quantity * instrument["lot_den"] / instrument["lot_num"]))
+    lots: float = quantity * instrument["lot_den"] / instrument["lot_num"]
+    return math.floor(lots)
 
 
 @kernel
-def slip_of(rules: Record, sigma: float, share: float) -> float:
+def slip_of(rules: Row, sigma: float, share: float) -> float:
     """Half the spread and the impact ``k σ √(quantity / bar volume)``, as a fraction of the price."""
     return float(rules["half_spread"] + rules["impact"] * sigma * math.sqrt(share))
 
@@ -48,5 +50,5 @@ def volume_share(quantity: float, volume: float) -> float:
 def taker_ticks(ticks: int, side: int, slip: float) -> int:
     """The price a taker gets at ``ticks``: worse by ``slip``, rounded to the tick against the taker (1 buys)."""
     if side > 0:
-        return int(math.ceil(ticks * (1.0 + slip)))
-    return max(1, int(math.floor(ticks * (1.0 - slip))))
+        return math.ceil(ticks * (1.0 + slip))
+    return max(1, math.floor(ticks * (1.0 - slip)))

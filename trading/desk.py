@@ -9,7 +9,7 @@ from data.compiled import kernel
 from data.market import Float64Array, Record
 from trading.costs import price_of, quantity_of, whole_lots
 from trading.plan import distances, expected_funding, expected_slip, expected_value, payoffs
-from trading.records import Action, Reason
+from trading.records import Action, Reason, Row
 from trading.risk.compliance import compliance_values
 from trading.risk.daily import daily_values
 from trading.risk.gates import gates
@@ -69,7 +69,7 @@ def _no_forecast(forecasts: Float64Array, s: int, f: int) -> int:
 
 
 @kernel
-def _open_row(row: Record, rules: Record, s: int, open_time: int, bits: int) -> None:
+def _open_row(row: Row, rules: Row, s: int, open_time: int, bits: int) -> None:
     """What every decision says, trade or no trade."""
     row["open_time"] = open_time
     row["symbol"] = s
@@ -85,7 +85,7 @@ def _open_row(row: Record, rules: Record, s: int, open_time: int, bits: int) -> 
 
 
 @kernel
-def _open_forecast(row: Record, forecasts: Float64Array, s: int, f: int) -> None:
+def _open_forecast(row: Row, forecasts: Float64Array, s: int, f: int) -> None:
     """What the forecast says, usable or not."""
     row["model"] = int(forecasts[s, f, _MODEL])
     row["abstain"] = int(forecasts[s, f, _WHY])
@@ -95,7 +95,7 @@ def _open_forecast(row: Record, forecasts: Float64Array, s: int, f: int) -> None
 
 
 @kernel
-def _idle(account: Record, position: Record, bits: int, present: bool) -> int:
+def _idle(account: Row, position: Row, bits: int, present: bool) -> int:
     """Why no plan is looked for at all, as a Reason; 0 when one is."""
     if not present:
         return _MISSING
@@ -109,7 +109,7 @@ def _idle(account: Record, position: Record, bits: int, present: bool) -> int:
 
 @kernel
 def _choose(
-    row: Record, position: Record, rules: Record, forecast: Float64Array, entry_time: int, win: float, loss: float,
+    row: Row, position: Row, rules: Row, forecast: Float64Array, entry_time: int, win: float, loss: float,
     slip: float,
 ) -> int:  # fmt: skip
     """The forecast's side: over the threshold, with the higher expected value, and that positive. 0: see the reason."""
@@ -149,7 +149,7 @@ def _held_margin(positions: Record, instruments: Record) -> float:
 
 @kernel
 def _write_plan(
-    row: Record, plan: Record, account: Record, instrument: Record, rules: Record, side: int, last: int, lots: int,
+    row: Row, plan: Row, account: Row, instrument: Row, rules: Row, side: int, last: int, lots: int,
     stop: int, target: int, win: float, loss: float, entry_time: int,
 ) -> None:  # fmt: skip
     """The plan in ticks for the order, in prices for people."""
@@ -178,7 +178,7 @@ def _write_plan(
 
 @kernel
 def _judge(
-    row: Record, account: Record, positions: Record, instrument: Record, rules: Record, limits: Float64Array, s: int,
+    row: Row, account: Row, positions: Record, instrument: Row, rules: Row, limits: Float64Array, s: int,
     stop: float, target: float,
 ) -> None:  # fmt: skip
     """Every gate on the plan in ``row``: values, limits, masks, action."""
@@ -204,8 +204,8 @@ def _judge(
 
 @kernel
 def _plan(
-    account: Record, positions: Record, plans: Record, instruments: Record, rules: Record, limits: Float64Array,
-    s: int, open_time: int, volume: float, feature: float, forecast: Float64Array, row: Record,
+    account: Row, positions: Record, plans: Record, instruments: Record, rules: Row, limits: Float64Array,
+    s: int, open_time: int, volume: float, feature: float, forecast: Float64Array, row: Row,
 ) -> int:  # fmt: skip
     """From a signal to a judged plan; returns the Action."""
     p = positions[s]
@@ -241,8 +241,8 @@ def _plan(
 
 @kernel
 def glance(
-    a: Record, p: Record, rules: Record, s: int, open_time: int, present: bool, bits: int, sigma: float, shock: float,
-    feature: float, row: Record,
+    a: Row, p: Row, rules: Row, s: int, open_time: int, present: bool, bits: int, sigma: float, shock: float,
+    feature: float, row: Row,
 ) -> int:  # fmt: skip
     """What can be said without forecast and plan: opens the row; returns the Reason to abstain, 0 to go on."""
     if present:
@@ -285,7 +285,7 @@ def decide(
 
 
 @kernel
-def place_entry(p: Record, plan: Record) -> None:
+def place_entry(p: Row, plan: Row) -> None:
     """A plan becomes the working entry order of its symbol; it works from the next open."""
     p["work_side"] = plan["side"]
     p["work_lots"] = plan["lots"]
@@ -299,7 +299,7 @@ def place_entry(p: Record, plan: Record) -> None:
 
 
 @kernel
-def place_exit(p: Record, reason: int) -> bool:
+def place_exit(p: Row, reason: int) -> bool:
     """Close ``p`` at market at the next open; False when there is nothing to close."""
     if p["side"] == 0:
         return False

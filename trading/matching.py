@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 
 from data.compiled import kernel
-from data.market import Record
 from trading.costs import quantity_of, slip_of, taker_ticks, ticks_of, volume_share, whole_lots
-from trading.records import ExitReason, Purpose
+from trading.records import ExitReason, Purpose, Row
 
 TRADE_THROUGH = 1  # ticks beyond a limit price that the market must trade before the limit counts as filled
 _ENTRY = int(Purpose.ENTRY)
@@ -26,7 +25,7 @@ _LIQUIDATION = int(ExitReason.LIQUIDATION)
 
 @kernel
 def _write(
-    intent: Record, purpose: int, reason: int, maker: int, side: int, time: int, ticks: int, reference: int, lots: int
+    intent: Row, purpose: int, reason: int, maker: int, side: int, time: int, ticks: int, reference: int, lots: int
 ) -> None:
     intent["purpose"] = purpose
     intent["reason"] = reason
@@ -40,8 +39,8 @@ def _write(
 
 @kernel
 def _exit_taker(
-    position: Record, instrument: Record, rules: Record, reason: int, time: int, reference: int, volume: float,
-    intent: Record,
+    position: Row, instrument: Row, rules: Row, reason: int, time: int, reference: int, volume: float,
+    intent: Row,
 ) -> None:  # fmt: skip
     """A market exit of the whole position at ``reference``, a liquidation no worse than the bankruptcy price."""
     side = position["side"]
@@ -51,15 +50,15 @@ def _exit_taker(
     if reason == _LIQUIDATION:
         room = position["margin"] / quantity * instrument["tick_den"] / instrument["tick_num"]
         if side > 0:
-            ticks = max(ticks, int(math.floor(position["entry"] - room)), 1)
+            ticks = max(ticks, math.floor(position["entry"] - room), 1)
         else:
-            ticks = min(ticks, int(math.ceil(position["entry"] + room)))
+            ticks = min(ticks, math.ceil(position["entry"] + room))
     _write(intent, _EXIT, reason, 0, -side, time, ticks, reference, position["lots"])
 
 
 @kernel
 def _enter(
-    position: Record, instrument: Record, rules: Record, open_time: int, open_ticks: int, volume: float, intent: Record
+    position: Row, instrument: Row, rules: Row, open_time: int, open_ticks: int, volume: float, intent: Row
 ) -> bool:
     """The working entry at the open: at most a share of the bar's volume, the rest is cancelled."""
     lots = min(position["work_lots"], whole_lots(rules["volume_share"] * volume, instrument))
@@ -73,9 +72,7 @@ def _enter(
 
 
 @kernel
-def match_open(
-    p: Record, instrument: Record, rules: Record, open_time: int, open_: float, volume: float, intent: Record
-) -> bool:
+def match_open(p: Row, instrument: Row, rules: Row, open_time: int, open_: float, volume: float, intent: Row) -> bool:
     """Working orders of POSITION ``p`` at the open of a bar; True when ``intent`` holds a fill."""
     side = p["side"]
     if side == 0 and p["work_side"] == 0:
@@ -97,15 +94,15 @@ def match_open(
 
 
 @kernel
-def see_close(position: Record, instrument: Record, close: float) -> None:
+def see_close(position: Row, instrument: Row, close: float) -> None:
     """Remember a bar's close."""
     position["last"] = ticks_of(close, instrument)
 
 
 @kernel
 def match_bar(
-    p: Record, instrument: Record, rule: Record, open_time: int, high: float, low: float, close: float, volume: float,
-    intent: Record,
+    p: Row, instrument: Row, rule: Row, open_time: int, high: float, low: float, close: float, volume: float,
+    intent: Row,
 ) -> bool:  # fmt: skip
     """Stop, target and time limit of POSITION ``p`` within a bar; True when ``intent`` holds a fill.
 
@@ -141,9 +138,7 @@ def match_bar(
 
 
 @kernel
-def close_out(
-    p: Record, instrument: Record, rules: Record, reason: int, time: int, volume: float, intent: Record
-) -> bool:
+def close_out(p: Row, instrument: Row, rules: Row, reason: int, time: int, volume: float, intent: Row) -> bool:
     """Close ``p`` at its last close, at market (the end of a back-test)."""
     p["work_side"] = 0
     if p["side"] == 0:

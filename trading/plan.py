@@ -7,8 +7,9 @@ import math
 from ai.exits import DistanceUnit
 from ai.forecast import Col
 from data.compiled import kernel
-from data.market import Float64Array, Record
+from data.market import Float64Array
 from trading.costs import slip_of, volume_share
+from trading.records import Row
 
 _PERCENT = int(DistanceUnit.PERCENT)
 _ATR = int(DistanceUnit.ATR)
@@ -18,7 +19,7 @@ _ROUNDING = 1e-9
 
 
 @kernel
-def distances(rules: Record, instrument: Record, price: float, feature: float) -> tuple[int, int]:
+def distances(rules: Row, instrument: Row, price: float, feature: float) -> tuple[int, int]:
     """Stop and target distance in ticks by the exit profile: the stop rounded down, the target up, one at least."""
     if rules["unit"] == _PERCENT:
         raw = rules["stop"] * price
@@ -27,12 +28,12 @@ def distances(rules: Record, instrument: Record, price: float, feature: float) -
     else:
         raw = rules["stop"] * feature * price
     ticks = raw * instrument["tick_den"] / instrument["tick_num"]
-    stop = max(1, int(math.floor(ticks + _ROUNDING)))
-    return stop, max(1, int(math.ceil(rules["target_ratio"] * ticks - _ROUNDING)))
+    stop = max(1, math.floor(ticks + _ROUNDING))
+    return stop, max(1, math.ceil(rules["target_ratio"] * ticks - _ROUNDING))
 
 
 @kernel
-def expected_slip(rules: Record, equity: float, price: float, volume: float, sigma: float) -> float:
+def expected_slip(rules: Row, equity: float, price: float, volume: float, sigma: float) -> float:
     """Half spread and impact of the largest position that sizing allows, by the last bar's volume."""
     most = rules["margin_share"] * rules["leverage"] * max(0.0, equity) / price
     share = min(volume_share(most, volume), rules["volume_share"])
@@ -40,7 +41,7 @@ def expected_slip(rules: Record, equity: float, price: float, volume: float, sig
 
 
 @kernel
-def payoffs(rules: Record, stop: float, target: float, slip: float) -> tuple[float, float]:
+def payoffs(rules: Row, stop: float, target: float, slip: float) -> tuple[float, float]:
     """Net (win at the target, loss at the stop) as fractions of notional: fees, spread and impact taken off."""
     win = target - rules["taker"] - rules["maker"] * (1.0 + target) - slip
     loss = stop + (2.0 + stop) * (rules["taker"] + slip)
@@ -48,7 +49,7 @@ def payoffs(rules: Record, stop: float, target: float, slip: float) -> tuple[flo
 
 
 @kernel
-def expected_funding(position: Record, rules: Record, side: int, entry_time: int) -> float:
+def expected_funding(position: Row, rules: Row, side: int, entry_time: int) -> float:
     """Funding to be paid until the time limit at the last rate seen, as a fraction of notional (0 while unknown)."""
     step = position["funding_step"]
     if step <= 0:
@@ -61,7 +62,7 @@ def expected_funding(position: Record, rules: Record, side: int, entry_time: int
 
 @kernel
 def expected_value(
-    row: Float64Array, side: int, rules: Record, win: float, loss: float, slip: float, funding: float
+    row: Float64Array, side: int, rules: Row, win: float, loss: float, slip: float, funding: float
 ) -> float:
     """Σ p·return after fees, spread, slippage and expected funding, as a fraction of notional."""
     if side > 0:

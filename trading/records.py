@@ -6,9 +6,13 @@ Every dtype is packed in a fixed order: a stored row is the row's bytes, and its
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
+
+Row = MutableMapping[str, Any]  # one record, as kernels and their callers index it
 
 GATE_SLOTS = 24  # room for gates to come; ``trading.risk.gates.GATES`` names those in use, in order
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from data.compiled import kernel
 from data.market import Float64Array, Int64Array, Record, UInt8Array
 from trading.accounting import apply_fill, apply_funding, exposure_of, mark, roll_day, unrealised_of
@@ -16,11 +19,11 @@ CODE_SHIFT = 4  # a bar's code is ``action | reason << 4``
 
 
 @kernel
-def run_bars(
+def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
     start: int, stop: int, account: Record, positions: Record, ring: Float64Array, instruments: Record, rules: Record,
     limits: Float64Array, plans: Record, intent: Record,
     open_time: Int64Array, open_: Float64Array, high: Float64Array, low: Float64Array, close: Float64Array,
-    volume: Float64Array, present: UInt8Array, funding_start: Int64Array, funding_time: Int64Array,
+    volume: Float64Array, present: npt.NDArray[np.bool_], funding_start: Int64Array, funding_time: Int64Array,
     funding_rate: Float64Array, funding_mark: Float64Array,
     X: Float64Array, bits: UInt8Array, forecasts: Float64Array,
     codes: UInt8Array, equity: Record, fills: Record, trades: Record, decisions: Record, counts: Int64Array,

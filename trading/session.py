@@ -112,7 +112,8 @@ class TradingSession:
         """Take a closed bar.
 
         ``X[S, F, 2]`` holds the features at the bar before (NaN at the first bar of the run) and at this one;
-        ``forecasts[S, WIDTH]`` this bar's forecast rows (model strategies). A full batch is committed before the next bar is taken.
+        ``forecasts[S, WIDTH]`` this bar's forecast rows (model strategies). A full batch is committed before the next
+        bar is taken.
 
         Raises:
             ValueError: the bar is not newer than the last one.
@@ -129,11 +130,11 @@ class TradingSession:
         self._ledger.mark(bar.open_time, buffers)
         self._report_rule_resume(state_before)
         halted = self._decide(bar, X, self._blank if forecasts is None else forecasts, buffers)
-        outcome = BarOutcome(
+        return BarOutcome(
             bar.open_time, buffers.decisions[first_row : buffers.made], buffers.fills[first_fill : buffers.n_fills],
-            buffers.trades[first_trade : buffers.n_trades], buffers.equity[buffers.bars - 1 : buffers.bars], paid, halted,
+            buffers.trades[first_trade : buffers.n_trades], buffers.equity[buffers.bars - 1 : buffers.bars],
+            paid, halted,
         )  # fmt: skip
-        return outcome
 
     def _market(self, bar: MarketBar, buffers: Buffers) -> int:
         """Open, funding, bar: what the market does to orders and positions."""
@@ -192,6 +193,10 @@ class TradingSession:
     def _moment(self) -> int:
         last = self.last_bar_ms
         return 0 if last is None else last + self._step
+
+    def note(self, kind: str, body: dict[str, object]) -> None:
+        """Put something into the audit with the next commit, at the moment of the newest bar's close."""
+        self._note(kind, body)
 
     def _note(self, kind: str, body: dict[str, object]) -> None:
         self._events.append(AuditEvent(self._moment(), kind, body))

@@ -48,14 +48,14 @@ class LimitSettings(Group):
         0.02, 0.0001, 1.0, "fraction of equity", "Most that one position may lose at its stop, costs included."
     )
     daily_loss: float = _number(
-        0.02, 0.0001, 1.0, "fraction of equity", "Most that a UTC day may lose, unrealised included, before entries stop."
+        0.02, 0.0001, 1.0, "fraction of equity", "Most a UTC day may lose, unrealised included, before entries stop."
     )  # fmt: skip
     daily_trades: int = Field(
-        15, ge=1, le=100_000, description="Most filled entries of the account in one UTC day.",
+        default=15, ge=1, le=100_000, description="Most filled entries of the account in one UTC day.",
         json_schema_extra={"unit": "trades"},
     )  # fmt: skip
     loss_streak: int = Field(
-        8, ge=1, le=1000, description="Most closed losing trades in a row within one UTC day.",
+        default=8, ge=1, le=1000, description="Most closed losing trades in a row within one UTC day.",
         json_schema_extra={"unit": "trades"},
     )  # fmt: skip
     drawdown: float = _number(
@@ -65,22 +65,23 @@ class LimitSettings(Group):
         0.5, -10.0, 10.0, "a year", "Trading halts when the rolling Sharpe ratio is below this with 95 % confidence."
     )
     sharpe_min_days: int = Field(
-        30, ge=2, le=90, description="Days of returns before the Sharpe ratio is measured.",
+        default=30, ge=2, le=90, description="Days of returns before the Sharpe ratio is measured.",
         json_schema_extra={"unit": "days"},
     )  # fmt: skip
     sharpe_min_trades: int = Field(
-        50, ge=1, le=100_000, description="Closed trades within those days before the Sharpe ratio is measured.",
+        default=50, ge=1, le=100_000, description="Closed trades in those days before the Sharpe ratio is measured.",
         json_schema_extra={"unit": "trades"},
     )  # fmt: skip
     black_swan: float = _number(
         3.0, 1.0, 100.0, "× its 30-day median", "One-hour realised volatility at which trading halts."
     )
     minimum_trades: int = Field(
-        10, ge=0, le=100_000, description="Trades the compliance report asks for; a counter, never a gate.",
+        default=10, ge=0, le=100_000, description="Trades the compliance report asks for; a counter, never a gate.",
         json_schema_extra={"unit": "trades"},
     )  # fmt: skip
     allowed_symbols: tuple[str, ...] = Field(
-        ALLOWED_SYMBOLS, max_length=500, description="Symbols that may be traded.", json_schema_extra={"unit": "symbols"}
+        default=ALLOWED_SYMBOLS, max_length=500, description="Symbols that may be traded.",
+        json_schema_extra={"unit": "symbols"},
     )  # fmt: skip
 
 
@@ -105,7 +106,7 @@ class PaperSettings(Group):
 
     start_equity: float = _number(10_000.0, 1.0, 1e12, "quote currency", "Money the account starts with.")
     batch_bars: int = Field(
-        500, ge=1, le=100_000, description="Bars that are committed to the journal in one transaction.",
+        default=500, ge=1, le=100_000, description="Bars that are committed to the journal in one transaction.",
         json_schema_extra={"unit": "bars"},
     )  # fmt: skip
 

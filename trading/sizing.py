@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from data.compiled import kernel
-from data.market import Record
+from trading.records import Row
 
 
 @kernel
@@ -21,7 +21,7 @@ def kelly_fraction(p: float, win: float, loss: float) -> float:
 
 @kernel
 def notional_of(
-    rules: Record, equity: float, free: float, loss: float, win: float, sigma: float, ensemble: bool, lower: float
+    rules: Row, equity: float, free: float, loss: float, win: float, sigma: float, ensemble: bool, lower: float
 ) -> float:
     """Notional in quote units. ``loss`` and ``win``: net payoffs at stop and target as fractions of notional;
     ``free``: equity not bound as margin; ``lower``: lower 10 % bound of the target's probability."""

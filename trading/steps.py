@@ -99,7 +99,7 @@ def decide(
     s: int, open_time: int, present: bool, volume: float, bits: int, X: Float64Array, t: int,
     forecasts: Float64Array, rows: Record, k: int,
 ) -> int:  # fmt: skip
-    """:func:`trading.desk.glance` and :func:`trading.desk.decide` for symbol ``s`` at column ``t`` of ``X[S, F, T]``."""
+    """:func:`trading.desk.glance`, then :func:`trading.desk.decide`, at column ``t`` of ``X[S, F, T]``."""
     rule = rules[0]
     feature = X[s, rule["row_distance"], t] if rule["row_distance"] >= 0 else 1.0
     sigma, shock = X[s, rule["row_volatility"], t], X[s, rule["row_black_swan"], t]

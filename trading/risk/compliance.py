@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from data.compiled import kernel
-from data.market import Float64Array, Record
+from data.market import Float64Array
+from trading.records import Row
 from trading.risk.limits import Gate
 
 _SYMBOL = int(Gate.SYMBOL)
@@ -11,7 +12,7 @@ _LEVERAGE = int(Gate.EXCHANGE_LEVERAGE)
 
 
 @kernel
-def compliance_values(values: Float64Array, instrument: Record, leverage: float) -> None:
+def compliance_values(values: Float64Array, instrument: Row, leverage: float) -> None:
     """Write the tier's values."""
     values[_SYMBOL] = instrument["allowed"]
     values[_LEVERAGE] = leverage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data.compiled import kernel
 from data.market import Float64Array, Record
+from trading.records import Row
 from trading.risk.limits import Gate
 
 _LOSS = int(Gate.DAILY_LOSS)
@@ -12,7 +13,7 @@ _STREAK = int(Gate.LOSS_STREAK)
 
 
 @kernel
-def daily_values(values: Float64Array, account: Record, positions: Record) -> None:
+def daily_values(values: Float64Array, account: Row, positions: Record) -> None:
     """Write the tier's values; entries that wait for their fill and this plan count as trades."""
     start = account["day_start"]
     pending = 0

@@ -7,6 +7,7 @@ import math
 from data.compiled import kernel
 from data.market import Float64Array, Record
 from data.timeframes import DAY_MS
+from trading.records import Row
 from trading.risk.limits import Gate
 from trading.risk.passing import passes
 from trading.state import MANUAL_HALT, RING_DAYS, Trading
@@ -21,7 +22,7 @@ _HALTED = int(Trading.HALTED)
 
 
 @kernel
-def system_values(values: Float64Array, account: Record, shock: float) -> None:
+def system_values(values: Float64Array, account: Row, shock: float) -> None:
     """Write the tier's values; what can not be measured is NaN."""
     values[_DRAWDOWN] = account["drawdown"]
     values[_SHARPE] = account["sharpe_upper"]
@@ -29,7 +30,7 @@ def system_values(values: Float64Array, account: Record, shock: float) -> None:
 
 
 @kernel
-def measure_sharpe(account: Record, ring: Float64Array, rules: Record) -> None:
+def measure_sharpe(account: Row, ring: Float64Array, rules: Row) -> None:
     """Sharpe ratio of the daily returns in the ring (√365, ddof 1) and its 95 % upper bound; NaN while unmeasurable.
 
     With daily ratio S, skewness g3 and kurtosis g4 of n returns, the asymptotic variance of S is
@@ -79,7 +80,7 @@ def cancel_entries(positions: Record) -> int:
 
 
 @kernel
-def halt(a: Record, positions: Record, reason: int, moment: int) -> None:
+def halt(a: Row, positions: Record, reason: int, moment: int) -> None:
     """Stop opening positions: entries are cancelled, exits go on."""
     a["state"] = _HALTED
     a["halted_at"] = moment
@@ -91,13 +92,13 @@ def halt(a: Record, positions: Record, reason: int, moment: int) -> None:
 
 
 @kernel
-def shocked(p: Record, rules: Record) -> bool:
+def shocked(p: Row, rules: Row) -> bool:
     """Whether the black-swan gate fails for a symbol."""
     return not passes(p["shock"], rules["limit_black_swan"], False)
 
 
 @kernel
-def watch(a: Record, rules: Record, shock: bool) -> int:
+def watch(a: Row, rules: Row, shock: bool) -> int:
     """The halt reason when a system gate fails now, else 0. With gates observed only, nothing halts."""
     if rules["enforce"] == 0 or a["state"] == _HALTED:
         return 0
@@ -109,7 +110,7 @@ def watch(a: Record, rules: Record, shock: bool) -> int:
 
 
 @kernel
-def resume_trading(account: Record) -> None:
+def resume_trading(account: Row) -> None:
     """Open positions again, with a new base: the high-water mark and the Sharpe window start here."""
     account["state"] = _RUNNING
     account["halted_at"] = 0
@@ -137,7 +138,7 @@ def month_of(moment: int) -> int:
 
 
 @kernel
-def resume_by_rule(account: Record, rules: Record, moment: int) -> None:
+def resume_by_rule(account: Row, rules: Row, moment: int) -> None:
     """Back-tests only (``--on-halt next-day | next-month``): go on at the first 00:00 UTC that the rule allows."""
     if account["state"] != _HALTED or rules["on_halt"] == 0 or account["halt_reason"] == MANUAL_HALT:
         return

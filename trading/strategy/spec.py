@@ -73,7 +73,7 @@ class StrategySpec(_Document):
     exit_long: Condition | None = None
     exit_short: Condition | None = None
     exits: Exits = Exits()
-    threshold: float = Field(0.0, ge=0.0, le=1.0)
+    threshold: float = Field(default=0.0, ge=0.0, le=1.0)
 
     @model_validator(mode="after")
     def _has_signal(self) -> StrategySpec:
