@@ -1,0 +1,437 @@
+"""The service: one run on one asyncio loop. Bars come from a feed, go through the trader, and what happened is told.
+
+State: STOPPED → WARMING_UP → RUNNING ⇄ PAUSED → HALTED; the account remembers it over a restart. Commands arrive on the
+service's loop (from the control channel or the window) between two bars.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from app.contract.commands import Outcome
+from app.contract.events import Event, FillEvent, NoticeEvent, StateEvent
+from app.feeds import ExchangeFeed, Feed, FeedHealth, Pace, StoredFeed, SyntheticFeed
+from app.jobs import Jobs
+from app.model_switching import ModelSwitching
+from app.options import RunOptions
+from app.run_plan import RunPlan, plan_run
+from app.trader import StoredForecasts, Trader
+from app.wiring import Workplace, market_for
+from data.errors import QuantError, Rejected, Retryable, UserError
+from data.exchange.session import ExchangeSession
+from data.grid import Grid
+from data.market import short_symbol
+from database.accounts import Account
+from trading.records import ExitReason, Purpose
+from trading.session import BarOutcome
+from trading.state import Trading
+
+STOPPED, WARMING_UP, RUNNING, PAUSED, HALTED, FINISHED = (
+    "STOPPED", "WARMING_UP", "RUNNING", "PAUSED", "HALTED", "FINISHED",
+)  # fmt: skip
+_STATES = {Trading.RUNNING: RUNNING, Trading.PAUSED: PAUSED, Trading.HALTED: HALTED}
+FLUSH_AFTER_S = 1.0  # a batch of replayed bars is committed at the latest after this long
+
+Tell = Callable[[Event], None]
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands, for views and the terminal."""
+
+    state: str = STOPPED
+    why: str = ""
+    bars: int = 0  # of this call
+    account_bars: int = 0  # of the account, all calls
+    total: int | None = None  # bars of the span, where it has an end
+    last_bar_ms: int | None = None
+    revision: int = 0
+    closes: list[float | None] = field(default_factory=list)  # last close by symbol
+
+
+class TradingService:
+    """Runs one plan until its feed ends, a limit is reached, or it is told to stop."""
+
+    def __init__(
+        self, place: Workplace, options: RunOptions, tell: Tell, on_bar: Callable[[TradingService], None], jobs: Jobs
+    ) -> None:
+        self.place = place
+        self.options = options
+        self.jobs = jobs
+        self.progress = Progress()
+        self.plan: RunPlan | None = None
+        self.account: Account | None = None
+        self.trader: Trader | None = None
+        self.feed: Feed | None = None
+        self.switching: ModelSwitching | None = None
+        self.fallback = ""  # why the synthetic market stands in for the exchange
+        self.started_ms = place.clock.now_ms()
+        self._tell = tell
+        self._on_bar = on_bar
+        self._stop = asyncio.Event()
+        self._flushed = place.clock.monotonic()
+
+    # ---- the run -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> dict[str, Any]:
+        """The whole run; its summary document.
+
+        Raises:
+            UserError: the options do not fit what is stored; nothing was changed.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            plan, feed = await self._open(stack)
+            self.plan, self.feed = plan, feed
+            account = self._account(plan)
+            if account.finished:
+                self.account = account
+                self._note("info", "This replay is finished", "Its result is shown; --fresh starts it anew.")
+                return self.document(FINISHED)
+            await self._prepare(plan, feed, account)
+            ended = await self._loop(feed)
+            self._close(ended)
+        return self.document(self.progress.state)
+
+    def stop(self) -> None:
+        """End after the present bar; open positions stay open."""
+        self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run was told to end."""
+        return self._stop.is_set()
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> tuple[RunPlan, Feed]:
+        self._state(WARMING_UP, "reading bars")
+        plan = plan_run(self.place, self.options)
+        if plan.mode == "paper" and plan.source == "exchange":
+            feed = await self._exchange_feed(plan, stack)
+            if feed is not None:
+                return plan, feed
+            plan = plan_run(self.place, self.options, "synthetic")
+        pace = Pace(plan.speed, self.place.clock, self._stop)
+        store = self.place.database.candles
+        if plan.mode == "replay":
+            assert plan.span is not None
+            grid, _, _ = await asyncio.to_thread(
+                market_for, store, plan.config.symbols, plan.timeframe, plan.span, plan.source, plan.warmup,
+                plan.keys[0].exchange,
+            )  # fmt: skip
+            stored = StoredFeed(grid, plan.span[0], pace, f"replay of {plan.keys[0].exchange}")
+            self.progress.total = stored.total
+            return plan, stored
+        history = self.place.settings.values.ai.history_limit
+        return plan, SyntheticFeed(plan.keys, plan.seed, max(history, plan.warmup), store, pace)
+
+    async def _exchange_feed(self, plan: RunPlan, stack: contextlib.AsyncExitStack) -> Feed | None:
+        session = ExchangeSession(self.place.settings.values.data, self.place.clock)
+        try:
+            await stack.enter_async_context(session)
+            await session.measure_offset()
+        except (Retryable, Rejected) as error:
+            self.fallback = str(error)
+            self._note(
+                "warn", "The exchange cannot be reached",
+                f"{error} The synthetic market goes on in an account of its own; nothing of it is real.",
+            )  # fmt: skip
+            return None
+        return ExchangeFeed(session, plan.keys, self.place.database.candles)
+
+    def _account(self, plan: RunPlan) -> Account:
+        database = self.place.database
+        ai = self.place.settings.values.ai.model_dump(mode="json")
+        key = plan.account_key(ai)
+        found = database.accounts.find(key)
+        if found is not None and self.options.fresh:
+            database.journal.forget(found.id)
+        account_id = database.journal.open_account(
+            key, plan.config.start_equity, self.place.clock.now_ms(), plan.about()
+        )
+        if found is not None and self.options.fresh:
+            database.accounts.set_about(account_id, plan.about())
+        return database.accounts.get(account_id)
+
+    async def _prepare(self, plan: RunPlan, feed: Feed, account: Account) -> None:
+        """Trader, models and warm-up; after a restart the bars traded so far are taken in again."""
+        database = self.place.database
+        checkpoint = database.journal.checkpoint(account.id)
+        stored = None
+        if plan.schedule:
+            stored = [StoredForecasts(database.forecasts.load(info.run_id)) for info in plan.schedule]
+        trader = await asyncio.to_thread(
+            Trader, plan.config, plan.schema, database.journal, account.id, checkpoint, stored
+        )
+        self.trader, self.account = trader, account
+        first = await self._first_bar(plan, feed, account)
+        if plan.trains:
+            self.switching = ModelSwitching(self.place, plan, account, trader, self.jobs, first, self._tell)
+            self.switching.restore()
+        before = await feed.history(plan.warmup, first)
+        await asyncio.to_thread(trader.warm, before, False)
+        if checkpoint is not None and checkpoint.last_bar_ms >= first:
+            done = (checkpoint.last_bar_ms - first) // plan.step_ms + 1
+            traded = await feed.history(done, checkpoint.last_bar_ms + 1)
+            traded = _since(traded, first)
+            await asyncio.to_thread(trader.warm, traded, True)
+            self.progress.account_bars = traded.bars
+            self.progress.last_bar_ms = checkpoint.last_bar_ms
+        self.progress.closes = [None] * len(plan.config.symbols)
+        if self.switching is not None:
+            await self.switching.begin(self.progress.account_bars)
+
+    async def _first_bar(self, plan: RunPlan, feed: Feed, account: Account) -> int:
+        """Open time of the run's first bar; fixed when the account first sees one."""
+        known = account.about.get("from_ms")
+        if known is not None:
+            return int(known)
+        if plan.span is not None:
+            first = plan.span[0]
+        else:
+            history = await feed.history(1, None)
+            if not history.bars:
+                raise UserError(f"{plan.keys[0]} has no bars to warm up on: try again, or import some first.")
+            first = int(history.open_time[-1]) + plan.step_ms
+        self.place.database.accounts.set_about(account.id, {**account.about, "from_ms": first})
+        return first
+
+    async def _loop(self, feed: Feed) -> bool:
+        """Bars until the end; whether the feed itself ended."""
+        trader, plan, options = self.trader, self.plan, self.options
+        assert trader is not None and plan is not None
+        self._state(_STATES[trader.session.trading], trader.session.halt_words)
+        self._on_bar(self)
+        last = trader.session.last_bar_ms
+        late = _deadline(options.for_seconds, self.place.clock.monotonic)
+        bars = feed.bars(None if last is None else last + plan.step_ms)
+        try:
+            async for grid, t in _until(feed, bars, self._stop, late):
+                if self.switching is not None:
+                    await self.switching.before_bar(self.progress.account_bars + 1, int(grid.open_time[t]), self._stop)
+                    if self._stop.is_set():
+                        return False
+                self._bar(trader.step(grid, t), grid, t)
+                if self.switching is not None:
+                    self.switching.after_bar(self.progress.account_bars, int(grid.open_time[t]) + plan.step_ms)
+                if options.bars is not None and self.progress.bars >= options.bars:
+                    return False
+            return not self._stop.is_set() and not late() and plan.mode == "replay"
+        finally:
+            await bars.aclose()
+
+    def _bar(self, outcome: BarOutcome, grid: Grid, t: int) -> None:
+        trader, progress = self.trader, self.progress
+        assert trader is not None
+        progress.bars += 1
+        progress.account_bars += 1
+        progress.last_bar_ms = outcome.open_time
+        progress.revision += 1
+        progress.closes = [float(c) if np.isfinite(c) else None for c in grid.close[:, t]]
+        if len(outcome.fills):
+            self._tell_fills(outcome)
+        if outcome.halted:
+            self._state(HALTED, trader.session.halt_words)
+            self._note("bad", "Trading halted", f"{trader.session.halt_words}. Stops stay; a person resumes.", "risk")
+        now = self.place.clock.monotonic()
+        if now - self._flushed >= FLUSH_AFTER_S or (self.plan is not None and self.plan.speed < 1000):
+            self.flush()
+        self._on_bar(self)
+
+    def flush(self) -> None:
+        """Commit what happened since the last commit."""
+        if self.trader is not None:
+            self.trader.session.flush()
+        self._flushed = self.place.clock.monotonic()
+
+    def _close(self, ended: bool) -> None:
+        account, trader = self.account, self.trader
+        assert account is not None and trader is not None
+        self.flush()
+        if ended:
+            self.place.database.accounts.set_finished(account.id)
+        self._state(FINISHED if ended else STOPPED, "")
+
+    # ---- commands ----------------------------------------------------------------------------------------------------
+
+    async def command(self, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what the control channel asks and answer with the status.
+
+        Raises:
+            UserError: the run is not so far that it could.
+        """
+        if name == "stop":
+            self.stop()
+        elif name != "status":
+            self.act(name, str(args.get("why", "by the operator")))
+        return self.status()
+
+    def act(self, name: str, why: str = "by the operator") -> Outcome:
+        """``pause resume halt flatten`` between two bars; durable before it returns.
+
+        Raises:
+            UserError: the run is still warming up.
+        """
+        if self.trader is None or self.progress.state in (STOPPED, WARMING_UP, FINISHED):
+            raise UserError(f"The service is {self.progress.state.lower().replace('_', ' ')}: '{name}' has to wait.")
+        session = self.trader.session
+        words = {
+            "pause": "No new positions; exits go on.", "resume": "New positions are allowed again.",
+            "halt": "Halted: entries cancelled, stops stay; 'resume' opens again.", "flatten": "",
+        }  # fmt: skip
+        sentence = words[name]
+        if name == "pause":
+            session.pause()
+        elif name == "resume":
+            session.resume()
+        elif name == "halt":
+            session.halt(why)
+        else:
+            count = session.flatten()
+            sentence = f"{count} position{'s' if count != 1 else ''} will be closed at the next price; entries paused."
+        self.flush()
+        self._state(_STATES[session.trading], session.halt_words)
+        self._on_bar(self)
+        return Outcome(True, sentence)
+
+    def emergency_stop(self, why: str) -> Outcome:
+        """Halt entries, cancel entry orders, close every position; stays halted over a restart."""
+        outcome = self.act("flatten", why)
+        self.act("halt", why)
+        return Outcome(True, f"Halted by the emergency stop. {outcome.sentence}")
+
+    # ---- telling -----------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """The document of ``status``."""
+        from app.live_views import live_positions, strip
+
+        view = strip(self)
+        positions = live_positions(self)
+        return {
+            "state": view.state, "why": view.state_why, "mode": view.mode,
+            "source": self.plan.source if self.plan else None,
+            "account": self.account.id if self.account else None, "bars": self.progress.bars,
+            "positions": [
+                {
+                    "symbol": p.symbol, "side": p.side, "qty": p.quantity, "entry_price": p.entry, "last": p.last,
+                    "pnl": p.pnl, "stop": p.stop, "target": p.target, "protected": p.protected,
+                }
+                for p in positions
+            ],
+            "protected": view.unprotected == 0, "equity": view.equity, "day_pnl": view.day_pnl,
+            "feeds": [self.feed_document()], "last_bar": view.bar_ms,
+        }  # fmt: skip
+
+    def health(self) -> FeedHealth:
+        """The feed's health, or that there is none yet."""
+        return self.feed.health() if self.feed is not None else FeedHealth("none", "none", "not started", None)
+
+    def feed_document(self) -> dict[str, Any]:
+        """The feed's health as a row."""
+        from data.clock import iso
+
+        h = self.health()
+        return {"name": h.name, "state": h.state, "detail": h.detail, "last_bar": iso(h.last_bar_ms)}
+
+    def document(self, state: str) -> dict[str, Any]:
+        """The summary of the account: ``account mode source bars decisions trades[] equity state`` and more."""
+        from app.documents import trade_rows
+
+        account, plan, database = self.account, self.plan, self.place.database
+        assert account is not None and plan is not None
+        counts = database.trading.counts(account.id)
+        trades = database.trading.trades(account.id)
+        last = database.trading.last_equity(account.id)
+        equity = float(last["equity"]) if last is not None else account.start_equity
+        remembered = database.accounts.get(account.id).state
+        return {
+            "account": account.id, "mode": plan.mode, "source": plan.source, "exchange": plan.keys[0].exchange,
+            "symbols": list(plan.config.symbols), "timeframe": plan.timeframe, "strategy": plan.config.strategy.name,
+            "bars": counts.bars, "bars_now": self.progress.bars, "decisions": counts.decisions,
+            "plans": counts.plans, "blocked": counts.blocked,
+            "trades": trade_rows(trades, account.symbols), "equity_start": account.start_equity, "equity": equity,
+            "state": state, "trading_state": remembered, "fallback": self.fallback or None,
+        }  # fmt: skip
+
+    def _state(self, state: str, why: str) -> None:
+        before, self.progress.state, self.progress.why = self.progress.state, state, why
+        self.progress.revision += 1
+        if before == state:
+            return
+        if self.account is not None and state in (RUNNING, PAUSED, HALTED):
+            self.place.database.accounts.set_state(self.account.id, state)
+        self._tell(StateEvent(self.place.clock.now_ms(), before, state, why))
+
+    def _note(self, level: str, title: str, sentence: str, tab: str = "") -> None:
+        self._tell(NoticeEvent(self.place.clock.now_ms(), level, title, sentence, tab))
+
+    def _tell_fills(self, outcome: BarOutcome) -> None:
+        assert self.plan is not None
+        for fill in outcome.fills:
+            symbol = self.plan.config.symbols[int(fill["symbol"])]
+            reason = ExitReason(int(fill["reason"])).name.lower() if fill["reason"] else ""
+            side = "buy" if fill["side"] > 0 else "sell"
+            entry = int(fill["purpose"]) == Purpose.ENTRY
+            words = "opened" if entry else f"closed by {reason}"
+            sentence = (
+                f"{short_symbol(symbol)} {words}: {side} {float(fill['quantity']):g} at {float(fill['price']):,.6g}"
+            )
+            if not entry:
+                sentence += f", {float(fill['realised']):+,.2f} USDT before fees"
+            self._tell(
+                FillEvent(
+                    int(fill["time"]), symbol, "entry" if entry else "exit", side, float(fill["quantity"]),
+                    float(fill["price"]), reason, float(fill["realised"]), sentence + ".",
+                )
+            )  # fmt: skip
+
+
+def _deadline(seconds: float | None, monotonic: Callable[[], float]) -> Callable[[], bool]:
+    """Whether so many seconds are over."""
+    if seconds is None:
+        return lambda: False
+    end = monotonic() + seconds
+    return lambda: monotonic() >= end
+
+
+def _since(grid: Grid, first_ms: int) -> Grid:
+    from app.wiring import cut
+
+    return cut(grid, int(np.searchsorted(grid.open_time, first_ms)))
+
+
+async def _until(
+    feed: Feed, bars: AsyncGenerator[tuple[Grid, int], None], stop: asyncio.Event, late: Callable[[], bool]
+) -> AsyncGenerator[tuple[Grid, int], None]:
+    """Bars until told to stop or until it is late; a feed that may wait long is waited for beside the stop."""
+    if feed.prompt:
+        async for item in bars:
+            if stop.is_set() or late():
+                return
+            yield item
+        return
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        while not stop.is_set():
+            coming = asyncio.ensure_future(anext(bars))
+            while not coming.done() and not stop.is_set() and not late():
+                await asyncio.wait((coming, stopped), timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                coming.cancel()
+                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, QuantError):
+                    await coming
+                return
+            try:
+                item = coming.result()
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        stopped.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await stopped
