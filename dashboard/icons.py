@@ -15,7 +15,7 @@ NAMES = {
     "bad": "ph.x-circle", "info": "ph.info", "scales": "ph.scales", "chart": "ph.chart-line", "shield": "ph.shield",
     "trend": "ph.trend-up", "list": "ph.list-bullets", "history": "ph.clock-counter-clockwise", "flask": "ph.flask",
     "wallet": "ph.wallet", "receipt": "ph.receipt", "brain": "ph.brain", "close": "ph.x", "command": "ph.terminal",
-    "reset": "ph.arrow-counter-clockwise", "link": "ph.link-simple", "seal": "ph.seal-check", "tab": "ph.browser",
+    "reset": "ph.arrow-counter-clockwise", "link": "ph.link-simple", "seal": "ph.shield-check", "tab": "ph.browser",
     "idle": "ph.minus-circle",
 }  # fmt: skip
 _cache: dict[tuple[str, str, int, float], QPixmap] = {}

@@ -230,7 +230,9 @@ class ChartTab(Tab):
     def _indicator_menu(self) -> None:
         menu = QMenu(self)
         for name in INDICATORS:
-            action = QAction(name, menu, checkable=True, checked=name in self.chosen_indicators)
+            action = QAction(name, menu)
+            action.setCheckable(True)
+            action.setChecked(name in self.chosen_indicators)
             action.toggled.connect(lambda on, name=name: self._choose_indicator(name, on))
             menu.addAction(action)
         menu.popup(self.indicators.mapToGlobal(QPoint(0, self.indicators.height() + 4)))

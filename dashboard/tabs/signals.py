@@ -99,9 +99,7 @@ class SignalsTab(Tab):
         self.pages.hide()
         self.nothing = Card()
         self.nothing.body(
-            EmptyView(
-                "list", "No decision to open", "Every closed bar leaves one. They appear as soon as the run begins."
-            )
+            EmptyView("list", "No decision to open", "Every closed bar leaves one, as soon as the run begins.")
         )
         self.grid.addWidget(self.nothing, 0, 2)
         self.grid.setColumnStretch(2, 1)
@@ -225,10 +223,8 @@ class SignalsTab(Tab):
         self.name.setText(d.symbol)
         cell = action_cell(d.action)
         self.action.show_words(cell.words, cell.badge or "text3")
-        short = d.decision_id[:12]
-        self.about.setText(
-            f"{d.timeframe} · {numbers.full_time(d.time_ms).split(' · ')[0]} · decision {short} · {d.model}"
-        )
+        moment = numbers.full_time(d.time_ms).split(" · ")[0]
+        self.about.setText(f"{d.timeframe} · {moment} · decision {d.decision_id[:12]} · {d.model}")
         self.sentence.setText(d.sentence)
         self.features.show_features(d.features)
         self.members.show_members(d.members, d.ensemble, d.side, d.threshold)

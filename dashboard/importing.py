@@ -1,0 +1,114 @@
+"""The import dialog: which files, what they hold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtWidgets import QDialog, QFileDialog, QGridLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+
+from app.contract.commands import ImportFiles, Outcome
+from dashboard.bridge import Bridge
+from dashboard.widgets.cards import label, set_tone
+from dashboard.widgets.controls import Button, Picker
+
+TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "8h", "1d")
+KINDS = {"Candles": "ohlcv", "Funding rates": "funding"}
+PATTERN = "Market data (*.parquet *.csv *.feather *.zip);;All files (*)"
+
+
+def guess(path: str) -> tuple[str, str, str]:
+    """Symbol, timeframe and kind from a file's name, as exchange archives write them; empty where it does not say."""
+    name = Path(path).name
+    symbol = re.search(r"([A-Z0-9]{2,12}USDT)", name.upper())
+    frame = re.search(r"(?<![0-9a-zA-Z])(1m|5m|15m|1h|4h|8h|1d)(?![0-9a-zA-Z])", name)
+    kind = "Funding rates" if "funding" in path.lower() else "Candles"
+    return (symbol.group(1) if symbol else "", frame.group(1) if frame else "", kind)
+
+
+class ImportDialog(QDialog):
+    """Files, symbol, timeframe, kind; the import itself runs as a job."""
+
+    def __init__(self, over: QWidget, bridge: Bridge) -> None:
+        super().__init__(over)
+        self._bridge = bridge
+        self.setWindowTitle("Import market data")
+        self.setModal(True)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setFixedWidth(460)
+        self.paths: tuple[str, ...] = ()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(20, 18, 20, 18)
+        column.setSpacing(12)
+        column.addWidget(label("Import market data", 15, 600))
+        column.addWidget(
+            label("Parquet, CSV, feather or ZIP files of candles or funding rates, as exchanges archive them.", 13, 400,
+                  "text2", wrap=True)
+        )  # fmt: skip
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(12)
+        grid.setVerticalSpacing(8)
+        self.files, self.choose = label("No file chosen", 12, 400, "text3"), Button("Choose files…", height=28)
+        self.symbol = QLineEdit()
+        self.symbol.setPlaceholderText("BTCUSDT")
+        self.frame, self.kind = Picker(TIMEFRAMES, 130), Picker(tuple(KINDS), 130)
+        self.frame.setCurrentText("1h")
+        for row, (caption, field) in enumerate(
+            (("Files", self.choose), ("", self.files), ("Symbol", self.symbol), ("Timeframe", self.frame),
+             ("Holds", self.kind))
+        ):  # fmt: skip
+            grid.addWidget(label(caption, 12, 400, "text2"), row, 0)
+            grid.addWidget(field, row, 1, Qt.AlignmentFlag.AlignLeft)
+        grid.setColumnStretch(1, 1)
+        column.addLayout(grid)
+        self.refused = label("", 12, 400, "danger", wrap=True)
+        self.refused.hide()
+        column.addWidget(self.refused)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        self.leave, self.go = Button("Cancel", "ghost"), Button("Import", "primary")
+        buttons.addWidget(self.leave)
+        buttons.addWidget(self.go)
+        column.addLayout(buttons)
+        self.choose.clicked.connect(self._choose)
+        self.leave.clicked.connect(self.reject)
+        self.go.clicked.connect(self._go)
+        self.symbol.textChanged.connect(lambda _: self._ready())
+        self._ready()
+
+    def _choose(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self, "Market data", "", PATTERN)
+        if paths:
+            self.take(tuple(paths))
+
+    def take(self, paths: tuple[str, ...]) -> None:
+        """These files; what their names say is filled in."""
+        self.paths = paths
+        name = Path(paths[0]).name
+        self.files.setText(name if len(paths) == 1 else f"{name} and {len(paths) - 1} more")
+        set_tone(self.files, "text")
+        symbol, frame, kind = guess(paths[0])
+        if symbol:
+            self.symbol.setText(symbol)
+        if frame:
+            self.frame.setCurrentText(frame)
+        self.kind.setCurrentText(kind)
+        self._ready()
+
+    def _ready(self) -> None:
+        missing = "" if self.paths else "Choose files first."
+        self.go.block(missing or ("" if self.symbol.text().strip() else "Say which symbol the files hold."))
+
+    def _go(self) -> None:
+        kind = KINDS[self.kind.currentText()]
+        frame = self.frame.currentText() if kind == "ohlcv" else ""
+        self._bridge.send(ImportFiles(self.paths, self.symbol.text().strip().upper(), frame, kind), self._done)
+
+    def _done(self, outcome: Outcome) -> None:
+        if outcome.ok:
+            self._bridge.told.emit(outcome)
+            self.accept()
+        else:
+            self.refused.setText(outcome.sentence)
+            self.refused.show()

@@ -1,0 +1,204 @@
+"""Models: can I believe it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PyQt6.QtWidgets import QVBoxLayout, QWidget
+
+from app.contract.commands import PromoteModel, RollbackModel, RunWalkForward
+from app.contract.queries import ModelsQuery
+from app.contract.results import ModelRow, ModelsView
+from dashboard import numbers
+from dashboard.bridge import Bridge
+from dashboard.cells import Cell, Column
+from dashboard.charts.evidence import FoldPlot, GainPlot, ReliabilityPlot, WeightsPlot
+from dashboard.charts.plot import Legend
+from dashboard.tables import DataTable, Rows
+from dashboard.tabs.base import Tab
+from dashboard.theme import GAP, NARROW, ROW_DENSE_H
+from dashboard.widgets.cards import Card, EmptyView, Verdict
+from dashboard.widgets.controls import Button, level_tone
+
+STATE_TONES = {"active": "accent", "rejected": "warn", "training": "text2", "retired": "text2", "candidate": "text2"}
+
+
+def _auc_cell(r: ModelRow) -> Cell:
+    if r.auc is None:
+        return Cell(numbers.UNKNOWN, "text3")
+    words = numbers.number(r.auc, 3)
+    if r.auc_low is not None and r.auc_high is not None:
+        words += f" [{f'{r.auc_low:.3f}'.lstrip('0')}, {f'{r.auc_high:.3f}'.lstrip('0')}]"
+    return Cell(words, "text2", tip="ROC-AUC of long against short with its 95 % band; 0.5 is a coin toss")
+
+
+def _verdict_cell(r: ModelRow) -> Cell:
+    tone = level_tone(r.verdict_level) if r.verdict_level in ("ok", "bad", "warn") else "text3"
+    return Cell(r.verdict, tone, 400, tip=r.verdict)
+
+
+def model_columns() -> list[Column]:
+    """Columns of the registry."""
+    return [
+        Column("model", "Model", lambda r: Cell(r.model_id, "text", 600), 150, grow=2),
+        Column("kind", "Kind", lambda r: Cell(r.kind), 120, grow=2, rank=2),
+        Column("trained", "Trained on",
+               lambda r: Cell(f"{numbers.date(r.trained_from_ms)} … {numbers.date(r.trained_to_ms)}"), 172, grow=1,
+               rank=1),
+        Column("features", "Features", lambda r: Cell(numbers.measured(r.features, "count")), 72, right=True, rank=4),
+        Column("auc", "AUC direction", _auc_cell, 140, right=True),
+        Column("gain", "Log-loss gain", lambda r: Cell(numbers.percent(r.log_loss_gain, signed=True)), 96, right=True,
+               tip="Share of the base rate's log-loss that the model saves"),
+        Column("ece", "ECE", lambda r: Cell(numbers.number(r.ece, 3)), 60, right=True, rank=3,
+               tip="Expected calibration error"),
+        Column("sharpe", "Defl. Sharpe", lambda r: Cell(numbers.number(r.deflated_sharpe)), 90, right=True, rank=3,
+               tip="Probability that the Sharpe ratio is above zero, counting every configuration tried"),
+        Column("size", "Size", lambda r: Cell(numbers.size(r.size_bytes)), 64, right=True, rank=5),
+        Column("state", "State", lambda r: Cell(r.state_words, badge=STATE_TONES.get(r.state, "text2")), 124, grow=1),
+        Column("verdict", "Verdict", _verdict_cell, 150, grow=4),
+    ]  # fmt: skip
+
+
+class ModelsTab(Tab):
+    """The verdict first, then the evidence, then the registry."""
+
+    key, title = "models", "Models"
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__(bridge)
+        self.verdict = Verdict()
+        self.grid.addWidget(self.verdict, 0, 0, 1, 3)
+        self._folds_cards()
+        self._side_cards()
+        self._registry_card()
+        self.nothing = Card()
+        self.nothing.body(
+            EmptyView(
+                "brain", "Nothing was trained yet",
+                "A walk-forward trains on the past and scores on the months after it, fold by fold. "
+                "It shows here whether the models know anything.",
+                "Run a walk-forward", self._run,
+            )
+        )  # fmt: skip
+        self.grid.addWidget(self.nothing, 3, 0, 1, 3)
+        for column, share in ((0, 44), (1, 27), (2, 29)):
+            self.grid.setColumnStretch(column, share)
+        self.grid.setRowStretch(1, 62)
+        self.grid.setRowStretch(2, 38)
+        self._evidence = (self.verdict, self.folds_side, self.reliability_card, self.weights_card, self.registry_card)
+        for widget in self._evidence:
+            widget.hide()
+        self.grid.setRowStretch(3, 1)
+        self.view: ModelsView | None = None
+        self._picked: ModelRow | None = None
+
+    def _folds_cards(self) -> None:
+        self.folds_side = QWidget()
+        column = QVBoxLayout(self.folds_side)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GAP)
+        self.folds_card, self.gain_card = Card("Direction AUC by fold"), Card("Log-loss gain over the base rate")
+        self.folds, self.gain = FoldPlot(), GainPlot()
+        self.fold_legend = Legend(
+            [("fold, 95 % band", "s1", "box"), ("clear of 0.50", "s2", "box"), ("6-fold mean", "text2", "line"),
+             ("coin toss", "text2", "dash")]
+        )  # fmt: skip
+        self.folds_card.control(self.fold_legend)
+        self.gain_card.control(Legend([("better", "s1", "box"), ("worse", "s5", "box")]))
+        self.folds.nothing = self.gain.nothing = "No fold is scored yet."
+        self.folds_card.body(self.folds)
+        self.gain_card.body(self.gain)
+        column.addWidget(self.folds_card, 58)
+        column.addWidget(self.gain_card, 42)
+        self.grid.addWidget(self.folds_side, 1, 0)
+
+    def _side_cards(self) -> None:
+        self.reliability_card = Card("Reliability", "pooled test rows")
+        self.reliability = ReliabilityPlot()
+        self.reliability.nothing = "No test row is scored yet."
+        self.reliability_card.body(self.reliability)
+        self.grid.addWidget(self.reliability_card, 1, 1)
+        self.weights_card = Card("Ensemble weights", "share of the vote")
+        self.weights, self.weight_legend = WeightsPlot(), Legend([])
+        self.weights.nothing = "Weights begin with the first fold."
+        self.weights_card.column.addWidget(self.weight_legend)
+        self.weights_card.body(self.weights)
+        self.grid.addWidget(self.weights_card, 1, 2)
+
+    def _registry_card(self) -> None:
+        self.registry_card = Card("Registry")
+        self.run_button = Button("Run walk-forward", icon="play", height=26)
+        self.rollback = Button("Roll back…", height=26)
+        self.promote = Button("Promote…", height=26)
+        self.registry_card.control(self.run_button, self.rollback, self.promote)
+        self.registry = DataTable(Rows(model_columns(), lambda r: r.model_id), row_height=ROW_DENSE_H)
+        self.registry.setObjectName("models.registry")
+        self.registry_card.body(self.registry)
+        self.registry_card.empty(
+            EmptyView("brain", "No model is registered", "Train one, or let the run train by itself.")
+        )
+        self.run_button.clicked.connect(self._run)
+        self.rollback.clicked.connect(self._roll_back)
+        self.promote.clicked.connect(self._promote)
+        self.registry.picked.connect(self._pick)
+        self.grid.addWidget(self.registry_card, 2, 0, 1, 3)
+
+    def question(self) -> ModelsQuery:
+        return ModelsQuery()
+
+    def set_narrow(self, width: int) -> None:
+        self.fold_legend.setVisible(width >= NARROW)
+
+    def show_view(self, view: Any) -> None:
+        v: ModelsView = view
+        self.view = v
+        empty = not v.title and not v.folds and not v.registry
+        for widget in self._evidence:
+            widget.setVisible(not empty)
+        self.nothing.setVisible(empty)
+        for line, share in ((1, 62), (2, 38), (3, 0)):
+            self.grid.setRowStretch(line, share if not empty else int(line == 3))
+        self.verdict.say(v.title or "No verdict yet", v.level, v.badge, v.sentence, v.scores)
+        about = " · ".join(p for p in (v.symbol, v.timeframe, v.about) if p)
+        self.folds_card.subtitle.setText(about)
+        self.folds.show_folds(v.folds, v.auc_low, v.auc_high)
+        self.gain.show_folds(v.folds)
+        gains = [g for f in v.folds if (g := GainPlot.gain(f)) is not None]
+        self.gain_card.subtitle.setText(f"{sum(g > 0 for g in gains)} of {len(gains)} folds better" if gains else "")
+        self.reliability.show_bins(v.reliability, v.base_rate)
+        self.weights.show_weights(v.weights_time, v.weights)
+        self.weight_legend.show_items(self.weights.items())
+        self.registry_card.subtitle.setText(f"{len(v.registry)} model{'s' if len(v.registry) != 1 else ''}")
+        self.registry_card.show_empty(not v.registry)
+        self.registry.rows.replace(v.registry)
+        self.run_button.block(v.training_blocked, "Train and score month by month; it runs beside the trading")
+        self.rollback.setText(f"Roll back to {v.rollback_to}…" if v.rollback_to else "Roll back…")
+        self.rollback.updateGeometry()
+        self.rollback.block(v.rollback_blocked or ("" if v.rollback_to else "No earlier model was active."))
+        picked = self._picked.model_id if self._picked else ""
+        row = next((r for r in v.registry if r.model_id == picked), v.registry[0] if v.registry else None)
+        if row is not None and not picked:
+            self.registry.pick(row.model_id)
+        self._pick(row)
+
+    def _pick(self, row: ModelRow | None) -> None:
+        self._picked = row
+        self.promote.block(row.promote_blocked if row is not None else "Pick a model first.")
+
+    def _run(self) -> None:
+        self.do(RunWalkForward())
+
+    def _roll_back(self) -> None:
+        if self.view is not None:
+            self.ask_once(
+                "Roll back the model?", f"{self.view.rollback_to} makes the forecasts from the next bar on.",
+                "Roll back", RollbackModel(),
+            )  # fmt: skip
+
+    def _promote(self) -> None:
+        if self._picked is not None:
+            self.ask_once(
+                f"Promote {self._picked.model_id}?",
+                f"It makes the paper account's forecasts from the next bar on. Its verdict: {self._picked.verdict}.",
+                "Promote", PromoteModel(self._picked.model_id),
+            )  # fmt: skip
