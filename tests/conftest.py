@@ -24,6 +24,15 @@ settings.load_profile("fixed")
 # Tests with these markers share a scarce thing (a screen, the processor's cores): one xdist worker runs them in turn.
 GROUPS = ("qt", "workers")
 
+# Small tests of kernels by file: all run again with bounds checks, those marked `nojit` uncompiled too. Single tests
+# elsewhere may carry the markers themselves.
+KERNEL_TESTS = {
+    "trading/test_fills.py": ("kernel", "nojit"),
+    "ai/labels/test_triple_barrier.py": ("kernel", "nojit"),
+    "ai/labels/test_sample_weights.py": ("kernel", "nojit"),
+    "ai/features/test_feature_oracles.py": ("kernel",),
+}
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Without a screen Qt draws into memory; a test never opens a window on somebody's desk."""
@@ -32,8 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put each scarce marker into one xdist group (``--dist loadgroup``)."""
+    """Mark the tests of kernels, and put each scarce marker into one xdist group (``--dist loadgroup``)."""
+    here = Path(__file__).parent
     for item in items:
+        name = item.path.relative_to(here).as_posix() if item.path.is_relative_to(here) else ""
+        for mark in KERNEL_TESTS.get(name, ()):
+            item.add_marker(mark)
         for group in GROUPS:
             if item.get_closest_marker(group) is not None:
                 item.add_marker(pytest.mark.xdist_group(group))

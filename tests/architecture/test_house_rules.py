@@ -93,6 +93,12 @@ def test_ruff_catches_a_planted_clock_or_random_call(what: str) -> None:
     assert "TID251" in done.stdout
 
 
+def test_files_of_kernel_tests_are_named_rightly(request: pytest.FixtureRequest) -> None:
+    conftest = request.config.pluginmanager.get_plugin(str(REPOSITORY / "tests" / "conftest.py"))
+    assert conftest is not None
+    assert [name for name in conftest.KERNEL_TESTS if not (REPOSITORY / "tests" / name).is_file()] == []
+
+
 @pytest.mark.parametrize("module", ["app.main"])
 def test_help_loads_nothing_heavy(module: str, home: Path) -> None:
     done = subprocess.run(
