@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from tests.trading.cases import (
-    FREE, LOOSE, MINUTE, START_MS, MemoryJournal, config_of, features_of, grid_of, instrument, merged, profile,
+    FREE,
+    LOOSE,
+    MINUTE,
+    START_MS,
+    MemoryJournal,
+    config_of,
+    features_of,
+    grid_of,
+    instrument,
+    merged,
+    profile,
 )  # fmt: skip
 from trading.backtest import RunResult, run_fast, run_service
 from trading.config import TradingConfig

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from tests.trading.cases import (
-    FREE, LOOSE, MINUTE, MemoryJournal, config_of, feed, features_of, grid_of, instrument, merged, profile, session_of,
+    FREE,
+    LOOSE,
+    MINUTE,
+    MemoryJournal,
+    config_of,
+    features_of,
+    feed,
+    grid_of,
+    instrument,
+    merged,
+    profile,
+    session_of,
 )  # fmt: skip
 from trading.backtest import run_fast
 from trading.records import Action, Reason
@@ -179,7 +190,7 @@ def test_a_halt_cancels_the_entry_planned_on_the_same_bar() -> None:
 
 @pytest.mark.parametrize(("on_halt", "resumed"), [("stop", None), ("next-day", 2), ("next-month", 31)])
 def test_a_backtest_goes_on_after_a_halt_as_told(on_halt: Any, resumed: int | None) -> None:
-    """Daily bars from 1 January; a black swan on the first. The halt is at 2 January 00:00; both rules resume at a 00:00 after it."""
+    """Daily bars from 1 January, a black swan on the first: halted at 2 January 00:00, resumed at a later 00:00."""
     day = 1440 * MINUTE
     grid = grid_of([FLAT] * 40, step=day, timeframe="1d")
     config = config_of(settings=CALM, timeframe="1d", on_halt=on_halt)

@@ -9,7 +9,18 @@ from data.errors import UserError
 from data.grid import Grid
 from data.market import Float64Array
 from tests.trading.cases import (
-    FREE, LOOSE, MINUTE, Market, MemoryJournal, config_of, feed, features_of, grid_of, merged, profile, random_market,
+    FREE,
+    LOOSE,
+    MINUTE,
+    Market,
+    MemoryJournal,
+    config_of,
+    features_of,
+    feed,
+    grid_of,
+    merged,
+    profile,
+    random_market,
     session_of,
 )  # fmt: skip
 from trading.execution.orders import MOVES, IllegalMove, Order, Status

@@ -143,7 +143,9 @@ for _ in range(9):
     deep = {"all": [deep]}
 BAD = {
     "long.op: unknown operator '=='": {**GOOD, "long": {"left": "a", "op": "==", "right": 1}},
-    "long.all[1].left: 'os.system(1)'": {**GOOD, "long": {"all": [GOOD["long"], {"left": "os.system(1)", "op": "<", "right": 1}]}},
+    "long.all[1].left: 'os.system(1)'": {
+        **GOOD, "long": {"all": [GOOD["long"], {"left": "os.system(1)", "op": "<", "right": 1}]},
+    },
     "long.right: 'nan' is neither": {**GOOD, "long": {"left": "a", "op": "<", "right": float("nan")}},
     "long.right: 'True' is neither": {**GOOD, "long": {"left": "a", "op": "<", "right": True}},
     "long.any: give a list": {**GOOD, "long": {"any": []}},
@@ -169,7 +171,8 @@ def test_a_bad_document_is_refused_with_place_and_reason(reason: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("x.toml", b"= 1", "not valid TOML"), ("x.json", b"{", "not valid JSON"), ("x.json", b"\xff\xfe", "not valid JSON"),
+        ("x.toml", b"= 1", "not valid TOML"), ("x.json", b"{", "not valid JSON"),
+        ("x.json", b"\xff\xfe", "not valid JSON"),
         ("x.json", b"[" * 60_000, "not valid JSON"), ("x.toml", b"#" * 70_000, "at most"),
     ],
 )  # fmt: skip
