@@ -127,10 +127,11 @@ def save(
     """Forecast rows from the first test bar on, the schedule, the scores of every fold and of all together."""
     first = result.schedule[0].from_ms
     at = int(frame.open_time.searchsorted(first))
+    stop = max(fold.window.test_rows[1] for fold in result.folds)  # what comes after was never forecast
     kept = {**document, "daily": {str(day): r for day, r in (evaluator.daily or {}).items()}}
     kept["weights"] = _thinned_weights(frame, result)
     place.database.forecasts.save(
-        run_id, key, place.clock.now_ms(), frame.open_time[at:], result.rows[at:], result.schedule,
+        run_id, key, place.clock.now_ms(), frame.open_time[at:stop], result.rows[at:stop], result.schedule,
         result.member_names, about, kept,
     )  # fmt: skip
     rows = [
@@ -174,5 +175,6 @@ def words(result: WalkForwardResult) -> str:
     chance = edge.get("deflated_sharpe")
     if chance is not None:
         enough = "enough to go on" if chance >= GOOD_CHANCE else f"below the {GOOD_CHANCE:.0%} that would be evidence"
-        text += f"; the chance that this is more than luck after {edge['trials']} tries is {chance:.0%}, {enough}"
+        tries = "one try" if edge["trials"] == 1 else f"{edge['trials']} tries"
+        text += f"; the chance that this is more than luck after {tries} is {chance:.0%}, {enough}"
     return f"{text}."

@@ -1,0 +1,232 @@
+"""One decision, opened: what it read, what the models said, every gate, the plan, and what became of it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ai.features.engine import FeatureEngine
+from ai.features.registry import MODEL_FEATURES, schema_of, spec_of
+from ai.forecast import Col, Forecast
+from app.contract.queries import DecisionQuery
+from app.contract.views import (
+    DecisionDetail,
+    FeatureValue,
+    GateRow,
+    MemberRow,
+    NamedAmount,
+    OutcomeView,
+    PlanView,
+)
+from app.documents import SIDES, exit_name, number, why
+from app.projection_context import Context, base, digits
+from app.projections_ledger import ACTIONS
+from app.wiring import run_warmup, strategy_for
+from data.errors import UserError
+from database.trading import Filter
+from trading.records import Action
+from trading.risk.gates import verdicts
+
+if TYPE_CHECKING:
+    from data.market import Frame, FundingFrame, Record, SeriesKey
+    from database.accounts import Account
+    from trading.strategy.spec import StrategySpec
+
+PERCENTILE_BARS = 2_000  # the window in which a value is ranked
+TIERS = {"position": "Position", "daily": "Day", "system": "System", "compliance": "Compliance"}
+BY_DESIGN = ("Leverage", "Stop distance", "Target distance")  # these stand on their limit by construction
+BARS_AROUND = 24
+ENDS = {
+    "stop": "Stopped out", "target": "Target reached", "trailing": "Trailing stop", "time": "Time limit",
+    "liquidation": "Liquidated", "signal": "Closed by the strategy", "emergency": "Emergency stop", "end": "Run ended",
+}  # fmt: skip
+
+
+def decision(query: DecisionQuery, context: Context) -> DecisionDetail:
+    """Everything about one decision.
+
+    Raises:
+        UserError: there is none with this number.
+    """
+    account, row = _find(query.decision_id, context)
+    symbol = account.symbol_name(int(row["symbol"]))
+    strategy = _strategy(account)
+    key = context.key_of(symbol)
+    frame, funding = _history(context, key, int(row["open_time"]))
+    names = _names(strategy)
+    values = FeatureEngine(schema_of(names), key.timeframe).batch(frame, funding) if names and len(frame) else None
+    members, model = _members(context, account, row, symbol)
+    side = "short" if int(row["signal"]) < 0 else "long"
+    price_digits, quantity_digits = digits(symbol)
+    return DecisionDetail(
+        decision_id=query.decision_id, time_ms=int(row["open_time"]) + context.step_ms, symbol=symbol,
+        timeframe=key.timeframe, action=ACTIONS[Action(int(row["action"]))],
+        model=model or (strategy.name if strategy else str(account.about.get("strategy", ""))),
+        sentence=_sentence(row, symbol),
+        features=() if values is None else tuple(_feature(n, values[k]) for k, n in enumerate(names)),
+        members=members, ensemble=_ensemble(row), side=side,
+        threshold=number(row["threshold"]) if strategy is not None and strategy.kind != "rule" else None,
+        gates=gate_views(row), plan=_plan(row, account, context), expected=_expected(row),
+        outcome=_outcome(context, account, row, key), base=base(symbol), price_digits=price_digits,
+        quantity_digits=quantity_digits,
+    )  # fmt: skip
+
+
+def _find(text: str, context: Context) -> tuple[Account, Record]:
+    ledger = context.place.database
+    found = ledger.one("SELECT account FROM decisions WHERE id = ?", (int(text),)) if text.isdigit() else None
+    if found is None:
+        raise UserError(f"There is no decision {text}: choose another one from the list.")
+    account = ledger.accounts.get(int(found[0]))
+    return account, ledger.trading.decisions(account.id, Filter(id=int(text))).rows[0]
+
+
+def _strategy(account: Account) -> StrategySpec | None:
+    """The run's strategy, none where its file is gone."""
+    try:
+        return strategy_for(str(account.about.get("strategy", "")))
+    except UserError:
+        return None
+
+
+def _names(strategy: StrategySpec | None) -> tuple[str, ...]:
+    if strategy is None:
+        return ()
+    own = strategy.features()
+    return tuple(dict.fromkeys([*own, *(MODEL_FEATURES if strategy.kind != "rule" else ("atr_14",))]))
+
+
+def _history(context: Context, key: SeriesKey, open_time: int) -> tuple[Frame, FundingFrame]:
+    """Bars up to the one decided on: enough for every look-back and for the percentiles."""
+    store = context.place.database.candles
+    frame = store.tail(key, run_warmup(key.timeframe) + PERCENTILE_BARS, open_time + 1)
+    start = int(frame.open_time[0]) if len(frame) else open_time
+    return frame, store.read_funding(key.exchange, key.symbol, key.source, start, open_time + key.step_ms + 1)
+
+
+def _feature(name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> FeatureValue:
+    spec, now = spec_of(name), float(values[-1])
+    recent = values[-PERCENTILE_BARS:]
+    known = recent[np.isfinite(recent)]
+    share = float((known <= now).mean()) if math.isfinite(now) and len(known) > 1 else None
+    label = name.replace("_", " ")
+    return FeatureValue(name, label[:1].upper() + label[1:], number(now), spec.unit, share, spec.meaning)
+
+
+def _ensemble(row: Record) -> MemberRow | None:
+    values = [number(row[name]) for name in ("p_short", "p_neutral", "p_long")]
+    short, neutral, long = values
+    if short is None or neutral is None or long is None:
+        return None
+    return MemberRow("ensemble", short, neutral, long, None)
+
+
+def _members(context: Context, account: Account, row: Record, symbol: str) -> tuple[tuple[MemberRow, ...], str]:
+    """What each member said, where the forecasts are stored; and the model's id."""
+    runs = [str(run) for run in account.about.get("schedule", ())]
+    if not runs:
+        at = int(row["open_time"])
+        active = [s.model_id for s in context.place.database.trading.switches(account.id) if s.from_ms <= at]
+        return (), active[-1] if active and int(row["model"]) >= 0 else ""
+    run = context.place.database.forecasts.load(runs[min(int(row["symbol"]), len(runs) - 1)])
+    k = int(np.searchsorted(run.open_time, int(row["open_time"])))
+    if k >= len(run.open_time) or run.open_time[k] != int(row["open_time"]) or run.info.key.symbol != symbol:
+        return (), ""
+    forecast = Forecast.of(run.rows[k], run.info.model_ids, run.info.member_names)
+    if not math.isfinite(float(run.rows[k][Col.P_LONG])):
+        return (), forecast.model_id or ""
+    rows = tuple(MemberRow(m.name, m.p_short, m.p_neutral, m.p_long, m.weight) for m in forecast.members)
+    return rows, forecast.model_id or ""
+
+
+def gate_views(row: Record) -> tuple[GateRow, ...]:
+    """Every gate of a plan as a bar from nothing to its limit."""
+    from trading.risk.limits import GATES
+
+    return tuple(
+        GateRow(
+            key=spec.name.lower().replace(" ", "_"), label=spec.name, tier=TIERS.get(spec.tier, spec.tier),
+            value=number(v.value), limit=number(v.limit), unit="fraction" if v.unit.startswith("fraction") else v.unit,
+            passed=v.passed, measured=v.measured, words=f"{v.words}.", at_least=spec.at_least,
+            by_design=spec.name in BY_DESIGN, text=_text(v.gate, v.passed),
+        )
+        for spec, v in zip(GATES, verdicts(row), strict=False)
+    )  # fmt: skip
+
+
+def _text(gate: str, passed: bool) -> str:
+    return ("allowed" if passed else "not allowed") if gate == "Symbol" else ""
+
+
+def _plan(row: Record, account: Account, context: Context) -> PlanView | None:
+    if int(row["plan_id"]) == 0:
+        return None
+    entry, quantity = float(row["entry"]), float(row["quantity"])
+    risk, opened = number(row["risk_amount"]), int(row["open_time"]) + context.step_ms
+    before = context.place.database.trading.equity(account.id, Filter(end_ms=int(row["open_time"]) + 1, limit=1))
+    equity = float(before["equity"][0]) if len(before) else account.start_equity
+    limit = int(row["time_limit"])
+    return PlanView(
+        plan_id=int(row["plan_id"]), side=SIDES[int(row["signal"])], entry=entry, stop=float(row["stop"]),
+        target=float(row["target"]), quantity=quantity, notional=entry * quantity,
+        notional_fraction=entry * quantity / equity if equity > 0 else None, leverage=number(row["leverage"]),
+        loss_at_stop=risk, loss_fraction=risk / equity if risk is not None and equity > 0 else None,
+        reward_to_risk=number(row["reward_to_risk"]), time_limit_ms=limit or None,
+        bars=round((limit - opened) / context.step_ms) if limit else None,
+        profile=str(account.about.get("profile", "")),
+    )  # fmt: skip
+
+
+def _expected(row: Record) -> tuple[NamedAmount, ...]:
+    value = number(row["expected_value"])
+    return () if value is None else (NamedAmount("Expected value after costs", value),)
+
+
+def _sentence(row: Record, symbol: str) -> str:
+    name, action = base(symbol), Action(int(row["action"]))
+    words = why(row)
+    if action == Action.ABSTAIN:
+        return f"No trade in {name}: {words}."
+    side = SIDES[int(row["signal"])]
+    plan = (
+        f"{float(row['quantity']):g} {name} {side} at {float(row['entry']):,.8g}, stop {float(row['stop']):,.8g}, "
+        f"target {float(row['target']):,.8g}"
+    )
+    return f"Planned {plan}; {words}." if action == Action.BLOCKED else f"Sent {plan}: {words}."
+
+
+def _outcome(context: Context, account: Account, row: Record, key: SeriesKey) -> OutcomeView | None:
+    if Action(int(row["action"])) not in (Action.LONG, Action.SHORT):
+        return None
+    ledger, plan = context.place.database, int(row["plan_id"])
+    found = ledger.one("SELECT trade_id FROM trades WHERE account = ? AND plan_id = ?", (account.id, plan))
+    if found is None:
+        return _unfinished(context, account, row, key)
+    t = ledger.trading.trades(account.id, Filter(id=int(found[0])))[0]
+    reason, pnl, risk = exit_name(int(t["exit_reason"])), float(t["pnl"]), number(t["risk_amount"])
+    bars = _bars(context, key, int(t["entry_time"]), int(t["exit_time"]))
+    return OutcomeView(
+        ENDS.get(reason, reason), "ok" if pnl > 0 else "bad", pnl, pnl / risk if risk else None, number(t["mfe"]),
+        number(t["mae"]), (int(t["exit_time"]) - int(t["entry_time"])) / 60_000, int(t["entry_time"]),
+        int(t["exit_time"]), float(t["entry_price"]), float(t["exit_price"]), bars.open_time, bars.open, bars.high,
+        bars.low, bars.close,
+    )  # fmt: skip
+
+
+def _unfinished(context: Context, account: Account, row: Record, key: SeriesKey) -> OutcomeView:
+    """Still open, or never filled."""
+    held = [p for p in context.place.database.trading.positions(account.id) if p.plan_id == int(row["plan_id"])]
+    start = held[0].entry_time if held else int(row["open_time"]) + context.step_ms
+    bars = _bars(context, key, start, start + BARS_AROUND * key.step_ms)
+    words = "Open" if held else "Not filled"
+    return OutcomeView(
+        words, "info", None, None, None, None, None, held[0].entry_time if held else None, None,
+        held[0].entry_price if held else None, None, bars.open_time, bars.open, bars.high, bars.low, bars.close,
+    )  # fmt: skip
+
+
+def _bars(context: Context, key: SeriesKey, start: int, end: int) -> Frame:
+    margin = BARS_AROUND * key.step_ms
+    return context.place.database.candles.read(key, start - margin, end + margin)

@@ -1,0 +1,151 @@
+"""The overview: cards, equity curve, open positions, last decisions, health."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.contract.queries import OverviewQuery, SignalsQuery
+from app.contract.views import FloatArray, IntArray, MetricCard, OverviewView
+from app.projection_context import Context, thinned
+from app.projections_ledger import signals
+from data.timeframes import DAY_MS
+from trading.metrics import daily_returns, sharpe
+
+if TYPE_CHECKING:
+    from data.market import Record
+    from database.accounts import Account
+
+LAST_DECISIONS = 12
+SPARK_POINTS = 120
+SPARK_DAYS = 30
+SHARPE_DAYS = 90
+ADVISED_PAPER_DAYS = 90.0
+ACCOUNT_WORDS = {"paper": "paper account", "replay": "replay account", "backtest": "back-test", "live": "live account"}
+
+TIPS = {
+    "equity": "Cash and the open positions at their last price.",
+    "day_pnl": "Equity against equity at 00:00 UTC, open positions included.",
+    "win_rate": "Share of closed trades with a net profit after fees and funding.",
+    "trades": "Closed trades of this account, flat to flat.",
+    "sharpe": "Mean over standard deviation of daily UTC returns, times the root of 365; the last 90 days.",
+    "drawdown": "Fall of equity from its high, as a share of that high.",
+}
+
+
+def curve(context: Context, account: Account) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Bar closes, equity and drawdown of every committed bar, oldest first."""
+    rows = context.place.database.rows(
+        "SELECT open_time, equity, drawdown FROM equity_curve WHERE account = ? ORDER BY open_time", (account.id,)
+    )
+    table = np.array(rows, dtype=np.dtype([("t", "<i8"), ("e", "<f8"), ("d", "<f8")]))
+    return table["t"] + context.step_ms, np.ascontiguousarray(table["e"]), np.ascontiguousarray(table["d"])
+
+
+def overview(query: OverviewQuery, context: Context) -> OverviewView:
+    """How am I doing, what is open."""
+    limits = context.place.settings.values.trading.limits
+    account = context.account
+    if account is None:
+        none = np.empty(0)
+        return OverviewView(
+            (), np.empty(0, dtype=np.int64), none, none, none, None, limits.drawdown, "no account yet", "USDT",
+            health=context.health,
+        )  # fmt: skip
+    time, equity, drawdown = curve(context, account)
+    kept = thinned(equity, query.points)
+    peaks = np.maximum.accumulate(np.concatenate([[account.start_equity], equity]))[1:]
+    held = context.positions
+    words = ACCOUNT_WORDS.get(account.key.mode, account.key.mode)
+    return OverviewView(
+        cards=_cards(context, account, time, equity, drawdown), time=time[kept], equity=equity[kept],
+        high_water=peaks[kept], drawdown=drawdown[kept], equity_start=account.start_equity,
+        drawdown_limit=limits.drawdown,
+        account=f"synthetic {words}" if account.key.source == "synthetic" else words, currency="USDT",
+        positions=held.positions, exposure=held.exposure, exposure_limit=held.exposure_limit,
+        net_exposure=held.net_exposure, loss_at_stops=held.loss_at_stops,
+        decisions=signals(SignalsQuery(limit=LAST_DECISIONS), context).rows, health=context.health,
+        paper_days=_days(account, time), paper_days_advised=ADVISED_PAPER_DAYS,
+    )  # fmt: skip
+
+
+def _days(account: Account, time: IntArray) -> float | None:
+    """Days of paper trading on real bars; replays and synthetic markets do not count."""
+    if account.key.mode != "paper" or account.key.source == "synthetic" or not len(time):
+        return None
+    return float(time[-1] - time[0]) / DAY_MS
+
+
+def _cards(
+    context: Context, account: Account, time: IntArray, equity: FloatArray, drawdown: FloatArray
+) -> tuple[MetricCard, ...]:
+    trades = context.place.database.trading.trades(account.id)
+    returns = daily_returns((time - context.step_ms).astype(np.float64), equity, account.start_equity, context.step_ms)
+    return (
+        _equity_card(context, account, equity), _day_card(context, returns), _win_card(trades),
+        _trades_card(time, trades), _sharpe_card(returns), _drawdown_card(context, drawdown),
+    )  # fmt: skip
+
+
+def _spark(values: FloatArray) -> FloatArray:
+    return values[thinned(values, SPARK_POINTS)] if len(values) else values
+
+
+def _equity_card(context: Context, account: Account, equity: FloatArray) -> MetricCard:
+    now = context.strip.equity if context.strip is not None else None
+    value = now if now is not None else float(equity[-1]) if len(equity) else account.start_equity
+    return MetricCard(
+        "equity", "Equity", value, "USDT", TIPS["equity"], change=value / account.start_equity - 1.0,
+        right="since the start", series=_spark(equity), reference=account.start_equity,
+    )  # fmt: skip
+
+
+def _day_card(context: Context, returns: FloatArray) -> MetricCard:
+    strip, limit = context.strip, context.place.settings.values.trading.limits.daily_loss
+    return MetricCard(
+        "day_pnl", "Day P&L", strip.day_pnl if strip is not None else None, "USDT", TIPS["day_pnl"], signed=True,
+        change=strip.day_pnl_fraction if strip is not None else None,
+        right=f"limit −{limit * 100:.3g} %", series=returns[-SPARK_DAYS:], reference=0.0, bars=True,
+    )  # fmt: skip
+
+
+def _win_card(trades: Record) -> MetricCard:
+    pnl = np.asarray(trades["pnl"], dtype=np.float64)
+    won = pnl > 0
+    rate = float(won.mean()) if len(pnl) else None
+    running = np.cumsum(won) / np.arange(1, len(pnl) + 1) if len(pnl) else np.empty(0)
+    return MetricCard(
+        "win_rate", "Win rate", rate, "fraction", TIPS["win_rate"], note="target over 52 %", series=_spark(running),
+        reference=0.52 if len(pnl) else None,
+    )  # fmt: skip
+
+
+def _trades_card(time: IntArray, trades: Record) -> MetricCard:
+    span = max(float(time[-1] - time[0]) / DAY_MS, 0.0) if len(time) else 0.0
+    note = f"{len(trades) / span:.1f} a day" if span >= 1.0 else "none closed yet" if not len(trades) else ""
+    counted = np.arange(1, len(trades) + 1, dtype=np.float64)
+    return MetricCard("trades", "Trades", float(len(trades)), "count", TIPS["trades"], suffix="closed", note=note,
+                      series=_spark(counted))  # fmt: skip
+
+
+def _sharpe_card(returns: FloatArray) -> MetricCard:
+    recent = returns[-SHARPE_DAYS:]
+    value = sharpe(recent)
+    rolling = np.array([sharpe(recent[: k + 1]) or math.nan for k in range(1, len(recent))])
+    return MetricCard(
+        "sharpe", "Sharpe", value, "ratio", TIPS["sharpe"], suffix=f"{len(recent)} of {SHARPE_DAYS} d",
+        note="target over 0.8", signed=True, series=rolling[np.isfinite(rolling)],
+        reference=0.8 if len(recent) else None,
+    )  # fmt: skip
+
+
+def _drawdown_card(context: Context, drawdown: FloatArray) -> MetricCard:
+    limit = context.place.settings.values.trading.limits.drawdown
+    value = float(drawdown[-1]) if len(drawdown) else 0.0
+    deepest = float(drawdown.max()) if len(drawdown) else 0.0
+    return MetricCard(
+        "drawdown", "Drawdown", value, "fraction", TIPS["drawdown"], note=f"deepest {deepest * 100:.2f} %",
+        right=f"limit {limit * 100:.3g} %", series=-_spark(drawdown) if len(drawdown) else drawdown, reference=-limit,
+    )  # fmt: skip
