@@ -15,6 +15,7 @@ from data.compiled import ROOT, cache_folder, kernel_files
 from trading.journal import AccountKey, Batch, Checkpoint
 
 BARS = 400
+MODEL_BARS = 4000
 SEED = 7
 
 
@@ -63,9 +64,10 @@ def rules_and_engines() -> None:
     config = TradingConfig((symbol,), "1h", strategy, profile, (instrument_for(symbol, frame),))
     schema = FeatureSchema(config.features())
     engine = FeatureEngine(schema, "1h")
-    columns = (frame.open, frame.high, frame.low, frame.close, frame.volume)
+    first = [float(column[0]) for column in (frame.open, frame.high, frame.low, frame.close, frame.volume)]
     rates = funding_by_bar(frame.open_time, config.step_ms, funding)
-    engine.step(int(frame.open_time[0]), *(float(column[0]) for column in columns), float(rates[0]))
+    o, h, low, c, v = first
+    engine.step(int(frame.open_time[0]), o, h, low, c, v, float(rates[0]))
     X = engine.batch(frame, funding)[None]
     feature = None if profile.feature is None else X[0][schema.names.index(profile.feature)]
     distance = stop_distances(profile, frame.close, feature)
@@ -75,10 +77,45 @@ def rules_and_engines() -> None:
     run_service(config, grid, X, None, _NoJournal(), 1)
 
 
+def models_and_forecasts() -> None:
+    """An ensemble of small models, its forecasts bar by bar and in a span, its score's band, and the fast engine."""
+    import numpy as np
+
+    from ai.ensemble import train_ensemble
+    from ai.exits import exit_profile
+    from ai.features.engine import FeatureEngine
+    from ai.forecast import Col, ModelSwitch
+    from ai.forecaster import Forecaster, forecast_span
+    from ai.training import training_data
+    from ai.validation.scores import auc_band
+    from app.wiring import run_schema
+    from data.grid import align
+    from data.instruments import instrument_for
+    from data.synthetic import synthetic_market
+    from trading.backtest import run_fast
+    from trading.config import TradingConfig
+    from trading.strategy.library import load_strategy
+
+    frame, funding = synthetic_market("BTCUSDT", "15m", MODEL_BARS, SEED)
+    strategy = load_strategy("ensemble")
+    data = training_data(frame, funding, "swing", None)
+    model = train_ensemble(data.x, data.labels, np.arange(data.warmup, len(frame) * 3 // 4), data.context)
+    switch = ModelSwitch(int(frame.open_time[0]), "warm")
+    profile = exit_profile("swing", "15m")
+    forecaster = Forecaster({"warm": model}, (switch,), data.schema, profile, "15m")
+    rows = forecast_span(forecaster, frame, data.x)
+    up = data.labels.label > 0
+    auc_band(rows[:, Col.P_LONG], up, np.isfinite(rows[:, Col.P_LONG]), profile.limit_bars, SEED, 20)
+    config = TradingConfig((frame.key.symbol,), "15m", strategy, profile, (instrument_for(frame.key.symbol, frame),))
+    schema = run_schema(config)
+    X = FeatureEngine(schema, "15m").batch(frame, funding)
+    run_fast(config, align([frame], [funding]), X[None], rows[None], schema)
+
+
 def main() -> int:
     """Warm everything; say what each part took."""
     began = perf_counter()
-    steps: tuple[Callable[[], None], ...] = (modules_with_kernels, rules_and_engines)
+    steps: tuple[Callable[[], None], ...] = (modules_with_kernels, rules_and_engines, models_and_forecasts)
     for step in steps:
         at = perf_counter()
         step()
