@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PyQt6.QtCore import QSettings, QTimer
+from PyQt6.QtCore import QSettings, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
 from PyQt6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -58,6 +58,8 @@ INTERESTING = ("bad", "warn")
 class MainWindow(QMainWindow):
     """Everything in sight."""
 
+    closed = pyqtSignal()
+
     def __init__(self, bridge: Bridge, layout_file: Path) -> None:
         super().__init__()
         self.bridge = bridge
@@ -78,6 +80,7 @@ class MainWindow(QMainWindow):
         self._breath.timeout.connect(self._breathe)
         self._breath_at = 0
         self._restore()
+        self.pages.setFocus()
 
     def _build(self) -> None:
         middle = QWidget()
@@ -90,6 +93,7 @@ class MainWindow(QMainWindow):
         self.strip, self.banner, self.tray = Strip(), Banner(), Tray()
         self.bar = TabBar([tab.title for tab in self.tabs])
         self.pages = QStackedWidget()
+        self.pages.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         for tab in self.tabs:
             self.pages.addWidget(tab)
         for widget in (self.strip, self.bar, self.banner):
@@ -337,3 +341,4 @@ class MainWindow(QMainWindow):
         self._breath.stop()
         self.keep_layout()
         super().closeEvent(a0)
+        self.closed.emit()

@@ -268,7 +268,7 @@ class DataTable(QTableView):
         self._head.sectionResized.connect(self._resized)
         if sortable:
             self.setSortingEnabled(True)
-            self._head.setSortIndicator(-1, Qt.SortOrder.DescendingOrder)
+            self.sortByColumn(0, Qt.SortOrder.DescendingOrder)
         self.activated.connect(lambda index: self.opened.emit(index.data(ROW)))
         chosen = self.selectionModel()
         if chosen is not None:
@@ -332,6 +332,14 @@ class DataTable(QTableView):
             if self.viewportMargins().bottom() != spare:
                 self.setViewportMargins(0, HEAD_H, 0, spare)
 
+    def set_row_height(self, tall: int) -> None:
+        """Change the height of every row."""
+        side = self.verticalHeader()
+        if tall != self.row_height and side is not None:
+            self.row_height = tall
+            side.setDefaultSectionSize(tall)
+            self.setMinimumHeight(HEAD_H + 2 * tall)
+
     def fit(self) -> None:
         """Give the columns the room there is."""
         port = self.viewport()
@@ -343,6 +351,12 @@ class DataTable(QTableView):
             if sum(want[i] for i in shown) <= room or columns[c].rank == 0:
                 break
             shown.remove(c)
+        short = sum(want[i] for i in shown) - room
+        giving = [i for i in shown if columns[i].grow > 0]
+        if short > 0 and giving:
+            whole = sum(want[i] for i in giving)
+            for i in giving:
+                want[i] = max(40, want[i] - short * want[i] // whole - 1)
         spare = max(0, room - sum(want[i] for i in shown))
         total = sum(columns[i].grow for i in shown) or 1
         self._fitting = True

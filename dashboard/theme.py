@@ -187,7 +187,9 @@ QComboBox::down-arrow {{ image: none; width: 0; height: 0; }}
 QComboBox QAbstractItemView, QMenu {{ background: {k["bg2"]}; color: {k["text"]}; border: 1px solid {k["line2"]};
   selection-background-color: {k["bg3"]}; selection-color: {k["text"]}; outline: none; padding: 4px; }}
 QMenu::item {{ padding: 5px 16px; border-radius: 4px; }} QMenu::item:selected {{ background: {k["bg3"]}; }}
-QTableView {{ background: transparent; border: none; gridline-color: transparent; outline: none; }}
+QTableView {{ background: transparent; border: none; gridline-color: transparent; outline: none;
+  selection-background-color: transparent; }}
+QGraphicsView {{ background: transparent; border: none; }}
 QHeaderView {{ background: transparent; border: none; }}
 QHeaderView::section {{ background: transparent; border: none; }}
 QTableCornerButton::section {{ background: transparent; border: none; }}

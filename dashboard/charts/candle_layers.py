@@ -80,6 +80,7 @@ class GridLayer(Layer):
         self.time: IntArray = np.empty(0, dtype=np.int64)
         self.fixed: tuple[float, ...] = ()
         self.band: tuple[float, float] | None = None
+        self.name = ""
 
     def draw(self, p: QPainter, m: Mapping) -> None:
         if self.band:
@@ -94,8 +95,11 @@ class GridLayer(Layer):
                 p.drawLine(QPointF(m.box.left(), round(m.y(price))), QPointF(m.box.right(), round(m.y(price))))
             else:
                 painting.fill(p, QRectF(m.box.left(), round(m.y(price)), m.box.width(), 1), "grid")
-        for index, _ in index_ticks(self.time, m.first, m.last, max(2, int(m.box.width() // 110))):
+        for index, _ in index_ticks(self.time, m.first, m.last, max(2, int(m.box.width() // 100))):
             painting.fill(p, QRectF(round(m.x(index)), m.box.top(), 1, m.box.height()), "grid")
+        if self.name:
+            painting.fill(p, QRectF(m.box.left(), m.box.top(), m.box.width(), 1), "line")
+            painting.text(p, QRectF(m.box.left() + 4, m.box.top() + 3, 120, 18), self.name, font(11, 500), "text3")
 
 
 def index_ticks(time: IntArray, first: float, last: float, count: int) -> list[tuple[float, str]]:

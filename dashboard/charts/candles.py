@@ -22,7 +22,7 @@ from dashboard.charts.candle_layers import (
     index_ticks,
 )  # fmt: skip
 from dashboard.charts.plot import round_ticks, tick_digits
-from dashboard.theme import font
+from dashboard.theme import font, theme
 
 AXIS_W, TIME_H = 72, 24
 LINE_TOKENS = ("s2", "s1", "s6", "s3", "s5")
@@ -65,7 +65,10 @@ class PriceAxis(pg.AxisItem):  # type: ignore[misc]
 
         ticks = self.fixed or tuple(round_ticks(low, high, max(2, int(tall // 70))))
         digits = tick_digits(ticks)
+        taken = [at(tag.value) for tag in self.tags]
         for value in ticks:
+            if any(abs(at(value) - y) < 16 for y in taken):
+                continue
             label = QRectF(9, at(value) - 9, AXIS_W, 18)
             painting.text(p, label, numbers.number(value, digits), font(11), "axis", elide=False)
         p.setRenderHint(QPainter.RenderHint.Antialiasing, True)
@@ -100,7 +103,7 @@ class TimeAxis(pg.AxisItem):  # type: ignore[misc]
         painting.fill(p, QRectF(0, 0, wide, 1), "line")
         if last <= first:
             return
-        for index, words in index_ticks(self.time, first, last, max(2, int(wide // 110))):
+        for index, words in index_ticks(self.time, first, last, max(2, int(wide // 100))):
             x = (index - first) / (last - first) * wide
             label = QRectF(x - 40, 4, 80, 18)
             strong = ":" not in words
@@ -174,7 +177,6 @@ class CandleChart(QWidget):
         super().__init__()
         self.view: ChartView | None = None
         self.follow = True
-        self._moving = False
         self._shown: tuple[str, str] = ("", "")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -216,7 +218,7 @@ class CandleChart(QWidget):
         self.cross, self.rsi_cross = CrossLayer(), CrossLayer()
         self.lines = [LineLayer(token) for token in LINE_TOKENS]
         self.rsi_line = LineLayer("s4", 1.5, 1.0)
-        self.rsi_grid.fixed, self.rsi_grid.band = (30.0, 50.0, 70.0), (30.0, 70.0)
+        self.rsi_grid.fixed, self.rsi_grid.band, self.rsi_grid.name = (30.0, 50.0, 70.0), (30.0, 70.0), "RSI 14"
         for layer in (self.grid, self.candles, *self.lines, self.levels, self.trades, self.cross):
             self.price.addItem(layer, ignoreBounds=True)
         for layer in (self.rsi_grid, self.rsi_line, self.rsi_cross):
@@ -225,7 +227,11 @@ class CandleChart(QWidget):
 
     def _wire(self) -> None:
         self.rsi.setXLink(self.price)
-        self.price.getViewBox().sigXRangeChanged.connect(self._ranged)
+        self.price.getViewBox().sigXRangeChanged.connect(self._fit)
+        for pane in (self.price, self.rsi):
+            pane.getViewBox().sigRangeChangedManually.connect(self.follow_check)
+        theme.changed.connect(self._ground)
+        self._ground()
         for pane in (self.price, self.rsi):
             port = pane.viewport()
             if port is not None:
@@ -307,9 +313,7 @@ class CandleChart(QWidget):
         position = self.levels.position
         room = max(ROOM * wide, 4.0 if position is None else min(26.0, wide * 0.14))
         end = self.view.close.size - 1 + room
-        self._moving = True
         self.price.setXRange(end - wide, end, padding=0)
-        self._moving = False
 
     def set_follow(self, on: bool) -> None:
         """Keep the newest bar in sight."""
@@ -338,19 +342,18 @@ class CandleChart(QWidget):
             line.setVisible(lines)
         self._tags()
 
-    def _ranged(self) -> None:
-        self._fit()
-        if not self._moving and self.view is not None:
-            self.follow_check()
+    def _ground(self) -> None:
+        for pane in (self.price, self.rsi):
+            pane.setBackground(theme.color("bg1"))
 
-    def follow_check(self) -> None:
+    def follow_check(self, *_: object) -> None:
         """Stop following once a person has moved the newest bar out of sight."""
         n = self.view.close.size if self.view is not None else 0
         first, last = self.price.viewRange()[0]
         if self.follow and n and not first <= n - 1 <= last:
             self.set_follow(False)
 
-    def _fit(self) -> None:
+    def _fit(self, *_: object) -> None:
         first, last = self.price.viewRange()[0]
         found = self.candles.price_range(first, last)
         if found is None:
@@ -359,7 +362,7 @@ class CandleChart(QWidget):
         row = self.levels.position
         if row is not None and self.levels.isVisible() and last >= (self.view.close.size - 1 if self.view else 0):
             near = [v for v in (row.stop, row.target, row.entry) if v is not None]
-            reach = (high - low) * 1.5
+            reach = (high - low) * 0.7
             low = min([low, *(v for v in near if v > low - reach)])
             high = max([high, *(v for v in near if v < high + reach)])
         reach = (high - low) or max(1e-9, abs(high) * 0.001)

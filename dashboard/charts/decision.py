@@ -47,8 +47,9 @@ class FeatureRows(Plot):
 
     def draw(self, p: QPainter, box: QRectF) -> None:
         pitch = self._pitch()
-        value_w, tail = 96.0, 44.0
-        curve_w = min(96.0, max(50.0, box.width() * 0.27))
+        widest = max(painting.width_of(feature_words(f), font(12, 600)) for f in self._features)
+        value_w, tail = min(104.0, widest + 6), 38.0
+        curve_w = min(96.0, max(46.0, box.width() * 0.24))
         name_w = box.width() - value_w - tail - curve_w - 14
         for i, f in enumerate(self._features[: int(box.height() // pitch)]):
             y = i * pitch
@@ -124,10 +125,13 @@ class MemberBars(Plot):
     def draw(self, p: QPainter, box: QRectF) -> None:
         rows = [*self._members, *([self._ensemble] if self._ensemble else [])]
         pitch = min(38.0, box.height() / len(rows))
-        name, tail = 96.0, 92.0
+        roomy = box.width() > 310
+        name, tail = (96.0, 92.0) if roomy else (70.0, 44.0)
         field = QRectF(name, box.top(), max(40.0, box.width() - name - tail), pitch * len(rows))
         order = ("Short", "Neutral", "Long") if self._side == "short" else ("Long", "Neutral", "Short")
         for words, align in zip(order, (painting.LEFT, painting.CENTER, painting.RIGHT), strict=True):
+            if words == "Neutral" and not roomy:
+                continue
             head = QRectF(field.left(), 0, field.width(), 18)
             painting.text(p, head, words, font(11, 500), "text3", align)
         painting.text(p, QRectF(box.right() - 60, 0, 60, 18), "Weight", font(11, 500), "text3", painting.RIGHT)
@@ -141,7 +145,7 @@ class MemberBars(Plot):
             self._shares(p, QRectF(field.left(), round(y + pitch / 2 - 8), field.width(), 16), member)
             if member.weight is not None:
                 track = QRectF(field.right() + 12, round(y + pitch / 2 - 3), 34, 5)
-                if not whole:
+                if not whole and roomy:
                     painting.bar(p, track, member.weight)
                 cell = QRectF(box.right() - 44, y, 44, pitch)
                 painting.text(p, cell, numbers.percent(member.weight, 0), font(12), "text2", painting.RIGHT)
@@ -175,7 +179,7 @@ class MemberBars(Plot):
 class MiniTrade(Plot):
     """The bars round a trade with its entry and exit."""
 
-    left, top, right, bottom = 2.0, 4.0, 58.0, 18.0
+    left, top, right, bottom = 2.0, 4.0, 66.0, 18.0
 
     def __init__(self) -> None:
         super().__init__(120, 60)

@@ -61,7 +61,7 @@ class FoldPlot(Plot):
         def at(value: float) -> float:
             return box.bottom() - (value - low) / (high - low) * box.height()
 
-        grid_y(p, box, low, high, lambda v, d: numbers.number(v, max(2, d)))
+        grid_y(p, box, low, high, lambda v, d: numbers.number(v, max(2, d)), max(4, int(box.height() // 36)))
         inner = box.adjusted(10, 0, -10, 0)
         t = _times(self._folds)
         grid_time(p, inner, int(t[0]), int(t[-1]), lines=False)
@@ -123,7 +123,7 @@ class GainPlot(Plot):
     def draw(self, p: QPainter, box: QRectF) -> None:
         gains = np.array([self.gain(f) for f in self._folds], dtype=np.float64)
         reach = max(0.001, float(np.percentile(np.abs(gains), 95)) * 1.25)
-        grid_y(p, box, -reach, reach, lambda v, d: numbers.percent(v, max(0, d - 2), signed=True), 3)
+        grid_y(p, box, -reach, reach, lambda v, d: numbers.percent(v, max(0, d - 2), signed=True), 4)
         inner = box.adjusted(10, 0, -10, 0)
         t = _times(self._folds)
         grid_time(p, inner, int(t[0]), int(t[-1]), lines=False)

@@ -15,6 +15,12 @@ from dashboard import numbers, painting
 from dashboard.theme import font, theme
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+STEPS_MS = (
+    *(minutes * 60_000 for minutes in (1, 5, 15, 30)),
+    *(hours * HOUR_MS for hours in (1, 2, 4, 6, 12)),
+    *(days * DAY_MS for days in (1, 2, 7, 14)),
+)
 
 
 def round_ticks(low: float, high: float, count: int) -> list[float]:
@@ -44,7 +50,7 @@ def time_ticks(first: int, last: int, count: int) -> list[tuple[int, str]]:
     """Times at round moments with their words: months, days, or hours, as the span asks."""
     if last <= first or count < 1:
         return []
-    for step in (900_000, 3_600_000, 4 * 3_600_000, 12 * 3_600_000, DAY_MS, 2 * DAY_MS, 7 * DAY_MS, 14 * DAY_MS):
+    for step in STEPS_MS:
         if (last - first) / step <= count:
             start = -(-first // step) * step
             return [(t, _tick_words(t, step)) for t in range(start, last + 1, step)]

@@ -235,7 +235,8 @@ class Waterfall(Plot):
     def draw(self, p: QPainter, box: QRectF) -> None:
         parts = self._parts
         pitch = min(26.0, box.height() / len(parts))
-        name, tail = 84.0, 88.0
+        name = max(painting.width_of(part.label, font(12, 600)) for part in parts) + 14
+        tail = max(painting.width_of(self._words(part.value), font(12, 600)) for part in parts) + 12
         bar = QRectF(name, 0, max(20.0, box.width() - name - tail), 8)
         sums = np.concatenate(([0.0], np.cumsum([part.value for part in parts[:-1]])))
         low, high = float(min(sums.min(), parts[-1].value, 0)), float(max(sums.max(), parts[-1].value, 0))

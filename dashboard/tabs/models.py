@@ -43,7 +43,7 @@ def model_columns() -> list[Column]:
         Column("model", "Model", lambda r: Cell(r.model_id, "text", 600), 150, grow=2),
         Column("kind", "Kind", lambda r: Cell(r.kind), 120, grow=2, rank=2),
         Column("trained", "Trained on",
-               lambda r: Cell(f"{numbers.date(r.trained_from_ms)} … {numbers.date(r.trained_to_ms)}"), 172, grow=1,
+               lambda r: Cell(f"{numbers.date(r.trained_from_ms)} … {numbers.date(r.trained_to_ms)}"), 186, grow=1,
                rank=1),
         Column("features", "Features", lambda r: Cell(numbers.measured(r.features, "count")), 72, right=True, rank=4),
         Column("auc", "AUC direction", _auc_cell, 140, right=True),
@@ -159,8 +159,9 @@ class ModelsTab(Tab):
         for line, share in ((1, 62), (2, 38), (3, 0)):
             self.grid.setRowStretch(line, share if not empty else int(line == 3))
         self.verdict.say(v.title or "No verdict yet", v.level, v.badge, v.sentence, v.scores)
-        about = " · ".join(p for p in (v.symbol, v.timeframe, v.about) if p)
-        self.folds_card.subtitle.setText(about)
+        self.folds_card.subtitle.setText(v.about)
+        series = " · ".join(part for part in ("pooled test rows", v.symbol, v.timeframe) if part)
+        self.reliability_card.subtitle.setText(series)
         self.folds.show_folds(v.folds, v.auc_low, v.auc_high)
         self.gain.show_folds(v.folds)
         gains = [g for f in v.folds if (g := GainPlot.gain(f)) is not None]

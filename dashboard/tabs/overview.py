@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PyQt6.QtCore import QRectF
+from PyQt6.QtCore import QRectF, Qt
 from PyQt6.QtGui import QPainter, QPaintEvent
 from PyQt6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
@@ -18,8 +18,8 @@ from dashboard.charts.equity import SPANS_MS, EquityPlot
 from dashboard.charts.plot import Legend
 from dashboard.tables import DataTable, Rows
 from dashboard.tabs.base import Tab, action_cell
-from dashboard.tabs.positions import position_columns
-from dashboard.theme import GAP, NARROW, ROW_DENSE_H, font
+from dashboard.tabs.positions import bare_first, position_columns
+from dashboard.theme import GAP, NARROW, ROW_DENSE_H, ROW_H, font
 from dashboard.widgets.cards import Card, EmptyView, MetricCardView
 from dashboard.widgets.controls import Badge, Button, Segments, level_tone
 
@@ -168,6 +168,8 @@ class OverviewTab(Tab):
         card.control(more)
         self.decisions = DataTable(Rows(decision_columns(), lambda r: r.decision_id), row_height=ROW_DENSE_H + 1)
         self.decisions.setObjectName("overview.decisions")
+        for table in (self.decisions, self.health):
+            table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.decisions.opened.connect(self._open_decision)
         card.body(self.decisions)
         card.empty(EmptyView("list", "No decision yet", "Every closed bar leaves one, whether it traded or not."))
@@ -178,14 +180,21 @@ class OverviewTab(Tab):
         return OverviewQuery()
 
     def set_narrow(self, width: int) -> None:
-        self.legend.setVisible(width >= NARROW)
+        wide = width >= NARROW
+        self.legend.setVisible(wide)
+        self.positions.set_row_height(ROW_H if wide else 28)
+        self.health.set_row_height(ROW_DENSE_H if wide else 25)
+        self.grid.setRowStretch(1, 57 if wide else 52)
+        self.grid.setRowStretch(2, 43 if wide else 48)
+        for card in self.cards:
+            card.setFixedHeight(126 if wide else 112)
 
     def show_view(self, view: Any) -> None:
         v: OverviewView = view
         for widget, card in zip(self.cards, v.cards, strict=False):
             widget.show_card(card)
         for i, widget in enumerate(self.cards):
-            widget.setVisible(i < max(1, len(v.cards)))
+            widget.setVisible(i < len(v.cards))
         self.equity_card.subtitle.setText(f"{v.currency}, {v.account}")
         self.equity_card.show_empty(v.time.size < 2)
         self.equity.show_series(v.time, v.equity, v.drawdown, v.high_water, v.equity_start, v.drawdown_limit)
@@ -208,7 +217,7 @@ class OverviewTab(Tab):
 
     def _show_positions(self, v: OverviewView) -> None:
         self.positions_card.show_empty(not v.positions)
-        self.positions.rows.replace(v.positions)
+        self.positions.rows.replace(bare_first(v.positions))
         words = str(len(v.positions)) if v.positions else ""
         if v.exposure is not None and v.positions:
             words += f" · exposure {numbers.percent(v.exposure, 1)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from PyQt6.QtCore import Qt
@@ -32,23 +33,28 @@ def protection_cell(row: PositionRow) -> Cell:
     return Cell(row.protection, badge="profit" if row.protected else "danger", sort=row.protection)
 
 
+def bare_first(rows: Sequence[PositionRow]) -> list[PositionRow]:
+    """Positions without a resting stop first, so that none hides below the edge."""
+    return sorted(rows, key=lambda r: r.protected)
+
+
 def position_columns() -> list[Column]:
     """Columns of open positions, here and on the overview."""
     return [
-        Column("symbol", "Position", lambda r: symbol_cell(r.symbol, r.side), 142, grow=2),
-        Column("size", "Size", lambda r: number_cell(r.quantity, r.quantity_digits, unit=r.base), 92, right=True),
-        Column("entry", "Entry", lambda r: number_cell(r.entry, r.price_digits), 84, right=True, rank=1),
-        Column("last", "Last", lambda r: number_cell(r.last, r.price_digits, "text"), 84, right=True),
+        Column("symbol", "Position", lambda r: symbol_cell(r.symbol, r.side), 136, grow=2),
+        Column("size", "Size", lambda r: number_cell(r.quantity, r.quantity_digits, unit=r.base), 88, right=True),
+        Column("entry", "Entry", lambda r: number_cell(r.entry, r.price_digits), 80, right=True, rank=1),
+        Column("last", "Last", lambda r: number_cell(r.last, r.price_digits, "text"), 80, right=True),
         Column("pnl", "P&L USDT", lambda r: money_cell(r.pnl), 84, right=True),
         Column("r", "R", lambda r: Cell(numbers.number(r.pnl_r, signed=True), painting.money_token(r.pnl_r)), 54,
                right=True, rank=2, tip="Profit in multiples of the loss at the stop"),
         Column("to_stop", "To stop", lambda r: share_cell(r.to_stop), 68, right=True),
-        Column("to_target", "To target", lambda r: share_cell(r.to_target), 76, right=True, rank=3),
-        Column("to_liq", "To liq.", lambda r: share_cell(r.to_liquidation, 1), 66, right=True, rank=4,
+        Column("to_target", "To target", lambda r: share_cell(r.to_target), 72, right=True, rank=3),
+        Column("to_liq", "To liq.", lambda r: share_cell(r.to_liquidation, 1), 58, right=True, rank=4,
                tip="Distance to the liquidation price"),
-        Column("left", "Left", lambda r: Cell(numbers.span(r.left_s), sort=r.left_s), 78, right=True, rank=2,
+        Column("left", "Left", lambda r: Cell(numbers.span(r.left_s), sort=r.left_s), 72, right=True, rank=2,
                tip="Time to the time exit"),
-        Column("protection", "Protection", protection_cell, 132, grow=1),
+        Column("protection", "Protection", protection_cell, 126, grow=1),
     ]  # fmt: skip
 
 
@@ -204,7 +210,7 @@ class PositionsTab(Tab):
     def show_view(self, view: Any) -> None:
         v: PositionsView = view
         self.currency = v.currency
-        self.positions.rows.replace(v.positions)
+        self.positions.rows.replace(bare_first(v.positions))
         self.positions_card.show_empty(not v.positions)
         words = f"{len(v.positions)} · exposure {numbers.percent(v.exposure, 1)}" if v.positions else ""
         if v.exposure_limit is not None and v.positions:

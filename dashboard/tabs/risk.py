@@ -14,7 +14,7 @@ from dashboard.charts.shares import ExposureBars, Histogram
 from dashboard.tables import DataTable, Rows
 from dashboard.tabs.base import Tab, symbol_cell, time_cell
 from dashboard.theme import NARROW
-from dashboard.widgets.cards import Card, EmptyView
+from dashboard.widgets.cards import Card, Elided, EmptyView
 from dashboard.widgets.controls import Badge, Button, level_tone
 from dashboard.widgets.gate_bars import GateBars
 
@@ -46,6 +46,8 @@ class RiskTab(Tab):
         self.gates_card.control(self.entries)
         self.gates_card.column.addWidget(self.legend)
         self.gates_card.body(self.gates)
+        self.note = Elided("A gate that cannot be measured blocks in live and is marked in paper.", 12, 400, "text3")
+        self.gates_card.column.addWidget(self.note)
         self.gates_card.empty(
             EmptyView("shield", "No gate was asked yet", "Gates show their values with the first bar of the run.")
         )

@@ -101,10 +101,11 @@ class SettingLine(QWidget):
         self.back = Button("Reset", "link")
         self.back.setFixedWidth(40)
         self.back.clicked.connect(lambda: self.reset.emit(row.key))
-        grid.addWidget(self.back, 0, 4, 2, 1)
+        kept = self.back.sizePolicy()
+        kept.setRetainSizeWhenHidden(True)
+        self.back.setSizePolicy(kept)
         self.back.setVisible(row.value != row.default and not row.locked)
-        if self.back.isHidden():
-            grid.setColumnMinimumWidth(4, 40)
+        grid.addWidget(self.back, 0, 4, 2, 1)
         self.setFixedHeight(54)
 
     def range_words(self) -> str:

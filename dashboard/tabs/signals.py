@@ -17,7 +17,7 @@ from dashboard.charts.shares import Waterfall
 from dashboard.tables import DataTable, Rows
 from dashboard.tabs.base import Tab, action_cell, money_cell, time_cell
 from dashboard.theme import GAP, ROW_DENSE_H
-from dashboard.widgets.cards import Card, EmptyView, label, set_tone
+from dashboard.widgets.cards import Card, Elided, EmptyView, label, set_tone
 from dashboard.widgets.controls import Badge, Button, Picker, Segments, level_tone
 from dashboard.widgets.facts import Facts
 from dashboard.widgets.gate_bars import GateBars
@@ -53,7 +53,7 @@ class OutcomeCard(Card):
         self.badge = Badge()
         self.control(self.badge)
         self.pnl = label("", 18, 600)
-        self.facts = label("", 12, 400, "text2")
+        self.facts = Elided("", 12, 400, "text2")
         self.trade = MiniTrade()
         self.body(self.pnl, 0)
         self.body(self.facts, 0)
@@ -68,12 +68,12 @@ class OutcomeCard(Card):
             return
         self.badge.show_words(o.words, level_tone(o.level) if o.level != "idle" else "text2")
         way = {1: "▲ ", -1: "▼ "}.get(numbers.arrow(o.pnl), "")
-        r = f"   {numbers.number(o.pnl_r, signed=True)} R" if o.pnl_r is not None else ""
-        self.pnl.setText(f"{way}{numbers.number(o.pnl, signed=True)} {d.currency}{r}")
+        r = f"{numbers.number(o.pnl_r, signed=True)} R   " if o.pnl_r is not None else ""
+        self.pnl.setText(f"{way}{numbers.number(o.pnl, signed=True)} {d.currency}")
         set_tone(self.pnl, painting.money_token(o.pnl))
         minutes = "" if o.minutes is None else f"   {numbers.span(o.minutes * 60)}"
         best, worst = numbers.percent(o.best, signed=True), numbers.percent(o.worst, signed=True)
-        self.facts.setText(f"Best {best}   Worst {worst}{minutes}")
+        self.facts.show_words(f"{r}Best {best}   Worst {worst}{minutes}")
         side = d.plan.side if d.plan is not None else d.side
         self.trade.show_outcome(o, side, d.price_digits)
 
@@ -101,8 +101,7 @@ class SignalsTab(Tab):
         self.nothing.body(
             EmptyView("list", "No decision to open", "Every closed bar leaves one, as soon as the run begins.")
         )
-        self.grid.addWidget(self.nothing, 0, 2)
-        self.grid.setColumnStretch(2, 1)
+        self.grid.addWidget(self.nothing, 0, 1)
 
     def _list_card(self) -> Card:
         self.list_card = Card("Decisions")
@@ -203,8 +202,8 @@ class SignalsTab(Tab):
         self._wanted = ""
 
     def set_narrow(self, width: int) -> None:
-        self.list_card.setFixedWidth(424 if width >= 1500 else 348)
-        self.outcome_card.facts.setVisible(width >= 1500)
+        self.list_card.setFixedWidth(424 if width >= 1500 else 376)
+        self.value_card.subtitle.setVisible(width >= 1500)
 
     def focus_on(self, what: object) -> None:
         if isinstance(what, str) and what:

@@ -227,7 +227,8 @@ class MetricCardView(QWidget):
         if self.card is None:
             return ""
         unit = "ratio" if self.card.unit == "USDT" else self.card.unit
-        return numbers.measured(self.card.value, unit, signed=self.card.signed)
+        share = unit == "fraction" and not self.card.signed and abs(self.card.value or 0.0) >= 0.1
+        return numbers.measured(self.card.value, unit, signed=self.card.signed, digits=1 if share else None)
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         p = QPainter(self)

@@ -79,7 +79,7 @@ class GateBars(QWidget):
         return len(self._gates) + len({g.tier for g in self._gates})
 
     def _pitch(self) -> float:
-        return max(15.0, min(27.0, self.height() / max(1, self._lines())))
+        return max(15.0, min(31.0, self.height() / max(1, self._lines())))
 
     def _walk(self) -> list[tuple[float, GateRow | str]]:
         found: list[tuple[float, GateRow | str]] = []
@@ -115,8 +115,9 @@ class GateBars(QWidget):
     def _gate(self, p: QPainter, row: QRectF, gate: GateRow) -> None:
         look = look_of(gate)
         middle = round(row.center().y())
-        numbers_width = max(128.0, row.width() * 0.30)
-        name = max(110.0, row.width() * self._name_share)
+        numbers_width = max(124.0, row.width() * 0.28)
+        widest = max(painting.width_of(g.label, font(12)) for g in self._gates) + 14
+        name = min(max(widest, row.width() * self._name_share), row.width() * 0.5)
         painting.text(p, QRectF(0, row.top(), name - 8, row.height()), gate.label, font(12), "text2")
         bar = QRectF(name, middle - 3, max(20.0, row.width() - name - numbers_width - 22), 6)
         if look.tick >= 0:

@@ -22,7 +22,7 @@ class Blocks(QWidget):
     """Four figures of fixed width, so that nothing moves when a value does."""
 
     WIDE = (142, 164, 118, 176)
-    TIGHT = (134, 150, 106, 118)
+    TIGHT = (134, 150, 122, 118)
 
     def __init__(self) -> None:
         super().__init__()
