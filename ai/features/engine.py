@@ -36,46 +36,46 @@ _SHOCK = _FUNDING + DERIVATIVES_STATE
 _STATE = _SHOCK + SHOCK_STATE
 
 _AT = tuple(sum(len(group) for group in GROUPS[:g]) for g in range(len(GROUPS)))  # where a group's values begin
+_ALL = len(REGISTRY)
 _BLOCK = 16
 
 
 @kernel_part
 def step_full(
     state: Float64Array, plan: Int64Array, open_time: int, o: float, h: float, low: float, c: float, v: float,
-    funding_rate: float, full: Float64Array,
+    funding_rate: float, full: Float64Array, at: int,
 ) -> None:  # fmt: skip
-    """One closed bar into ``state``, its values into ``full`` (registry order; NaN where unknown or not asked).
+    """One closed bar into ``state``, its values into ``full[at:]`` (registry order; what is not known stays as it is).
 
     ``plan`` holds the length of a bar in ms, then for each group of the registry whether it runs.
     """
-    full[:] = np.nan
     if not push(state, plan[0], open_time, o, h, low, c, v):
         return
     close_time = open_time + plan[0]
     if plan[1]:
-        full[0], full[1], full[2], full[3], full[4] = o, h, low, c, v
+        full[at], full[at + 1], full[at + 2], full[at + 3], full[at + 4] = o, h, low, c, v
     if plan[2]:
-        step_averages(state, _AVERAGES, c, full, _AT[1])
+        step_averages(state, _AVERAGES, c, full, at + _AT[1])
     if plan[3]:
-        step_bands(state, c, full, _AT[2])
+        step_bands(state, c, full, at + _AT[2])
     if plan[4]:
-        step_oscillators(state, _OSCILLATORS, c, full, _AT[3])
+        step_oscillators(state, _OSCILLATORS, c, full, at + _AT[3])
     if plan[5]:
-        step_direction(state, _DIRECTION, c, full, _AT[4])
+        step_direction(state, _DIRECTION, c, full, at + _AT[4])
     if plan[6]:
-        step_trend(state, c, full, _AT[5])
+        step_trend(state, c, full, at + _AT[5])
     if plan[7]:
-        step_returns(state, c, full, _AT[6])
+        step_returns(state, c, full, at + _AT[6])
     if plan[8]:
-        step_volatility(state, o, h, low, c, full, _AT[7])
+        step_volatility(state, o, h, low, c, full, at + _AT[7])
     if plan[9]:
-        step_volume(state, h, low, c, v, full, _AT[8])
+        step_volume(state, h, low, c, v, full, at + _AT[8])
     if plan[10]:
-        step_calendar(close_time, full, _AT[9])
+        step_calendar(close_time, full, at + _AT[9])
     if plan[11]:
-        step_derivatives(state, _FUNDING, close_time, funding_rate, full, _AT[10])
+        step_derivatives(state, _FUNDING, close_time, funding_rate, full, at + _AT[10])
     if plan[12]:
-        step_shock(state, _SHOCK, plan[0], close_time, full, _AT[11])
+        step_shock(state, _SHOCK, plan[0], close_time, full, at + _AT[11])
 
 
 @kernel
@@ -84,7 +84,8 @@ def step_row(
     v: float, funding_rate: float, full: Float64Array, row: Float64Array,
 ) -> None:  # fmt: skip
     """One closed bar; the asked features into ``row[F]``."""
-    step_full(state, plan, open_time, o, h, low, c, v, funding_rate, full)
+    full[:] = np.nan
+    step_full(state, plan, open_time, o, h, low, c, v, funding_rate, full, 0)
     for f in range(len(pick)):
         row[f] = full[pick[f]]
 
@@ -92,21 +93,21 @@ def step_row(
 @kernel
 def run_rows(
     state: Float64Array, plan: Int64Array, pick: Int64Array, open_time: Int64Array, o: Float64Array, h: Float64Array,
-    low: Float64Array, c: Float64Array, v: Float64Array, funding: Float64Array, full: Float64Array, out: Float64Array,
+    low: Float64Array, c: Float64Array, v: Float64Array, funding: Float64Array, out: Float64Array,
 ) -> None:  # fmt: skip
     """The same step over all bars into ``out[F, T]``, written in blocks so that memory is touched in lines."""
-    bars, width = len(open_time), len(pick)
-    block = np.empty((_BLOCK, width))
+    bars = len(open_time)
+    block = np.empty(_BLOCK * _ALL)
     for first in range(0, bars, _BLOCK):
         held = min(_BLOCK, bars - first)
+        block[:] = np.nan
         for k in range(held):
             t = first + k
-            step_full(state, plan, open_time[t], o[t], h[t], low[t], c[t], v[t], funding[t], full)
-            for f in range(width):
-                block[k, f] = full[pick[f]]
-        for f in range(width):
+            step_full(state, plan, open_time[t], o[t], h[t], low[t], c[t], v[t], funding[t], block, k * _ALL)
+        for f in range(len(pick)):
+            at = pick[f]
             for k in range(held):
-                out[f, first + k] = block[k, f]
+                out[f, first + k] = block[at + k * _ALL]
 
 
 def funding_by_bar(open_time: Int64Array, step_ms: int, funding: FundingFrame | None) -> Float64Array:
@@ -184,6 +185,6 @@ class FeatureEngine:
         run_rows(
             state, self._plan, self._pick, whole(frame.open_time), whole(frame.open), whole(frame.high),
             whole(frame.low), whole(frame.close), whole(frame.volume),
-            funding_by_bar(frame.open_time, self._step_ms, funding), np.empty(len(REGISTRY)), out,
+            funding_by_bar(frame.open_time, self._step_ms, funding), out,
         )  # fmt: skip
         return out

@@ -60,19 +60,22 @@ def put(state: Float64Array, ring: int, pos: int, value: float) -> None:
 
 @kernel_part
 def total(state: Float64Array, ring: int, bars: int) -> float:
-    """Sum of the newest values, with four accumulators (a fixed order that can run in parallel lanes)."""
+    """Sum of the newest values, with eight accumulators (a fixed order that can run in parallel lanes)."""
     at = window(state, ring, bars)
-    a = b = c = d = 0.0
-    whole = bars // 4
-    for k in range(whole):
-        i = at + 4 * k
+    a = b = c = d = e = f = g = h = 0.0
+    for k in range(bars // 8):
+        i = at + 8 * k
         a += state[i]
         b += state[i + 1]
         c += state[i + 2]
         d += state[i + 3]
-    for i in range(at + 4 * whole, at + bars):
+        e += state[i + 4]
+        f += state[i + 5]
+        g += state[i + 6]
+        h += state[i + 7]
+    for i in range(at + 8 * (bars // 8), at + bars):
         a += state[i]
-    return (a + b) + (c + d)
+    return ((a + b) + (c + d)) + ((e + f) + (g + h))
 
 
 @kernel_part
@@ -80,15 +83,14 @@ def squares(state: Float64Array, ring: int, bars: int, centre: float) -> float:
     """Sum of squared deviations of the newest values from ``centre``."""
     at = window(state, ring, bars)
     a = b = c = d = 0.0
-    whole = bars // 4
-    for k in range(whole):
+    for k in range(bars // 4):
         i = at + 4 * k
         w, x, y, z = state[i] - centre, state[i + 1] - centre, state[i + 2] - centre, state[i + 3] - centre
         a += w * w
         b += x * x
         c += y * y
         d += z * z
-    for i in range(at + 4 * whole, at + bars):
+    for i in range(at + 4 * (bars // 4), at + bars):
         w = state[i] - centre
         a += w * w
     return (a + b) + (c + d)

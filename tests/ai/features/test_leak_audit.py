@@ -62,6 +62,9 @@ LEAKS: dict[str, Callable[[Frame, FundingFrame | None, Array], Array]] = {
     "a value fifty bars later": lambda frame, _, row: np.append(frame.volume[50:], np.zeros(50)),
     "the length of the history": lambda frame, _, row: np.full(len(frame), float(len(frame))),
     "filled from behind": lambda frame, _, row: np.where(np.arange(len(frame)) % 7 == 0, np.roll(frame.low, -1), row),
+    "an event that only a changed future holds": lambda frame, _, row: (
+        row + (np.append(np.maximum.accumulate(frame.volume[::-1])[::-1][1:], 0.0) > 6_000.0)
+    ),
     "funding before its settlement": lambda frame, funding, row: funding.rate[  # type: ignore[union-attr]
         np.minimum(np.searchsorted(funding.time, frame.open_time + frame.key.step_ms), len(funding) - 1)  # type: ignore[union-attr]
     ],
@@ -181,6 +184,15 @@ def test_a_leak_planted_in_a_scaler_or_calibrator_is_caught_and_named(
     (leak,) = audit_transform(case(kind, rows))
     assert (leak.kind, leak.name, leak.at_ms) == (kind, case(kind, rows).name, 77)
     assert leak in audit_all(make_market(1_000), None, "1h", [case(kind, rows)], cuts=2)
+
+
+def test_a_transform_that_reads_the_answer_of_its_row_is_caught() -> None:
+    def peeks(x: Array, y: Array, train_rows: int, query_row: int) -> Array:
+        return np.asarray([x[query_row], y[query_row]])
+
+    (leak,) = audit_transform(dataclasses.replace(case("calibrator", honest_rows), name="peeks", fit_apply=peeks))
+    assert (leak.kind, leak.name) == ("calibrator", "peeks")
+    assert "labels after training were changed" in leak.detail
 
 
 def test_the_audit_says_what_it_needs(make_market: MakeMarket) -> None:
