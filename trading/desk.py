@@ -240,43 +240,41 @@ def _plan(
 
 
 @kernel
-def glance(
-    a: Row, p: Row, rules: Row, s: int, open_time: int, present: bool, bits: int, sigma: float, shock: float,
-    feature: float, row: Row,
-) -> int:  # fmt: skip
-    """What can be said without forecast and plan: opens the row; returns the Reason to abstain, 0 to go on."""
+def glance(a: Row, p: Row, rules: Row, present: bool, bits: int, sigma: float, shock: float, feature: float) -> int:
+    """What can be said without forecast and plan: the Reason to abstain, 0 to go on. ``bits`` is the signal."""
     if present:
         p["sigma"] = sigma if sigma > 0.0 else 0.0
         p["shock"] = shock
-    _open_row(row, rules, s, open_time, bits)
     reason = _idle(a, p, bits, present)
-    if reason == 0:
-        if bits & UNKNOWN or not (sigma >= 0.0 and feature > 0.0):
-            reason = _WARMING_UP
-        elif rules["ensemble"] == 0 and row["signal"] == 0:
-            reason = _NO_SIGNAL
-    row["reason"] = reason
-    return reason
+    if reason != 0:
+        return reason
+    if bits & UNKNOWN or not (sigma >= 0.0 and feature > 0.0):
+        return _WARMING_UP
+    if rules["ensemble"] == 0 and _side_of(bits) == 0:
+        return _NO_SIGNAL
+    return _NONE
 
 
 @kernel
 def decide(
     account: Record, positions: Record, plans: Record, instruments: Record, rules: Record, limits: Float64Array,
-    s: int, open_time: int, volume: float, feature: float, forecasts: Float64Array, f: int, rows: Record, k: int,
-    reason: int,
+    s: int, open_time: int, volume: float, bits: int, feature: float, forecasts: Float64Array, f: int,
+    rows: Record, k: int, reason: int,
 ) -> int:  # fmt: skip
     """Go on from :func:`glance`: forecast, plan, size, gates; returns the Action. Knows nothing after the close.
 
     ``feature`` is what the exit profile's distance is a multiple of (1 for percent); ``forecasts[S, T', WIDTH]`` is
-    read at ``f`` by model strategies. Writes DECISION ``rows[k]`` and, for a plan, ``plans[s]``.
+    read at ``f`` by model strategies. Writes DECISION ``rows[k]`` and, for a plan, ``plans[s]``. The compiled run
+    leaves it out where ``reason`` says to abstain, because it keeps no row then.
     """
     row = rows[k]
     rule = rules[0]
+    _open_row(row, rule, s, open_time, bits)
     if rule["ensemble"] == 1:
         _open_forecast(row, forecasts, s, f)
         if reason == 0:
             reason = _no_forecast(forecasts, s, f)
-            row["reason"] = reason
+    row["reason"] = reason
     if reason != 0:
         return _ABSTAIN
     return _plan(

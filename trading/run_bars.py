@@ -85,15 +85,12 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
         for s in range(S):
             p = positions[s]
             feature = X[s, row_distance, t] if row_distance >= 0 else 1.0
-            reason = glance(
-                a, p, rule, s, at, present[s, t] != 0, bits[s, t], X[s, row_sigma, t], X[s, row_shock, t], feature,
-                decisions[n_rows],
-            )  # fmt: skip
+            reason = glance(a, p, rule, present[s, t] != 0, bits[s, t], X[s, row_sigma, t], X[s, row_shock, t], feature)
             shock = shock or shocked(p, rule)
             action = _ABSTAIN
             if reason == 0:
                 action = decide(
-                    account, positions, plans, instruments, rules, limits, s, at, volume[s, t], feature,
+                    account, positions, plans, instruments, rules, limits, s, at, volume[s, t], bits[s, t], feature,
                     forecasts, t if modelled else 0, decisions, n_rows, reason,
                 )  # fmt: skip
                 reason = decisions[n_rows]["reason"]

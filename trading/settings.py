@@ -106,7 +106,7 @@ class PaperSettings(Group):
 
     start_equity: float = _number(10_000.0, 1.0, 1e12, "quote currency", "Money the account starts with.")
     batch_bars: int = Field(
-        default=500, ge=1, le=100_000, description="Bars that are committed to the journal in one transaction.",
+        default=2000, ge=1, le=100_000, description="Bars that are committed to the journal in one transaction.",
         json_schema_extra={"unit": "bars"},
     )  # fmt: skip
 

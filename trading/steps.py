@@ -103,10 +103,10 @@ def decide(
     rule = rules[0]
     feature = X[s, rule["row_distance"], t] if rule["row_distance"] >= 0 else 1.0
     sigma, shock = X[s, rule["row_volatility"], t], X[s, rule["row_black_swan"], t]
-    reason = _glance(account[0], positions[s], rule, s, open_time, present, bits, sigma, shock, feature, rows[k])
+    reason = _glance(account[0], positions[s], rule, present, bits, sigma, shock, feature)
     return _decide(
-        account, positions, plans, instruments, rules, limits, s, open_time, volume, feature, forecasts, 0, rows, k,
-        reason,
+        account, positions, plans, instruments, rules, limits, s, open_time, volume, bits, feature, forecasts, 0, rows,
+        k, reason,
     )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def test_engines_agree_when_buffers_overflow_within_the_run(monkeypatch: pytest.
 
 
 def test_the_journal_holds_a_decision_for_every_bar_and_symbol() -> None:
-    market = random_market(4, 1200, 2)
+    market = random_market(4, 1200, 2, settings={"paper": {"batch_bars": 500}})
     _, service, journal = both(market)
     rows = np.concatenate([batch.decisions for batch in journal.batches])
     assert len(journal.batches) == 3
