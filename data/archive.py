@@ -26,7 +26,7 @@ def csv_members(path: Path) -> Iterator[tuple[str, bytes]]:
             members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
             _inspect(path, members)
             for member in sorted(members, key=lambda m: m.filename):
-                yield member.filename, _read(path, archive, member)
+                yield member.filename, archive.read(member)  # never more than the size it declares
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise UserError(f"{path} is not a readable ZIP archive ({error}).") from None
 
@@ -54,12 +54,3 @@ def _inspect_member(path: Path, member: zipfile.ZipInfo) -> None:
         raise UserError(f"{path} unpacks '{member.filename}' to over {MAX_RATIO} times its size and is not opened.")
     if name.suffix.lower() != ".csv":
         raise UserError(f"{path} holds '{member.filename}', which is no CSV file.")
-
-
-def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """The member's bytes, never more than its directory entry promises."""
-    with archive.open(member) as stream:
-        content = stream.read(member.file_size + 1)
-    if len(content) > member.file_size:
-        raise UserError(f"{path} unpacks '{member.filename}' to more than it declares and is not opened.")
-    return content

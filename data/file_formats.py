@@ -110,6 +110,7 @@ def _from_arrow(path: Path, suffix: str) -> RawTable:
 def _from_csv(label: str, content: bytes, kind: str) -> RawTable:
     """Every field stays text here; empty lines are passed over, rows with another number of fields are listed."""
     import pyarrow as pa
+    import pyarrow.compute
     import pyarrow.csv
 
     content = content.removeprefix(b"\xef\xbb\xbf")
@@ -138,13 +139,14 @@ def _from_csv(label: str, content: bytes, kind: str) -> RawTable:
         reason = str(error).splitlines()[0]
         raise UserError(f"{label} can not be read as CSV: {reason}.") from None
     first = 2 if headed else 1
-    lines = np.setdiff1d(np.arange(first, first + table.num_rows + len(bad)), [number for number, _ in bad])
+    lines = np.delete(np.arange(first, first + table.num_rows + len(bad)), [number - first for number, _ in bad])
     filled = np.zeros(table.num_rows, dtype=np.bool_)
     for column in table.columns:
-        filled |= column.to_numpy() != ""
+        filled |= pa.compute.not_equal(column, "").to_numpy()
     if not filled.any() and not bad:
         raise UserError(f"{label} holds a header but no rows.")
-    columns = {name: column.filter(pa.array(filled)) for name, column in zip(names, table.columns, strict=True)}
+    kept = table.columns if filled.all() else table.filter(pa.array(filled)).columns
+    columns = dict(zip(names, kept, strict=True))
     return RawTable(label, columns, lines[filled], "line", tuple(bad))
 
 
@@ -153,9 +155,9 @@ def _first_line(label: str, content: bytes) -> str:
         raise UserError(f"{label} is empty.")
     head = content[:65536]
     try:
-        text = content.decode("utf-8") if b"\x00" not in head else None
-    except UnicodeDecodeError:
-        text = None
+        text = head.decode("utf-8") if b"\x00" not in head else None
+    except UnicodeDecodeError as error:
+        text = head[: error.start].decode("utf-8") if error.start >= len(head) - 3 else None  # a sign cut in two
     if text is None:
         raise UserError(f"{label} is not a text file: give {FORMATS}.")
     return text.split("\n", 1)[0].rstrip("\r")

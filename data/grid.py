@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data.market import Float64Array, Frame, FundingFrame, Int64Array
+from data.market import Float64Array, Frame, FundingFrame, Int64Array, distinct_times
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +46,7 @@ class Grid:
 def align(frames: Sequence[Frame], fundings: Sequence[FundingFrame]) -> Grid:
     """Put frames (one per symbol, same timeframe) and their funding on the union of their open times."""
     key = frames[0].key
-    times = np.unique(np.concatenate([f.open_time for f in frames])).astype(np.int64)
+    times = distinct_times(np.concatenate([f.open_time for f in frames]))
     shape = (len(frames), len(times))
     columns: dict[str, npt.NDArray[Any]] = {
         name: np.full(shape, np.nan) for name in ("open", "high", "low", "close", "volume")

@@ -29,7 +29,17 @@ from data.import_rows import (
     split_bad,
 )
 from data.import_times import NO_TIME, UNITS, zone
-from data.market import KINDS, SOURCES, Frame, FundingFrame, Int64Array, SeriesKey, WriteReport, unified_symbol
+from data.market import (
+    KINDS,
+    SOURCES,
+    Frame,
+    FundingFrame,
+    Int64Array,
+    SeriesKey,
+    WriteReport,
+    distinct_times,
+    unified_symbol,
+)
 from data.quality import Gap, funding_gaps, gaps
 from data.store import CandleStore
 from data.timeframes import MINUTE_MS, TIMEFRAMES, timeframe_ms
@@ -172,7 +182,7 @@ def _prices(frame: Frame) -> Any:
 
 def _compared(new_time: Int64Array, new: Any, old_time: Int64Array, old: Any) -> WriteReport:
     """Count rows that are new, changed and equal; NaN equals NaN."""
-    _, at_new, at_old = np.intersect1d(new_time, old_time, return_indices=True)
+    _, at_new, at_old = np.intersect1d(new_time, old_time, assume_unique=True, return_indices=True)
     equal = np.all((new[at_new] == old[at_old]) | (np.isnan(new[at_new]) & np.isnan(old[at_old])), axis=1)
     same = int(np.count_nonzero(equal))
     return WriteReport(len(new_time), len(new_time) - len(at_new), len(at_new) - same, same)
@@ -239,12 +249,13 @@ def _timeframe_of(parts: list[Rows], rows: Rows, declared: str | None) -> str:
 
 def _common_step(time: Int64Array) -> tuple[int, int, float] | None:
     """The most common distance of neighbouring times (ms), how often it comes, and its share."""
-    distinct = np.unique(time[time != NO_TIME])
-    if len(distinct) < 2:
+    steps = np.sort(np.diff(distinct_times(time[time != NO_TIME])))
+    if not len(steps):
         return None
-    steps, counts = np.unique(np.diff(distinct), return_counts=True)
+    starts = np.flatnonzero(np.diff(steps, prepend=0))
+    counts = np.diff(starts, append=len(steps))
     best = int(np.argmax(counts))
-    return int(steps[best]), int(counts[best]), float(counts[best] / counts.sum())
+    return int(steps[starts[best]]), int(counts[best]), float(counts[best] / len(steps))
 
 
 def _refuse_bad_files(rejections: list[Rejection], total: int, good: int) -> None:

@@ -55,6 +55,14 @@ def short_symbol(symbol: str) -> str:
     return symbol.split(":")[0].replace("/", "")
 
 
+def distinct_times(times: Int64Array) -> Int64Array:
+    """Times in order, each once, as ``numpy.unique`` (which hashes integers: a hundred times slower on regular ones)."""
+    ordered = np.sort(times)
+    fresh = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
+    return ordered[fresh]
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class SeriesKey:
     """One stored series. ``symbol`` is unified, ``timeframe`` is one of TIMEFRAMES (funding uses ``8h``)."""

@@ -272,16 +272,14 @@ class ExchangeSession:
             raise translated from error
 
     async def _attempts(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Repeat what may be repeated, with a wait that doubles and is drawn at random, or that the exchange named."""
+        """Repeat what may be repeated after a random wait that doubles; the pace adds what the exchange asked for."""
         settings = self.settings
 
         def wait(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            asked = error.retry_after_s if isinstance(error, Retryable) else None
             longest = min(
                 settings.retry_first_delay_s * 2.0 ** (state.attempt_number - 1), settings.retry_longest_delay_s
             )
-            return (asked or 0.0) + float(self._rng.uniform(0.0, longest))
+            return float(self._rng.uniform(0.0, longest))
 
         def again(error: BaseException) -> bool:
             if not isinstance(error, Retryable):

@@ -153,16 +153,24 @@ async def test_without_a_pace_the_exchange_would_have_refused(server: BinanceSer
     assert 19 <= len(server.asked("/klines")) <= 21
 
 
-async def test_retry_after_is_obeyed_by_everybody(server: BinanceServer, session, sleeper) -> None:
+async def test_retry_after_is_obeyed_by_the_next_attempt(server: BinanceServer, session) -> None:
     server.misbehave("/klines", status=429, body=error_body(-1003, "Too many"), headers={"Retry-After": "17"})
     async with session() as s:
-        frame = await s.candles("BTCUSDT", "1m", START, START + 5 * MINUTE)
-        assert len(frame) == 5
-        first, second = server.asked("/klines")
-        assert second.at_ms - first.at_ms >= 17_000
-        before = len(sleeper.naps)
+        assert len(await s.candles("BTCUSDT", "1m", START, START + 5 * MINUTE)) == 5
+    first, second = server.asked("/klines")
+    assert second.at_ms - first.at_ms >= 17_000
+
+
+async def test_retry_after_is_obeyed_by_every_other_request_too(server: BinanceServer, session) -> None:
+    server.misbehave("/klines", status=429, body=error_body(-1003, "Too many"), headers={"Retry-After": "17"})
+    async with session(request_attempts=1) as s:
+        with pytest.raises(Retryable, match="slow down"):
+            await s.candles("BTCUSDT", "1m", START, START + 5 * MINUTE)
         await s.ping()
-        assert len(sleeper.naps) == before
+        await s.ping()
+    refused, first, second = server.asked("/klines") + server.asked("/ping")
+    assert first.at_ms - refused.at_ms == 17_000
+    assert second.at_ms == first.at_ms
 
 
 async def test_a_wait_beyond_the_longest_is_told_at_once(server: BinanceServer, session) -> None:
