@@ -12,6 +12,8 @@ from ai.features.engine import FeatureEngine, funding_by_bar
 from ai.features.registry import FUNDING_FEATURES, GROUPS, MODEL_FEATURES, REGISTRY, lookback_bars, schema_of
 from data.market import Frame, FundingFrame
 
+pytestmark = pytest.mark.kernel
+
 HOUR = 3_600_000
 Array = npt.NDArray[np.float64]
 MakeMarket = Callable[..., Frame]
@@ -127,9 +129,10 @@ def test_an_invalid_bar_gives_no_values_and_is_not_taken_in(make_market: MakeMar
     assert np.array_equal(after, same, equal_nan=True)
 
 
+@pytest.mark.nojit
 def test_a_flat_market_without_volume_gives_neutral_values() -> None:
     engine = FeatureEngine(schema_of(MODEL_FEATURES), "1h")
-    for t in range(800):
+    for t in range(200):
         row = engine.step(t * HOUR, 100.0, 100.0, 100.0, 100.0, 0.0)
     values = dict(zip(MODEL_FEATURES, row, strict=True))
     assert np.isfinite(row).all()
@@ -167,6 +170,7 @@ def test_funding_is_known_from_its_settlement_on_and_goes_stale(make_market: Mak
     assert np.isnan(mean_21).all()
 
 
+@pytest.mark.nojit
 def test_funding_of_four_hours_is_annualised_by_its_interval() -> None:
     engine = FeatureEngine(schema_of(["funding_annualised"]), "1h")
     for t in range(9):
@@ -197,6 +201,16 @@ def test_without_funding_its_features_are_missing_and_nothing_else_changes(
     assert np.array_equal(np.delete(without, funding, 0), np.delete(with_, funding, 0), equal_nan=True)
 
 
+@pytest.mark.nojit
+def test_the_step_does_no_hidden_division_by_zero_on_a_short_market_with_a_gap(make_market: MakeMarket) -> None:
+    frame = make_market(130, skip=(60,))
+    engine = FeatureEngine(schema_of(), "1h")
+    values = bar_by_bar(engine, frame, None)
+    assert np.isfinite(values[engine.schema.index("trend_t_96"), 95:]).all()
+    assert np.isnan(values[engine.schema.index("log_return_96")]).all()  # the gap is within every horizon
+
+
+@pytest.mark.nojit
 def test_calendar_turns_with_the_close_in_utc() -> None:
     engine = FeatureEngine(schema_of(["hour_sin", "hour_cos", "weekday_sin", "weekday_cos"]), "1h")
     monday_5_to_6 = 1_704_067_200_000 + 5 * HOUR  # 2024-01-01 was a Monday

@@ -14,6 +14,8 @@ from ai.exits import ExitProfile, exit_profile
 from ai.labels import Labels, meta_labels, stop_distances, triple_barrier
 from data.errors import UserError
 
+pytestmark = pytest.mark.kernel
+
 Array = npt.NDArray[np.float64]
 EVEN = exit_profile("even", "1h")  # target = stop distance, 4 bars
 NAN = float("nan")
@@ -55,6 +57,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("name", CASES)
 def test_known_case(name: str) -> None:
     bars, distance, profile, expected = CASES[name]
