@@ -56,7 +56,7 @@ def short_symbol(symbol: str) -> str:
 
 
 def distinct_times(times: Int64Array) -> Int64Array:
-    """Times in order, each once, as ``numpy.unique`` (which hashes integers: a hundred times slower on regular ones)."""
+    """Times in order, each once (``numpy.unique`` hashes integers: a hundred times slower on regular times)."""
     ordered = np.sort(times)
     fresh = np.ones(len(ordered), dtype=np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
