@@ -183,8 +183,8 @@ class PositionsTab(Tab):
         column = QVBoxLayout(side)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(12)
-        column.addWidget(self.panel, 3)
-        column.addWidget(self.story, 2)
+        column.addWidget(self.panel)
+        column.addWidget(self.story, 1)
         self.side = side
         self.grid.addWidget(self.positions_card, 0, 0)
         self.grid.addWidget(self.orders_card, 1, 0)
@@ -217,7 +217,8 @@ class PositionsTab(Tab):
             words += f" of {numbers.short(v.exposure_limit, 'fraction')}"
         self.positions_card.subtitle.setText(words)
         current = self.panel.row.symbol if self.panel.row is not None else ""
-        row = next((r for r in v.positions if r.symbol == current), v.positions[0] if v.positions else None)
+        ordered = bare_first(v.positions)
+        row = next((r for r in ordered if r.symbol == current), ordered[0] if ordered else None)
         self._pick(row)
 
     def show_orders(self, view: OrdersView) -> None:

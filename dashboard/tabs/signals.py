@@ -202,7 +202,7 @@ class SignalsTab(Tab):
         self._wanted = ""
 
     def set_narrow(self, width: int) -> None:
-        self.list_card.setFixedWidth(424 if width >= 1500 else 376)
+        self.list_card.setFixedWidth(424 if width >= 1500 else 396)
         self.value_card.subtitle.setVisible(width >= 1500)
 
     def focus_on(self, what: object) -> None:

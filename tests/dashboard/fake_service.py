@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,29 @@ from app.contract import views as v
 from app.contract.commands import Command, Outcome
 
 
-def full_answers() -> dict[type, Any]:
+@lru_cache(maxsize=1)
+def _full_answers() -> dict[type, Any]:
     return {
-        q.OverviewQuery: sample.overview(), q.ChartQuery: sample.chart(), q.SignalsQuery: sample.signals(),
-        q.DecisionQuery: sample.detail(), q.PositionsQuery: sample.positions_view(), q.OrdersQuery: sample.orders(),
-        q.TradesQuery: sample.trades(), q.ModelsQuery: sample.models(), q.PerformanceQuery: sample.performance(),
-        q.RiskQuery: sample.risk(), q.SettingsQuery: sample.settings(), q.LogsQuery: sample.logs(),
-        q.AuditQuery: sample.audit(), q.JobsQuery: sample.jobs(), q.StripQuery: sample.strip(),
-    }  # fmt: skip
+        q.OverviewQuery: sample.overview(),
+        q.ChartQuery: sample.chart(),
+        q.SignalsQuery: sample.signals(),
+        q.DecisionQuery: sample.detail(),
+        q.PositionsQuery: sample.positions_view(),
+        q.OrdersQuery: sample.orders(),
+        q.TradesQuery: sample.trades(),
+        q.ModelsQuery: sample.models(),
+        q.PerformanceQuery: sample.performance(),
+        q.RiskQuery: sample.risk(),
+        q.SettingsQuery: sample.settings(),
+        q.LogsQuery: sample.logs(),
+        q.AuditQuery: sample.audit(),
+        q.JobsQuery: sample.jobs(),
+        q.StripQuery: sample.strip(),
+    }
+
+
+def full_answers() -> dict[type, Any]:
+    return dict(_full_answers())
 
 
 def empty_answers() -> dict[type, Any]:
@@ -32,14 +48,20 @@ def empty_answers() -> dict[type, Any]:
     return {
         q.OverviewQuery: v.OverviewView((), t, f, f, f, None, None, "synthetic replay", "USDT"),
         q.ChartQuery: v.ChartView("BTCUSDT", "1m", "synthetic", (), (), t, f, f, f, f, f, "BTC", 1),
-        q.SignalsQuery: v.SignalsView((), 0, ()), q.DecisionQuery: sample.detail(rule=True),
-        q.PositionsQuery: v.PositionsView((), None, None, None, None, None), q.OrdersQuery: v.OrdersView((), 0, 0),
-        q.TradesQuery: r.TradesView((), 0, 0.0, 0.0, 0.0, 0), q.ModelsQuery: r.ModelsView("", "idle", "", ""),
+        q.SignalsQuery: v.SignalsView((), 0, ()),
+        q.DecisionQuery: sample.detail(rule=True),
+        q.PositionsQuery: v.PositionsView((), None, None, None, None, None),
+        q.OrdersQuery: v.OrdersView((), 0, 0),
+        q.TradesQuery: r.TradesView((), 0, 0.0, 0.0, 0.0, 0),
+        q.ModelsQuery: r.ModelsView("", "idle", "", ""),
         q.PerformanceQuery: r.PerformanceView("", "idle", "", (), t, f, f, None, None),
-        q.RiskQuery: r.RiskView("not started", "idle", ()), q.SettingsQuery: r.SettingsView((), "home"),
-        q.LogsQuery: r.LogsView((), 0), q.AuditQuery: r.AuditView((), 0, ""), q.JobsQuery: r.JobsView(()),
+        q.RiskQuery: r.RiskView("not started", "idle", ()),
+        q.SettingsQuery: r.SettingsView((), "home"),
+        q.LogsQuery: r.LogsView((), 0),
+        q.AuditQuery: r.AuditView((), 0, ""),
+        q.JobsQuery: r.JobsView(()),
         q.StripQuery: sample.strip(),
-    }  # fmt: skip
+    }
 
 
 class FakeService:
@@ -57,7 +79,9 @@ class FakeService:
         self._latest: Callable[[str, object], None] | None = None
         self._event: Callable[[object], None] | None = None
 
-    def subscribe(self, on_latest: Callable[[str, object], None], on_event: Callable[[object], None]) -> Callable[[], None]:
+    def subscribe(
+        self, on_latest: Callable[[str, object], None], on_event: Callable[[object], None]
+    ) -> Callable[[], None]:
         self._latest, self._event = on_latest, on_event
         self.publish("strip", sample.strip())
         self.publish("jobs", sample.jobs())
