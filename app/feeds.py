@@ -170,12 +170,7 @@ class SyntheticFeed:
         frames: list[Frame] = []
         fundings: list[FundingFrame] = []
         for key in self._keys:
-            frame, funding = synthetic_market(key.symbol, key.timeframe, bars, self._seed)
-            frame = Frame.of(
-                key, frame.open_time, frame.open, frame.high, frame.low, frame.close, frame.volume,
-                frame.known_at, frame.mark,
-            )  # fmt: skip
-            funding = FundingFrame(key.exchange, key.symbol, key.source, funding.time, funding.rate, funding.mark_price)
+            frame, funding = synthetic_market(key.symbol, key.timeframe, bars, self._seed, exchange=key.exchange)
             self._store.write(frame.slice(self._made, bars))
             self._store.write_funding(funding)
             frames.append(frame)

@@ -85,7 +85,7 @@ def plan_run(place: Workplace, options: RunOptions, source: str | None = None) -
     keys, bars_source = _series(place, options, asked, symbols, timeframe, exchange)
     schedule = _schedule(place, options, keys)
     name = options.strategy or (ENSEMBLE if schedule else run.strategy)
-    strategy = strategy_for(name, options.exit_profile)
+    strategy = strategy_for(name, _exit_profile(options, schedule))
     if schedule and strategy.kind == "rule":
         raise UserError(f"Strategy '{name}' reads no forecasts: leave out --schedule, or use --strategy ensemble.")
     seed = place.settings.values.ai.seed if options.seed is None else options.seed
@@ -145,6 +145,19 @@ def _schedule(place: Workplace, options: RunOptions, keys: tuple[SeriesKey, ...]
                 raise UserError(f"Walk-forward run '{options.schedule}' is of {info.key}, not of {key}.")
         found.append(info)
     return tuple(found)
+
+
+def _exit_profile(options: RunOptions, schedule: tuple[RunInfo, ...]) -> str | None:
+    """That of the stored forecasts: probabilities of one profile say nothing of another."""
+    profiles = {str(info.spec.get("profile")) for info in schedule}
+    if len(profiles) > 1:
+        raise UserError(f"The stored walk-forwards have different exit profiles ({', '.join(sorted(profiles))}).")
+    if not profiles:
+        return options.exit_profile
+    profile = profiles.pop()
+    if options.exit_profile not in (None, profile):
+        raise UserError(f"The forecasts are of the exit profile '{profile}', not '{options.exit_profile}'.")
+    return profile
 
 
 def _instruments(place: Workplace, keys: tuple[SeriesKey, ...], source: str) -> tuple[Instrument, ...]:

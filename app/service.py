@@ -9,20 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from app.contract.commands import Outcome
 from app.contract.events import Event, FillEvent, NoticeEvent, StateEvent
+from app.contract.views import BarView
+from app.documents import trade_rows
 from app.feeds import ExchangeFeed, Feed, FeedHealth, Pace, StoredFeed, SyntheticFeed
 from app.jobs import Jobs
+from app.live_views import live_positions, newest_bar, strip
 from app.model_switching import ModelSwitching
 from app.options import RunOptions
 from app.run_plan import RunPlan, plan_run
 from app.trader import StoredForecasts, Trader
-from app.wiring import Workplace, market_for
+from app.wiring import Workplace, cut, market_for
+from data.clock import iso
 from data.errors import QuantError, Rejected, Retryable, UserError
 from data.exchange.session import ExchangeSession
 from data.grid import Grid
@@ -52,7 +56,6 @@ class Progress:
     total: int | None = None  # bars of the span, where it has an end
     last_bar_ms: int | None = None
     revision: int = 0
-    closes: list[float | None] = field(default_factory=list)  # last close by symbol
 
 
 class TradingService:
@@ -70,6 +73,7 @@ class TradingService:
         self.trader: Trader | None = None
         self.feed: Feed | None = None
         self.switching: ModelSwitching | None = None
+        self.newest: BarView | None = None  # of the first symbol
         self.fallback = ""  # why the synthetic market stands in for the exchange
         self.started_ms = place.clock.now_ms()
         self._tell = tell
@@ -181,7 +185,6 @@ class TradingService:
             await asyncio.to_thread(trader.warm, traded, True)
             self.progress.account_bars = traded.bars
             self.progress.last_bar_ms = checkpoint.last_bar_ms
-        self.progress.closes = [None] * len(plan.config.symbols)
         if self.switching is not None:
             await self.switching.begin(self.progress.account_bars)
 
@@ -231,7 +234,8 @@ class TradingService:
         progress.account_bars += 1
         progress.last_bar_ms = outcome.open_time
         progress.revision += 1
-        progress.closes = [float(c) if np.isfinite(c) else None for c in grid.close[:, t]]
+        if grid.present[0, t]:
+            self.newest = newest_bar(grid, t)
         if len(outcome.fills):
             self._tell_fills(outcome)
         if outcome.halted:
@@ -298,6 +302,19 @@ class TradingService:
         self._on_bar(self)
         return Outcome(True, sentence)
 
+    def close_position(self, symbol: str) -> Outcome:
+        """Close one position at the next price.
+
+        Raises:
+            UserError: nothing is held in the symbol, or the run is still warming up.
+        """
+        if self.trader is None or self.progress.state not in (RUNNING, PAUSED, HALTED):
+            raise UserError("The service does not run: there is nothing that could be closed.")
+        if not self.trader.session.close_position(symbol):
+            raise UserError(f"No position is open in {short_symbol(symbol)}.")
+        self.flush()
+        return Outcome(True, f"{short_symbol(symbol)} will be closed at the next price.")
+
     def emergency_stop(self, why: str) -> Outcome:
         """Halt entries, cancel entry orders, close every position; stays halted over a restart."""
         outcome = self.act("flatten", why)
@@ -308,8 +325,6 @@ class TradingService:
 
     def status(self) -> dict[str, Any]:
         """The document of ``status``."""
-        from app.live_views import live_positions, strip
-
         view = strip(self)
         positions = live_positions(self)
         return {
@@ -324,7 +339,7 @@ class TradingService:
                 for p in positions
             ],
             "protected": view.unprotected == 0, "equity": view.equity, "day_pnl": view.day_pnl,
-            "feeds": [self.feed_document()], "last_bar": view.bar_ms,
+            "feeds": [self.feed_document()], "last_bar": iso(view.bar_ms),
         }  # fmt: skip
 
     def health(self) -> FeedHealth:
@@ -333,15 +348,11 @@ class TradingService:
 
     def feed_document(self) -> dict[str, Any]:
         """The feed's health as a row."""
-        from data.clock import iso
-
         h = self.health()
         return {"name": h.name, "state": h.state, "detail": h.detail, "last_bar": iso(h.last_bar_ms)}
 
     def document(self, state: str) -> dict[str, Any]:
         """The summary of the account: ``account mode source bars decisions trades[] equity state`` and more."""
-        from app.documents import trade_rows
-
         account, plan, database = self.account, self.plan, self.place.database
         assert account is not None and plan is not None
         counts = database.trading.counts(account.id)
@@ -400,8 +411,6 @@ def _deadline(seconds: float | None, monotonic: Callable[[], float]) -> Callable
 
 
 def _since(grid: Grid, first_ms: int) -> Grid:
-    from app.wiring import cut
-
     return cut(grid, int(np.searchsorted(grid.open_time, first_ms)))
 
 

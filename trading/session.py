@@ -227,6 +227,17 @@ class TradingSession:
         halt(self.state.account, self.state.positions, MANUAL_HALT, moment)
         self._note("halt", {"why": why})
 
+    def close_position(self, symbol: str) -> bool:
+        """Close one position at the next open (reason ``emergency``: by hand); False when nothing is held."""
+        if symbol not in self.config.symbols:
+            return False
+        s = self.config.symbols.index(symbol)
+        if self.state.positions["side"][s] == 0:
+            return False
+        self._orders.leave(s, self.state.positions[s], ExitReason.EMERGENCY, self._moment())
+        self._note("close", {"symbol": symbol, "by": "operator"})
+        return True
+
     def flatten(self) -> int:
         """Close every position at the next open (reason ``emergency``) and pause; how many there are."""
         self.pause()

@@ -14,6 +14,9 @@ from data.errors import UserError
 from data.timeframes import parse_time
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.options import RunOptions
     from app.wiring import Workplace
 
 
@@ -23,6 +26,7 @@ class Invocation:
 
     home_text: str | None
     out: Output
+    run: Callable[[RunOptions], None] | None = None  # takes the options of ``run`` instead of the terminal
 
     @property
     def home(self) -> Path:

@@ -112,6 +112,9 @@ def run(
         for_seconds=for_seconds, bars=bars, fresh=fresh, exit_profile=exit_profile, seed=seed, json=given.out.json,
         debug=given.out.debug,
     )  # fmt: skip
+    if given.run is not None:
+        given.run(options)
+        return
     from app.headless import run_headless
 
     document = run_headless(options, given.out)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, cast
 
 import typer
 
 from app.cli import house, ledger, market, research, running
 from app.cli.parameters import Invocation
+from app.options import RunOptions
 from app.output import Output
 
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])  # typer's own, whatever click it carries
@@ -46,14 +47,16 @@ def _globals(
     del home, json, debug
 
 
-def invoke(arguments: Sequence[str], home: str | None, out: Output) -> int:
-    """Run one command.
+def invoke(
+    arguments: Sequence[str], home: str | None, out: Output, run: Callable[[RunOptions], None] | None = None
+) -> int:
+    """Run one command; ``run`` takes the options of a ``run`` instead of the terminal.
 
     Raises:
         UsageError: the line can not be understood.
         QuantError: the command could not be done.
     """
-    given = Invocation(home, out)
+    given = Invocation(home, out, run)
     command = typer.main.get_command(build())
     code = command.main(args=list(arguments), prog_name="python -m app.main", standalone_mode=False, obj=given)
     return code if isinstance(code, int) else 0
