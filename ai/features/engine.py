@@ -20,7 +20,7 @@ from ai.features.shock import SHOCK_STATE, step_shock
 from ai.features.trend import DIRECTION_STATE, step_direction, step_trend
 from ai.features.volatility import step_volatility
 from ai.features.volume import step_volume
-from ai.features.window import STATE, push
+from ai.features.window import COUNT, LAST_OPEN, STATE, push
 from ai.schema import FeatureSchema
 from data.compiled import kernel, kernel_part
 from data.errors import UserError
@@ -110,16 +110,18 @@ def run_rows(
                 out[f, first + k] = block[at + k * _ALL]
 
 
-def funding_by_bar(open_time: Int64Array, step_ms: int, funding: FundingFrame | None) -> Float64Array:
+def funding_by_bar(
+    open_time: Int64Array, step_ms: int, funding: FundingFrame | None, known_ms: int | None = None
+) -> Float64Array:
     """Per bar the rate of the last settlement that became known by its close, NaN where there was none: ``[T]``.
 
     A settlement at T belongs to the first bar with T <= close; one inside a gap to the bar after the gap. Those at or
-    before the first bar's open are left out.
+    before ``known_ms`` (default: the first bar's open) are left out.
     """
     rates = np.full(len(open_time), np.nan)
     if funding is None or not len(funding) or not len(open_time):
         return rates
-    first = np.searchsorted(funding.time, open_time[0], side="right")
+    first = np.searchsorted(funding.time, open_time[0] if known_ms is None else known_ms, side="right")
     bar = np.searchsorted(open_time + step_ms, funding.time[first:], side="left")
     inside = bar < len(open_time)
     rates[bar[inside]] = funding.rate[first:][inside]  # in time order: the last one of a bar stays
@@ -181,10 +183,11 @@ class FeatureEngine:
 
     def _run(self, state: Float64Array, frame: Frame, funding: FundingFrame | None) -> npt.NDArray[np.float64]:
         out: npt.NDArray[np.float64] = np.empty((len(self._pick), len(frame)))
+        known = int(state[LAST_OPEN]) + self._step_ms if state[COUNT] > 0 else None
         whole = np.ascontiguousarray
         run_rows(
             state, self._plan, self._pick, whole(frame.open_time), whole(frame.open), whole(frame.high),
             whole(frame.low), whole(frame.close), whole(frame.volume),
-            funding_by_bar(frame.open_time, self._step_ms, funding), out,
+            funding_by_bar(frame.open_time, self._step_ms, funding, known), out,
         )  # fmt: skip
         return out

@@ -50,14 +50,18 @@ def test_bar_by_bar_equals_batch_to_the_last_bit(
     assert np.isfinite(batch).all(axis=0).any() or timeframe == "1m"  # settlements of a 1m frame are few
 
 
-def test_batch_leaves_the_engines_own_history_and_extend_continues_it(make_market: MakeMarket) -> None:
-    frame = make_market(900)
+def test_batch_leaves_the_engines_own_history_and_extend_continues_it(
+    make_market: MakeMarket, make_funding: Callable[[Frame], FundingFrame]
+) -> None:
+    frame = make_market(900, skip=tuple(range(495, 505)))  # a settlement falls into the gap between the parts
+    funding = make_funding(frame)
     engine = FeatureEngine(schema_of(), "1h")
-    whole = engine.batch(frame)
-    first = engine.extend(frame.slice(0, 500))
+    whole = engine.batch(frame, funding)
+    first = engine.extend(frame.slice(0, 495), funding)
     engine.batch(make_market(300, seed=9))
-    rest = bar_by_bar(engine, frame.slice(500, 900), None)
-    assert np.array_equal(np.hstack((first, rest)), whole, equal_nan=True)
+    second = engine.extend(frame.slice(495, 700), funding)
+    rest = bar_by_bar(engine, frame.slice(700, len(frame)), funding)
+    assert np.array_equal(np.hstack((first, second, rest)), whole, equal_nan=True)
 
 
 def test_a_feature_does_not_depend_on_what_else_is_asked_for(make_market: MakeMarket) -> None:
