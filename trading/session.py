@@ -199,7 +199,10 @@ class TradingSession:
         self._note(kind, body)
 
     def _note(self, kind: str, body: dict[str, object]) -> None:
-        self._events.append(AuditEvent(self._moment(), kind, body))
+        """Number an event: two equal commands on one bar are two events, not one said twice."""
+        self.state.account["events"] += 1
+        number = int(self.state.account["events"][0])
+        self._events.append(AuditEvent(self._moment(), kind, {"number": number, **body}))
 
     def pause(self) -> None:
         """No entries; exits and protection go on. A halted account stays halted."""

@@ -61,6 +61,7 @@ ACCOUNT = np.dtype(
         ("halts", "<i8"),
         ("plans", "<i8"), ("fills", "<i8"), ("trades", "<i8"),  # running numbers
         ("last_bar", "<i8"),  # open time of the newest bar, -1 = none
+        ("events", "<i8"),  # running number of audit events
     ]
 )  # fmt: skip
 

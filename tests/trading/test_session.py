@@ -231,3 +231,22 @@ def test_client_ids_never_repeat() -> None:
     orders = [(o.client_id, o.plan_id, o.purpose) for batch in journal.batches for o in batch.orders]
     assert len({client_id for client_id, _, _ in orders}) == len(set(orders)) > 10
     assert max(len(client_id) for client_id, _, _ in orders) <= 32
+
+
+def test_equal_commands_on_one_bar_are_different_batches() -> None:
+    """Pause, resume, pause: a journal that drops what was said before must still learn of the last pause."""
+    session, _, _, journal = held()
+    session.flush()
+    for command in (session.pause, session.resume, session.pause):
+        command()
+        session.flush()
+    said = [tuple((event.kind, event.body["number"]) for event in batch.events) for batch in journal.batches[1:]]
+    assert said == [(("pause", 1),), (("resume", 2),), (("pause", 3),)]
+    assert session_of(session.config, journal, checkpoint=journal.checkpoint(1)).trading is Trading.PAUSED
+
+
+def test_flushing_with_nothing_new_commits_nothing() -> None:
+    session, _, _, journal = held()
+    session.flush()
+    session.flush()
+    assert len(journal.batches) == 1
