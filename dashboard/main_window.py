@@ -216,7 +216,7 @@ class MainWindow(QMainWindow):
             act = (lambda: self.go_to(event.tab, None)) if event.tab else None
             self.notices.add(level, event.name, event.sentence, event.time_ms, "Open" if act else "", act)
         elif isinstance(event, FillEvent) and event.reason in ("liquidation", "emergency"):
-            self.notices.add("bad", f"{event.symbol} was closed", event.sentence, event.time_ms)
+            self.notices.add("bad", f"{numbers.ticker(event.symbol)} was closed", event.sentence, event.time_ms)
 
     def _told(self, outcome: Outcome) -> None:
         if outcome.sentence:
@@ -264,7 +264,9 @@ class MainWindow(QMainWindow):
         """What the palette offers."""
         chart = self.by_key["chart"]
         symbols = chart.view.symbols if isinstance(chart, ChartTab) and chart.view is not None else ()
-        found = [Entry(f"Chart: {s}", "symbol", "chart", partial(self.go_to, "chart", s)) for s in symbols]
+        found = [
+            Entry(f"Chart: {numbers.ticker(s)}", "symbol", "chart", partial(self.go_to, "chart", s)) for s in symbols
+        ]
         found += [
             Entry(tab.title, f"Ctrl+{(i + 1) % 10}", "tab", partial(self.show_tab, i))
             for i, tab in enumerate(self.tabs)

@@ -73,6 +73,11 @@ def arrow(value: float | None) -> int:
     return 1 if value > 0 else -1
 
 
+def ticker(symbol: str) -> str:
+    """``BTCUSDT`` of ``BTC/USDT:USDT``; other names stay as they are."""
+    return symbol.partition(":")[0].replace("/", "")
+
+
 def side_words(side: str) -> str:
     """``↗ Long`` or ``↘ Short``: never coloured as profit and loss."""
     return f"↗{NBSP}Long" if side == "long" else f"↘{NBSP}Short"

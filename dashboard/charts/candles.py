@@ -135,7 +135,7 @@ class ReadOut(QWidget):
             return []
         i = self.at if 0 <= self.at < v.close.size else v.close.size - 1
         token = "profit" if v.close[i] >= v.open[i] else "loss"
-        first = [(v.symbol, "text", 600), (f"{v.timeframe} · {v.origin}", "text3", 400)]
+        first = [(numbers.ticker(v.symbol), "text", 600), (f"{v.timeframe} · {v.origin}", "text3", 400)]
         for name, series in (("O", v.open), ("H", v.high), ("L", v.low), ("C", v.close)):
             first += [(name, "text3", 400), (numbers.number(float(series[i]), v.price_digits), token, 500)]
         first.append((numbers.percent(float(v.close[i] / v.open[i] - 1), signed=True), token, 500))

@@ -12,7 +12,7 @@ from app.contract.commands import Command, ExportTable, Outcome
 from app.contract.queries import Query
 from dashboard.bridge import Bridge
 from dashboard.cells import Cell
-from dashboard.numbers import arrow, day_clock, full_time, number, percent, side_words
+from dashboard.numbers import arrow, day_clock, full_time, number, percent, side_words, ticker
 from dashboard.painting import money_token
 from dashboard.theme import GAP, MARGIN, named
 from dashboard.widgets.notices import AskOnce
@@ -109,7 +109,7 @@ def time_cell(ms: int | None) -> Cell:
 
 def symbol_cell(symbol: str, side: str = "") -> Cell:
     """A symbol in bold, its side in grey."""
-    return Cell(symbol, "text", 600, extra=side_words(side) if side else "")
+    return Cell(ticker(symbol), "text", 600, extra=side_words(side) if side else "")
 
 
 def action_cell(action: str) -> Cell:

@@ -162,7 +162,7 @@ class ChartTab(Tab):
     def show_view(self, view: Any) -> None:
         v: ChartView = view
         self.view, self.symbol, self.timeframe = v, v.symbol, v.timeframe
-        self.symbols.offer(v.symbols, v.symbol)
+        self.symbols.offer([numbers.ticker(s) for s in v.symbols], numbers.ticker(v.symbol))
         if v.timeframes:
             self.frames.offer(v.timeframes)
         self.frames.choose(v.timeframe, tell=False)
@@ -207,8 +207,9 @@ class ChartTab(Tab):
         self.side.setFixedWidth(SIDE_W if width >= 1500 else 236)
 
     def _symbol_chosen(self, symbol: str) -> None:
-        if symbol and symbol != self.symbol:
-            self.symbol = symbol
+        wanted = next((s for s in (self.view.symbols if self.view else ()) if numbers.ticker(s) == symbol), "")
+        if wanted and wanted != self.symbol:
+            self.symbol = wanted
             self.refresh()
 
     def _frame_chosen(self, timeframe: str) -> None:
@@ -244,7 +245,7 @@ class ChartTab(Tab):
 
     def _export(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
-            self, "Export chart", f"{self.symbol}-{self.timeframe}.png", "PNG (*.png)"
+            self, "Export chart", f"{numbers.ticker(self.symbol)}-{self.timeframe}.png", "PNG (*.png)"
         )
         if path and not self.chart.save_png(path):
             self.bridge.failed.emit(f"The chart could not be written to {path}.")
@@ -254,6 +255,7 @@ class ChartTab(Tab):
         if row is not None:
             words = f"{numbers.number(row.quantity, row.quantity_digits)} {row.base}"
             self.ask_once(
-                f"Close {row.symbol}?", f"{words} close at market, and the stop and target orders are cancelled.",
+                f"Close {numbers.ticker(row.symbol)}?",
+                f"{words} close at market, and the stop and target orders are cancelled.",
                 "Close at market", ClosePosition(row.symbol), alarm=True,
             )  # fmt: skip

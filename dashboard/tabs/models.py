@@ -160,7 +160,7 @@ class ModelsTab(Tab):
             self.grid.setRowStretch(line, share if not empty else int(line == 3))
         self.verdict.say(v.title or "No verdict yet", v.level, v.badge, v.sentence, v.scores)
         self.folds_card.subtitle.setText(v.about)
-        series = " · ".join(part for part in ("pooled test rows", v.symbol, v.timeframe) if part)
+        series = " · ".join(part for part in ("pooled test rows", numbers.ticker(v.symbol), v.timeframe) if part)
         self.reliability_card.subtitle.setText(series)
         self.folds.show_folds(v.folds, v.auc_low, v.auc_high)
         self.gain.show_folds(v.folds)

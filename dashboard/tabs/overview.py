@@ -74,7 +74,7 @@ def decision_columns() -> list[Column]:
     return [
         Column("time", "Time", lambda r: Cell(numbers.clock(r.time_ms), "text3", tip=numbers.full_time(r.time_ms)), 58,
                grow=0),
-        Column("symbol", "Symbol", lambda r: Cell(r.symbol, "text", 500), 84, grow=0),
+        Column("symbol", "Symbol", lambda r: Cell(numbers.ticker(r.symbol), "text", 500), 84, grow=0),
         Column("action", "Decision", lambda r: action_cell(r.action), 92, grow=0),
         Column("ev", "EV", lambda r: Cell(numbers.percent(r.expected_value, 3, signed=True), "text2"), 76, right=True,
                grow=0, rank=1, tip="Expected value after costs, share of the notional. Rules have none."),

@@ -62,7 +62,7 @@ def order_columns() -> list[Column]:
     """Columns of orders."""
     return [
         Column("updated", "Time UTC", lambda r: time_cell(r.updated_ms), 98, grow=0),
-        Column("symbol", "Symbol", lambda r: Cell(r.symbol, "text", 600), 84),
+        Column("symbol", "Symbol", lambda r: Cell(numbers.ticker(r.symbol), "text", 600), 84),
         Column("purpose", "Purpose", lambda r: Cell(r.purpose.capitalize()), 74),
         Column("side", "Side", lambda r: Cell(r.side.capitalize()), 52),
         Column("kind", "Kind", lambda r: Cell(r.kind.replace("_", " ")), 104, rank=2),
@@ -101,7 +101,7 @@ class PositionPanel(Card):
         self.setVisible(row is not None)
         if row is None:
             return
-        self.subtitle.setText(f"{row.symbol}  {numbers.side_words(row.side)}")
+        self.subtitle.setText(f"{numbers.ticker(row.symbol)}  {numbers.side_words(row.side)}")
         self.protection.show_words(row.protection, "profit" if row.protected else "danger")
         way = {1: "▲ ", -1: "▼ "}.get(numbers.arrow(row.pnl), "")
         r = f"   {numbers.number(row.pnl_r, signed=True)} R" if row.pnl_r is not None else ""
@@ -253,6 +253,7 @@ class PositionsTab(Tab):
         if row is not None:
             words = f"{numbers.number(row.quantity, row.quantity_digits)} {row.base}"
             self.ask_once(
-                f"Close {row.symbol}?", f"{words} close at market, and the stop and target orders are cancelled.",
+                f"Close {numbers.ticker(row.symbol)}?",
+                f"{words} close at market, and the stop and target orders are cancelled.",
                 "Close at market", ClosePosition(row.symbol), alarm=True,
             )  # fmt: skip

@@ -32,12 +32,15 @@ def _outcome_cell(row: SignalRow) -> Cell:
     return Cell("Open" if row.open else row.why, "text2", tip=row.why)
 
 
+def _symbol_cell(symbol: str) -> Cell:
+    return Cell(numbers.ticker(symbol).removesuffix("USDT"), "text", 500, tip=symbol)
+
+
 def signal_columns() -> list[Column]:
     """Columns of the list of decisions."""
     return [
         Column("time", "Time UTC", lambda r: time_cell(r.time_ms), 96, grow=0),
-        Column("symbol", "Symbol", lambda r: Cell(r.symbol.removesuffix("USDT"), "text", 500, tip=r.symbol), 58,
-               grow=0),
+        Column("symbol", "Symbol", lambda r: _symbol_cell(r.symbol), 58, grow=0),
         Column("action", "Decision", lambda r: action_cell(r.action), 88, grow=0),
         Column("ev", "EV", lambda r: Cell(numbers.percent(r.expected_value, 3, signed=True)), 72, right=True, grow=0,
                rank=1, tip="Expected value after costs, share of the notional. Rules have none."),
@@ -87,6 +90,7 @@ class SignalsTab(Tab):
         super().__init__(bridge)
         self.detail: DecisionDetail | None = None
         self._wanted = ""
+        self._symbols: tuple[str, ...] = ()
         self.grid.addWidget(self._list_card(), 0, 0)
         self.pages = QWidget()
         self.body = QGridLayout(self.pages)
@@ -185,12 +189,16 @@ class SignalsTab(Tab):
         self.body.setRowStretch(2, 38)
 
     def question(self) -> SignalsQuery:
-        symbol = self.symbols.currentText()
-        return SignalsQuery(ACTIONS[self.which.current], "" if symbol == ALL_SYMBOLS else symbol)
+        shown = self.symbols.currentText()
+        symbol = next((s for s in self._symbols if numbers.ticker(s) == shown), "")
+        return SignalsQuery(ACTIONS[self.which.current], symbol)
 
     def show_view(self, view: Any) -> None:
         v: SignalsView = view
-        self.symbols.offer((ALL_SYMBOLS, *v.symbols), self.symbols.currentText() or ALL_SYMBOLS)
+        self._symbols = v.symbols
+        self.symbols.offer(
+            (ALL_SYMBOLS, *(numbers.ticker(s) for s in v.symbols)), self.symbols.currentText() or ALL_SYMBOLS
+        )
         self.count.setText(f"{v.total:,}" if v.total == len(v.rows) else f"{len(v.rows):,} of {v.total:,}")
         self.list_card.show_empty(not v.rows)
         self.list.rows.replace(v.rows)
@@ -219,7 +227,7 @@ class SignalsTab(Tab):
         d = self.detail = detail
         self.nothing.hide()
         self.pages.show()
-        self.name.setText(d.symbol)
+        self.name.setText(numbers.ticker(d.symbol))
         cell = action_cell(d.action)
         self.action.show_words(cell.words, cell.badge or "text3")
         moment = numbers.full_time(d.time_ms).split(" · ")[0]

@@ -304,10 +304,10 @@ def chart(n: int = 3000, with_position: bool = True) -> v.ChartView:
         )
     held = position(entry=float(close[-16]), stop=float(close[-1] - 700), target=float(close[-1] + 900))
     return v.ChartView(
-        "BTCUSDT",
+        "BTC/USDT:USDT",
         "15m",
         "binanceusdm",
-        ("BTCUSDT", "ETHUSDT", "SOLUSDT"),
+        ("BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT"),
         ("15m", "1h", "4h"),
         time,
         opened,
@@ -393,8 +393,8 @@ def detail(rule: bool = False) -> v.DecisionDetail:
         "15m",
         "short",
         "rsi-oversold" if rule else "swing-0711",
-        "Opened short: ensemble P(short) 0.33 is over the threshold 0.31, expected value +0.024 % after costs, all gates "
-        "passed. Size was bound by ¼ Kelly. Price rose through the stop after 75 minutes.",
+        "Opened short: ensemble P(short) 0.33 is over the threshold 0.31, expected value +0.024 % after costs, all "
+        "gates passed. Size was bound by ¼ Kelly. Price rose through the stop after 75 minutes.",
         tuple(v.FeatureValue(a, b, x, u, q, "What it means.") for a, b, x, u, q in names),
         members,
         None if rule else v.MemberRow("Ensemble", 0.33, 0.43, 0.24, 1.0),
@@ -673,8 +673,8 @@ def models() -> r.ModelsView:
         "No evidence of an edge",
         "warn",
         "paper only",
-        "In 31 test months this ensemble did not tell up from down better than a coin, and its return after costs is what "
-        "chance gives among 48 tried configurations. Do not promote it to live.",
+        "In 31 test months this ensemble did not tell up from down better than a coin, and its return after costs is "
+        "what chance gives among 48 tried configurations. Do not promote it to live.",
         scores,
         "BTCUSDT",
         "15m",
@@ -721,8 +721,8 @@ def performance() -> r.PerformanceView:
     return r.PerformanceView(
         "Not told apart from chance",
         "warn",
-        "After costs 147 trades made 1.12 %, and the 95 % band of the Sharpe ratio holds zero. Fees took 69 % of the gross "
-        "result.",
+        "After costs 147 trades made 1.12 %, and the 95 % band of the Sharpe ratio holds zero. Fees took 69 % of the "
+        "gross result.",
         scores,
         time,
         curve,

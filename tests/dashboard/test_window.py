@@ -165,7 +165,7 @@ def test_the_palette_finds_and_does(window: MainWindow, service: FakeService, qt
     assert [entry.words for entry in box.list.entries] == ["Chart: ETHUSDT"]
     qtbot.keyClick(box.field, Qt.Key.Key_Return)
     assert box.isHidden()
-    qtbot.waitUntil(lambda: any(isinstance(a, q.ChartQuery) and a.symbol == "ETHUSDT" for a in service.asked))
+    qtbot.waitUntil(lambda: any(isinstance(a, q.ChartQuery) and a.symbol == "ETH/USDT:USDT" for a in service.asked))
     names = [entry.words for entry in matching(window.entries(), "ris")]
     assert names[0] == "Risk"
 
