@@ -184,6 +184,8 @@ def plain(value: object, form: str | None = None, suffix: str = "") -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int | float) and form == "figure":  # counts without decimals, measures with four
+        return format(value, ",.0f" if float(value).is_integer() else ",.4f") + suffix
     if isinstance(value, int | float) and form:
         return format(value, form) + suffix
     if isinstance(value, float):

@@ -11,6 +11,7 @@ from app.contract.results import TradeRow, TradesView
 from app.contract.views import OrderRow, OrdersView, SignalRow, SignalsView
 from app.documents import SIDES, exit_name, number, why
 from app.projection_context import Context, base, digits
+from database.ledger_rows import unpack_decisions
 from database.trading import Filter
 from trading.records import Action
 
@@ -76,7 +77,7 @@ def find_decisions(
         )
         less = f" - (SELECT count(*) FROM plans WHERE {here})" if only else ""
         count = place.one(f"SELECT (SELECT count(*) FROM decisions WHERE {here}){less}", values)
-    records = unpack_decisions([row[1] for row in rows]) if rows else []
+    records = unpack_decisions([row[1] for row in rows]) if rows else ()
     return [(int(row[0]), record) for row, record in zip(rows, records, strict=True)], int(count[0]) if count else 0
 
 

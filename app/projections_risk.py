@@ -42,7 +42,9 @@ def risk(query: RiskQuery, context: Context) -> RiskView:
         entries, level, gates=_newest_gates(context, account), blocked=_blocked(context, account, found),
         blocked_total=total, exposures=_exposures(context), net_exposure=held.net_exposure,
         gross_exposure=held.exposure, gross_limit=held.exposure_limit,
-        day_returns=daily_returns((time - context.step_ms).astype(np.float64), equity, account.start_equity, context.step_ms),
+        day_returns=daily_returns(
+            (time - context.step_ms).astype(np.float64), equity, account.start_equity, context.step_ms
+        ),
         day_limit=limits.daily_loss, day_now=context.strip.day_pnl_fraction if context.strip else None,
         drawdown_time=time[kept], drawdown=drawdown[kept], drawdown_limit=limits.drawdown,
     )  # fmt: skip

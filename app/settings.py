@@ -284,8 +284,11 @@ def load(
 def _refusal(error: ValidationError, origins: Mapping[str, Origin]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
-    where = {"environment": " in the environment", "settings.toml": " in settings.toml"}.get(origins.get(key, ""), "")
+    whole = next((k for k in origins if k == key or k.startswith(f"{key}.")), key)  # a whole group may be unknown
+    places = {"environment": " in the environment", "settings.toml": " in settings.toml"}
+    where = places.get(origins.get(whole, ""), "")
     if first["type"] == "extra_forbidden":
+        key = whole
         return _unknown(key, where)
     declared = {k.key: k for k in known()}
     if key not in declared:

@@ -35,9 +35,9 @@ class Request:
 
     symbol: str
     timeframe: str
-    train: str = "6mo"
-    test: str = "1mo"
-    step: str = "1mo"
+    train: str | None = None
+    test: str | None = None
+    step: str | None = None  # None: the setting, or the test window where one is given
     members: tuple[str, ...] | None = None
     seed: int | None = None
     start_ms: int | None = None
@@ -84,7 +84,9 @@ def spec_of(place: Workplace, request: Request, bars: int) -> WalkForwardSpec:
     """
     ai = place.settings.values.ai
     return WalkForwardSpec(
-        train=Duration.parse(request.train), test=Duration.parse(request.test), step=Duration.parse(request.step),
+        train=Duration.parse(request.train or ai.walk_forward_train),
+        test=Duration.parse(request.test or ai.walk_forward_test),
+        step=Duration.parse(request.step or request.test or ai.walk_forward_step),
         members=request.members or tuple(ai.members), seed=ai.seed if request.seed is None else request.seed,
         profile=request.exit_profile or ai.profile_for(request.timeframe), calibration_share=ai.calibration_share,
         workers=request.workers or (min(os.cpu_count() or 1, 4) if bars >= PARALLEL_FROM_BARS else 1),

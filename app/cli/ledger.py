@@ -218,7 +218,7 @@ def show_performance(console: Console, document: Mapping[str, Any]) -> None:
             markup=False,
         )
         metrics = [{"metric": k.replace("_", " "), "value": v} for k, v in row["metrics"].items()]
-        show_table(console, metrics, [Column("metric"), Column("value", form=",.4f")], none="No metric yet.")
+        show_table(console, metrics, [Column("metric"), Column("value", form="figure")], none="No metric yet.")
     if not document["performance"]:
         console.print("No account yet: 'run' makes one.", markup=False)
 

@@ -10,7 +10,7 @@ from app.output import Column, plain, show_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-MONEY = ",.2f"
+MONEY, FIGURE = ",.2f", "figure"
 FOLDS = [
     Column("train_from"), Column("test_from"), Column("test_to"), Column("n", form=",d"),
     Column("log_loss", form=".4f"), Column("base_log_loss", "base", ".4f"), Column("brier", form=".4f"),
@@ -29,16 +29,16 @@ def show_walk_forward(console: Console, document: Mapping[str, Any]) -> None:
     show_table(console, document["folds"], FOLDS, title="Folds, out of sample")
     overall = document["overall"]
     scores = [{"score": k.replace("_", " "), "value": v} for k, v in overall.items() if isinstance(v, int | float)]
-    show_table(console, scores, [Column("score"), Column("value", form=",.4f")], title="Pooled")
+    show_table(console, scores, [Column("score"), Column("value", form=FIGURE)], title="Pooled")
     trading = document["trading"]
     keys = [k for k in trading["edge"] if not isinstance(trading["edge"][k], Mapping | list)]
     rows = [{"": k.replace("_", " "), "edge": trading["edge"][k], "account": trading["account"].get(k)} for k in keys]
     show_table(
-        console, rows, [Column(""), Column("edge", form=",.4f"), Column("account", form=",.4f")], title="Trading"
+        console, rows, [Column(""), Column("edge", form=FIGURE), Column("account", form=FIGURE)], title="Trading"
     )
     if document.get("members"):
         rows = [{"member": name, **scores} for name, scores in document["members"].items()]
-        show_table(console, rows, [Column(k, form=".4f") for k in rows[0]], title="Members")
+        show_table(console, rows, [Column(k, form=FIGURE) for k in rows[0]], title="Members")
     console.print(document["verdict"], markup=False)
 
 
@@ -50,7 +50,7 @@ def show_train(console: Console, document: Mapping[str, Any]) -> None:
         markup=False,
     )
     rows = [{"score": k.replace("_", " "), "value": v} for k, v in document["scores"].items()]
-    show_table(console, rows, [Column("score"), Column("value", form=",.4f")], title="Scores on the calibration slice")
+    show_table(console, rows, [Column("score"), Column("value", form=FIGURE)], title="Scores on the calibration slice")
 
 
 def show_backtest(console: Console, document: Mapping[str, Any]) -> None:
@@ -73,7 +73,7 @@ def show_backtest(console: Console, document: Mapping[str, Any]) -> None:
         console.print(f"A gate halted the account at {plain(document['halted_at'])} UTC.", markup=False)
     metrics = [{"metric": k.replace("_", " "), "value": v} for k, v in document["metrics"].items()]
     show_table(
-        console, metrics, [Column("metric"), Column("value", form=",.4f")], none="No metric: there was no trade."
+        console, metrics, [Column("metric"), Column("value", form=FIGURE)], none="No metric: there was no trade."
     )
     shown = trades[-SHOWN_TRADES:]
     title = f"Trades (the last {len(shown)} of {len(trades)})" if len(shown) < len(trades) else "Trades"

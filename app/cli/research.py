@@ -30,8 +30,13 @@ from data.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-TrainOption = Annotated[str, typer.Option("--train", help="Length of a training window, as 6mo, 12w or 90d.")]
-TestOption = Annotated[str, typer.Option("--test", help="Length of a test window, as 1mo, 2w or 14d.")]
+TrainOption = Annotated[
+    str | None,
+    typer.Option("--train", help="Length of a training window, as 6mo, 12w or 90d (default: the setting, 6mo)."),
+]
+TestOption = Annotated[
+    str | None, typer.Option("--test", help="Length of a test window, as 1mo, 2w or 14d (default: the setting, 1mo).")
+]
 StepOption = Annotated[
     str | None, typer.Option("--step", help="From one fold to the next, as 1mo (default: the test window).")
 ]
@@ -127,8 +132,8 @@ def feature_audit(
 
 
 def walk_forward(
-    context: typer.Context, symbol: SymbolOption, timeframe: TimeframeOption, train: TrainOption = "6mo",
-    test: TestOption = "1mo", step: StepOption = None, models: ModelsOption = None, seed: SeedOption = None,
+    context: typer.Context, symbol: SymbolOption, timeframe: TimeframeOption, train: TrainOption = None,
+    test: TestOption = None, step: StepOption = None, models: ModelsOption = None, seed: SeedOption = None,
     start: FromOption = None, end: ToOption = None, exchange: ExchangeOption = None, source: SourceOption = None,
     exit_profile: ProfileOption = None,
 ) -> None:  # fmt: skip
@@ -138,7 +143,7 @@ def walk_forward(
     given = invocation(context)
     first, last = span(start, end)
     request = Request(
-        symbol=symbols(symbol)[0], timeframe=timeframe, train=train, test=test, step=step or test,
+        symbol=symbols(symbol)[0], timeframe=timeframe, train=train, test=test, step=step,
         members=names(models), seed=seed, start_ms=first, end_ms=last, exchange=exchange, source=source,
         exit_profile=exit_profile,
     )  # fmt: skip

@@ -80,15 +80,17 @@ def test_wrong_values_are_one_sentence_and_code_one(
     assert words in captured.err
 
 
+COMMANDS = (
+    "run", "status", "pause", "resume", "halt", "flatten", "import", "download", "synthetic", "quality",
+    "walk-forward", "train", "backtest", "trades", "orders", "fills", "positions", "performance", "decisions",
+    "export", "reconcile", "doctor",
+)  # fmt: skip
+GROUPED = ("features list", "features audit", "models promote", "strategy check", "audit verify", "settings set")
+
+
 def test_every_command_explains_itself(capfd: pytest.CaptureFixture[str]) -> None:
-    for command in (
-        "run status pause resume halt flatten import download synthetic quality walk-forward train backtest trades "
-        "orders fills positions performance decisions export reconcile doctor"
-    ).split():
-        assert main([command, "-h"]) == DONE
-        assert "Usage:" in capfd.readouterr().out
-    for group in ("features list", "features audit", "models promote", "strategy check", "audit verify", "settings set"):
-        assert main([*group.split(), "--help"]) == DONE
+    for words in (*COMMANDS, *GROUPED):
+        assert main([*words.split(), "-h"]) == DONE
         assert "Usage:" in capfd.readouterr().out
 
 

@@ -37,7 +37,7 @@ def test_numpy_values_enums_and_dataclasses_become_plain_json() -> None:
 
 def test_with_json_only_the_document_reaches_stdout(capfd: pytest.CaptureFixture[str]) -> None:
     with Output.opened(json=True) as out:
-        print("a library talks")
+        print("a library talks")  # noqa: T201
         out.document({"rows": [1]})
     captured = capfd.readouterr()
     assert json.loads(captured.out) == {"rows": [1]}

@@ -1,0 +1,154 @@
+"""Views of the window from a finished account: complete, true to the ledger, quick, empty where nothing is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.contract import queries as q
+from app.contract.results import (
+    AuditView,
+    LogsView,
+    ModelsView,
+    PerformanceView,
+    RiskView,
+    SettingsView,
+    TradesView,
+)
+from app.contract.views import ChartView, DecisionDetail, OrdersView, OverviewView, PositionsView, SignalsView
+from app.projection_context import thinned
+from app.projections import BUILDERS, Context, build
+from app.wiring import Workplace
+from data.errors import UserError
+from data.market import SeriesKey
+
+ANSWERS = {
+    q.OverviewQuery(): OverviewView, q.ChartQuery(): ChartView, q.SignalsQuery(): SignalsView,
+    q.PositionsQuery(): PositionsView, q.OrdersQuery(): OrdersView, q.TradesQuery(): TradesView,
+    q.ModelsQuery(): ModelsView, q.PerformanceQuery(): PerformanceView, q.RiskQuery(): RiskView,
+    q.SettingsQuery(): SettingsView, q.LogsQuery(): LogsView, q.AuditQuery(): AuditView,
+}  # fmt: skip
+SLOW_S = 0.25  # five times what is aimed at: the machine that runs the tests is busy
+
+
+@pytest.fixture
+def context(market_home: Path) -> Iterator[Context]:
+    with Workplace.opened(market_home) as place:
+        account = place.database.accounts.newest()
+        assert account is not None
+        yield Context(place, account, (SeriesKey("binanceusdm", "BTC/USDT:USDT", "1h", "ohlcv", "synthetic"),))
+
+
+def test_every_query_of_the_contract_has_a_builder() -> None:
+    from typing import get_args
+
+    assert set(BUILDERS) == set(get_args(q.Query))
+
+
+@pytest.mark.parametrize(("query", "kind"), ANSWERS.items(), ids=lambda v: type(v).__name__)
+def test_each_query_is_answered_by_its_view_in_time(context: Context, query: q.Query, kind: type) -> None:
+    build(query, context)  # compiles what has to be compiled
+    started = time.perf_counter()
+    assert isinstance(build(query, context), kind)
+    assert time.perf_counter() - started < SLOW_S
+
+
+@pytest.mark.parametrize("query", ANSWERS, ids=lambda v: type(v).__name__)
+def test_each_view_is_empty_before_the_first_run(home: Path, query: q.Query) -> None:
+    with Workplace.opened(home) as place:
+        assert isinstance(build(query, Context(place)), ANSWERS[query])
+
+
+def test_trades_orders_and_signals_agree(context: Context) -> None:
+    trades = build(q.TradesQuery(), context)
+    traded = build(q.SignalsQuery(action="traded"), context)
+    assert isinstance(trades, TradesView)
+    assert isinstance(traded, SignalsView)
+    assert trades.total == len(trades.rows) > 0
+    assert trades.net == pytest.approx(sum(row.pnl for row in trades.rows))
+    by_decision = {row.decision_id: row for row in traded.rows}
+    for row in trades.rows:
+        assert by_decision[row.decision_id].outcome == row.pnl
+    assert [row.exit_ms for row in trades.rows] == sorted((row.exit_ms for row in trades.rows), reverse=True)
+
+
+def test_the_kinds_of_decisions_add_up(context: Context) -> None:
+    totals = {}
+    for action in ("all", "traded", "blocked", "abstained"):
+        view = build(q.SignalsQuery(action=action, limit=50), context)
+        assert isinstance(view, SignalsView)
+        totals[action] = view.total
+        assert len(view.rows) == min(view.total, 50)
+    assert totals["all"] == totals["traded"] + totals["blocked"] + totals["abstained"] == 31 * 24
+
+
+def test_a_decision_shows_the_features_that_it_read(context: Context) -> None:
+    traded = build(q.SignalsQuery(action="traded"), context)
+    assert isinstance(traded, SignalsView)
+    for row in traded.rows:
+        detail = build(q.DecisionQuery(row.decision_id), context)
+        assert isinstance(detail, DecisionDetail)
+        values = {f.name: f for f in detail.features}
+        rsi, close, average = (values[name].value for name in ("rsi_14", "close", "ema_200"))
+        assert rsi is not None and close is not None and average is not None
+        if row.action == "long":  # the rule's own condition holds on the values that are shown
+            assert rsi < 30 and close > average
+        else:
+            assert rsi > 70 and close < average
+        assert detail.plan is not None
+        assert detail.plan.entry == close
+        assert 0.0 <= (values["rsi_14"].percentile or 0.0) <= 1.0
+        assert len(detail.gates) >= 13
+        assert detail.outcome is not None
+        assert len(detail.outcome.time) > 0
+
+
+def test_an_unknown_decision_is_one_sentence(context: Context) -> None:
+    with pytest.raises(UserError, match="There is no decision 999999999"):
+        build(q.DecisionQuery("999999999"), context)
+    with pytest.raises(UserError):
+        build(q.DecisionQuery("'; DROP TABLE decisions"), context)
+
+
+def test_the_chart_holds_the_asked_bars_up_to_the_account_s_last_one(context: Context) -> None:
+    view = build(q.ChartQuery(bars=300, indicators=("EMA 20", "RSI 14", "Tea 5")), context)
+    assert isinstance(view, ChartView)
+    assert context.account is not None
+    assert (len(view.time), int(view.time[-1])) == (300, context.account.last_bar_ms)
+    assert set(view.indicators) == {"EMA 20", "RSI 14"}
+    assert all(len(values) == 300 for values in view.indicators.values())
+    assert view.origin == "synthetic"
+
+
+def test_months_multiply_to_the_net_return(context: Context) -> None:
+    view = build(q.PerformanceQuery(), context)
+    assert isinstance(view, PerformanceView)
+    product = float(np.prod([1.0 + month.value for month in view.months]))
+    assert product == pytest.approx(float(view.equity[-1]) / (view.equity_start or 1.0))
+    assert view.costs[-1].value == pytest.approx(sum(part.value for part in view.costs[:-1]))
+    groups = (view.by_exit, view.by_symbol, view.by_hour)
+    assert len({sum(group.trades for group in rows) for rows in groups}) == 1
+
+
+def test_the_models_view_shows_the_stored_walk_forward(context: Context) -> None:
+    view = build(q.ModelsQuery(), context)
+    assert isinstance(view, ModelsView)
+    assert view.folds
+    assert view.auc_low is not None and view.auc_high is not None
+    assert (view.title == "No evidence of an edge") == (view.auc_low <= 0.5 <= view.auc_high)
+    assert all(b.low <= b.observed <= b.high for b in view.reliability)
+    assert set(view.weights) == {"logistic"}
+    assert np.allclose(view.weights["logistic"], 1.0)
+
+
+def test_thinning_keeps_the_ends_and_the_extremes() -> None:
+    values = np.sin(np.linspace(0, 60, 50_000))
+    values[31_415], values[27_182] = 9.0, -9.0
+    kept = thinned(values, 400)
+    assert len(kept) <= 402
+    assert {0, len(values) - 1, 31_415, 27_182} <= set(kept.tolist())
+    assert thinned(values[:10], 400).tolist() == list(range(10))
