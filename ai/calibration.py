@@ -21,7 +21,7 @@ from data.market import Float64Array, Int64Array
 Method = Literal["sigmoid", "isotonic", "identity"]
 
 ISOTONIC_FROM = 1000.0  # effective labels
-RIDGE = 10.0  # effective labels' worth of belief in the identity
+RIDGE = 30.0  # effective labels' worth of belief in the identity
 _EDGE = 1e-9
 
 

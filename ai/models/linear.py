@@ -36,7 +36,7 @@ class LogisticModel(FileModel):
 
     kind: ClassVar[str] = "logistic"
 
-    def __init__(self, seed: int = 7, c: float = 0.01, iterations: int = 500) -> None:
+    def __init__(self, seed: int = 7, c: float = 0.003, iterations: int = 500) -> None:
         self.seed = seed
         self.c = c
         self.iterations = iterations
@@ -54,7 +54,7 @@ class LogisticModel(FileModel):
         self.base = np.full(3, -np.inf)
         self.base[columns] = 0.0
         if len(columns) > 1:
-            self._solve(scaled, y, weight / weight.mean(), columns)
+            self._solve(scaled, y, weight, columns)
 
     def _solve(self, scaled: Float64Array, y: Int8Array, weight: Float64Array, columns: Int64Array) -> None:
         from sklearn.exceptions import ConvergenceWarning

@@ -99,21 +99,3 @@ def promotion(candidate: ModelRecord, incumbent_log_loss: float | None, toleranc
     if incumbent_log_loss is not None and loss > incumbent_log_loss + tolerance:
         return Promotion(False, f"its log loss {loss:.4f} is worse than the present model's {incumbent_log_loss:.4f}")
     return Promotion(True, f"its log loss {loss:.4f} beats the base rate's {base:.4f}")
-
-
-def load_newest_good(records: Collection[ModelRecord]) -> tuple[ModelRecord | None, EnsembleModel | None, list[str]]:
-    """The first of ``records`` (best first) whose files are sound, and a sentence for each that was passed over.
-
-    A corrupt model file means the last good one, or none (flat): never a guess.
-    """
-    passed: list[str] = []
-    for record in records:
-        try:
-            model = EnsembleModel.load(Path(record.path))
-            if model.digest != record.digest:
-                raise UserError(f"The model in {record.path} is not the one registered as {record.model_id}.")
-        except UserError as error:
-            passed.append(str(error))
-            continue
-        return record, model, passed
-    return None, None, passed

@@ -197,7 +197,7 @@ def test_a_bar_with_three_members_costs_at_most_100_microseconds(market, model) 
     best = np.inf
     for _ in range(3):
         forecaster = forecaster_of(market, model)
-        start = time.perf_counter()
+        start = time.process_time()
         forecast_span(forecaster, market.frame, market.x)
-        best = min(best, (time.perf_counter() - start) / (len(market.frame) - SWITCH))
+        best = min(best, (time.process_time() - start) / (len(market.frame) - SWITCH))
     assert best < 100e-6

@@ -118,9 +118,9 @@ def test_one_row_costs_at_most_25_microseconds_a_member(kind) -> None:
     predict_rows(packed, x)
     best = np.inf
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         predict_rows(packed, x)
-        best = min(best, (time.perf_counter() - start) / len(x))
+        best = min(best, (time.process_time() - start) / len(x))
     assert best < 25e-6
 
 

@@ -1,0 +1,183 @@
+"""Walk-forward end to end: windows, no look-ahead, a random walk without an edge, the report's keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ai.ensemble import TrainingCancelled
+from ai.forecast import WIDTH, Abstain, Col
+from ai.validation.splits import Duration
+from ai.validation.walk_forward import WalkForwardSpec, walk_forward
+from data.errors import UserError
+from data.market import Frame, FundingFrame, SeriesKey
+
+HOUR = 3_600_000
+START = 1_577_836_800_000  # 2020-01-01
+KEYS = {
+    "train_from", "train_to", "test_from", "test_to", "n", "log_loss", "base_log_loss", "brier", "auc", "auc_touch",
+    "ece",
+}  # fmt: skip
+
+
+def random_walk(bars: int, seed: int, trend: float = 0.0) -> Frame:
+    """Bars of a geometric random walk with 12 ticks each; ``trend`` makes it persistent (an edge to be found)."""
+    rng = np.random.default_rng(seed)
+    drift = trend * np.sign(np.repeat(rng.normal(size=bars // 72 + 1), 72)[:bars, None])
+    price = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.006 / np.sqrt(12), (bars, 12)) + drift / 12)).reshape(bars, 12)
+    close = price[:, -1]
+    open_ = np.concatenate([[100.0], close[:-1]])
+    high, low = np.maximum(price.max(axis=1), open_), np.minimum(price.min(axis=1), open_)
+    key = SeriesKey("binanceusdm", "BTC/USDT:USDT", "1h", "ohlcv", "synthetic")
+    times = START + HOUR * np.arange(bars, dtype=np.int64)
+    return Frame.of(key, times, open_, high, low, close, rng.lognormal(size=bars))
+
+
+def in_bars(train: int, test: int, **more) -> WalkForwardSpec:
+    windows = {"train": Duration(train, "bar"), "test": Duration(test, "bar"), "step": Duration(test, "bar")}
+    return WalkForwardSpec(**{**windows, "draws": 400, **more})
+
+
+@pytest.fixture(scope="module")
+def walked():
+    return walk_forward(random_walk(10_000, 2), None, in_bars(4000, 1000))
+
+
+@pytest.fixture(scope="module")
+def trending():
+    frame = random_walk(5000, 3, trend=0.002)
+    return frame, walk_forward(frame, None, in_bars(2500, 500, members=("logistic", "lightgbm")))
+
+
+def test_a_random_walk_shows_no_evidence_of_an_edge(walked) -> None:
+    assert len(walked.folds) == 6
+    assert walked.auc.low <= 0.5 <= walked.auc.high
+    assert walked.auc.high - walked.auc.low < 0.2
+    assert walked.as_dict()["overall"]["verdict"].startswith("no evidence of an edge")
+
+
+def test_a_persistent_market_shows_one(trending) -> None:
+    _, result = trending
+    assert result.auc.low > 0.5
+    assert "better than chance" in result.verdict
+    assert result.overall.log_loss < result.overall.base_log_loss
+
+
+def test_the_report_has_the_commands_keys_and_is_plain_json(walked) -> None:
+    report = json.loads(json.dumps(walked.as_dict(), allow_nan=False))
+    assert set(report) >= {"folds", "overall", "trading", "members"}
+    assert all(set(fold) >= KEYS for fold in report["folds"])
+    assert set(report["overall"]) >= (KEYS - {"train_from", "train_to", "test_from", "test_to"}) | {
+        "auc_low", "auc_high", "verdict",
+    }  # fmt: skip
+    assert set(report["members"]) == {"logistic", "xgboost", "lightgbm"}
+    assert report["overall"]["n"] == sum(fold["n"] for fold in report["folds"])
+    assert report["folds"][0]["train_from"] == "2020-01-01T00:00:00.000Z"
+
+
+def test_only_test_windows_hold_forecasts_and_each_is_made_by_its_folds_model(walked) -> None:
+    abstain = walked.rows[:, Col.ABSTAIN]
+    assert walked.rows.shape == (10_000, WIDTH)
+    assert np.all(abstain[:4000] == Abstain.NO_MODEL)
+    assert np.all(abstain[4000:] == Abstain.NO)
+    for k in range(6):
+        assert np.all(walked.rows[4000 + 1000 * k : 5000 + 1000 * k, Col.MODEL] == k)
+    assert walked.model_ids == tuple(f.model_id for f in walked.folds)
+    weights = walked.weights[4000:]
+    assert np.allclose(weights.sum(axis=1), 1.0)
+    assert np.allclose(weights[0], 1.0 / 3.0)
+
+
+def test_pooled_scores_are_those_of_the_folds_rows(walked) -> None:
+    n = np.array([f.scores.n for f in walked.folds])
+    losses = np.array([f.scores.log_loss for f in walked.folds])
+    assert walked.overall.log_loss == pytest.approx(np.average(losses, weights=n))
+
+
+def test_a_future_that_changes_changes_no_earlier_fold(trending) -> None:
+    frame, result = trending
+    cut = 4000
+    bent = {n: getattr(frame, n).copy() for n in ("open", "high", "low", "close")}
+    for column in bent.values():
+        column[cut:] *= 1.5
+    spec = in_bars(2500, 500, members=("logistic", "lightgbm"))
+    changed = walk_forward(dataclasses.replace(frame, **bent), None, spec)
+    assert changed.rows[:cut, : Col.MODEL].tobytes() == result.rows[:cut, : Col.MODEL].tobytes()
+    assert changed.rows[cut:].tobytes() != result.rows[cut:].tobytes()
+    ours, theirs = ([f.scores for f in r.folds[:2]] for r in (changed, result))
+    assert ours == theirs
+    assert changed.folds[-1].model_id != result.folds[-1].model_id
+
+
+@pytest.mark.workers
+def test_worker_processes_give_the_same_result(trending) -> None:
+    frame, result = trending
+    spec = in_bars(2500, 500, members=("logistic", "lightgbm"), workers=2)
+    again = walk_forward(frame, None, spec)
+    assert again.rows.tobytes() == result.rows.tobytes()
+    assert again.model_ids == result.model_ids
+    assert again.as_dict() == result.as_dict()
+
+
+class Judge:
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int, str]] = []
+
+    def evaluate(self, frame, funding, rows, profile):
+        self.asked.append((len(frame), len(rows), profile))
+        return {"edge": {"trades": 3, "net_return": 0.01}, "account": {"trades": 1, "halted_at": None}}
+
+
+def test_the_evaluator_trades_the_rows_and_the_top_level_repeats_the_edge() -> None:
+    frame = random_walk(3200, 1)
+    judge, told = Judge(), []
+    funding = FundingFrame.empty("binanceusdm", "BTC/USDT:USDT", "synthetic")
+    result = walk_forward(
+        frame, funding, in_bars(2500, 300, members=("logistic",)), judge, lambda *a: told.append(a)
+    )  # fmt: skip
+    assert judge.asked == [(3200, 3200, "swing")]
+    trading = result.as_dict()["trading"]
+    assert trading["trades"] == trading["edge"]["trades"] == 3
+    assert trading["account"]["trades"] == 1
+    done = [t[0] for t in told]
+    assert done == sorted(done)
+    assert told[-1][:2] == (3, 3)
+    assert any("fold 2 of 2" in t[2] for t in told)
+
+
+def test_a_thin_training_window_is_skipped_and_named_and_none_at_all_is_an_error() -> None:
+    frame = random_walk(3000, 2)
+    result = walk_forward(frame, None, in_bars(900, 500, members=("logistic",)))  # the warm-up leaves too little
+    assert len(result.skipped) == 1
+    assert "fold 1" in result.skipped[0]
+    assert len(result.folds) == 3
+    assert np.all(result.rows[900:1400, Col.ABSTAIN] == Abstain.NO_MODEL)
+    with pytest.raises(UserError, match=r"No fold could be trained: fold 1 .* more history"):
+        walk_forward(frame.slice(0, 900), None, in_bars(500, 400, members=("logistic",)))
+    with pytest.raises(UserError, match="too few for one fold"):
+        walk_forward(frame.slice(0, 900), None, WalkForwardSpec())
+
+
+def test_cancelling_ends_it() -> None:
+    with pytest.raises(TrainingCancelled):
+        walk_forward(random_walk(3200, 1), None, in_bars(2500, 300), cancelled=lambda: True)
+
+
+@pytest.mark.data
+def test_real_bitcoin_hours_give_finite_scores_in_calendar_folds(shared_data: Path) -> None:
+    import pandas as pd
+
+    table = pd.read_parquet(shared_data / "ohlcv/binance_um/1h/BTCUSDT-1h-20190908_20250602.parquet").iloc[:6000]
+    times = table["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    columns = [table[name].to_numpy(dtype=float) for name in ("open", "high", "low", "close", "volume")]
+    frame = Frame.of(SeriesKey("binanceusdm", "BTC/USDT:USDT", "1h"), times, *columns)
+    result = walk_forward(frame, None, WalkForwardSpec(members=("logistic",), draws=200))
+    assert [f.window.test_from for f in result.folds] == [1_583_686_800_000, 1_586_365_200_000]  # 8 March, 8 April
+    for fold in result.folds:
+        values = dataclasses.astuple(fold.scores)
+        assert np.all(np.isfinite(values)), fold
+        assert fold.scores.n > 700
