@@ -183,11 +183,15 @@ def random_market(
         fundings.append(FundingFrame("test", symbol, "exchange", due, rng.normal(0, 1e-3, len(due)), marks))
     grid = align(frames, fundings)
     chosen = SYMBOLS[:symbols]
+    action = ("halt", "block", "flatten")[seed % 3]
     config = config_of(
-        ENSEMBLE if modelled else GO,
+        (ENSEMBLE, GO_OR_MODEL)[seed % 2] if modelled else GO,
         ExitProfile("test", DistanceUnit(int(rng.integers(0, 3))), 1.5, 2.0, int(rng.integers(1, 12)), 0.06, 1.9, True)
         if rng.random() < 0.7 else profile(0.01, 2.0, 6),
-        merged({"limits": {"drawdown": 0.03, "daily_trades": 6, "black_swan": 4.0}}, LOOSE, settings or {}),
+        merged(
+            {"limits": {"drawdown": 0.03, "daily_trades": 6, "black_swan": 4.0, "black_swan_action": action}}, LOOSE,
+            settings or {},
+        ),
         symbols=chosen, timeframe=step_name, enforce=enforce, on_halt=on_halt,
         instruments=tuple(instrument(s, "0.01", "0.001") for s in chosen),
     )  # fmt: skip

@@ -275,3 +275,15 @@ def test_months_follow_the_calendar() -> None:
     months = [month_of(int(d)) for d in days.astype("datetime64[ms]").astype(np.int64)]
     expected = days.astype("datetime64[M]").astype(int) + 1970 * 12 + 1
     assert months == expected.tolist()
+
+
+def test_the_loss_streak_counts_closed_losing_trades_and_a_win_ends_it() -> None:
+    lose, win = (100.0, 100.0, 98.0, 98.0), (100.0, 103.0, 100.0, 103.0)
+    session = session_with()
+    grid = grid_of([FLAT, lose, lose, lose, win, lose])
+    streaks = []
+    for t in range(grid.bars):
+        feed(session, grid, features_of(session.config, grid, go=1.0), t, t + 1)
+        streaks.append(int(session.state.account["loss_streak"][0]))
+    assert streaks == [0, 1, 2, 3, 0, 1]
+    assert session.state.account["trades_today"][0] == session.state.account["closed_today"][0] == 5

@@ -136,6 +136,7 @@ def test_orders_follow_their_position() -> None:
     entry = next(order for order in journal.batches[-1].orders if order.purpose == "entry")
     assert [status for _, status, _ in entry.history] == ["planned", "resting", "filled"]
     assert len(entry.client_id) <= 32 and entry.client_id.isalnum()
+    assert entry.side == "buy" and {o.side for o in session.open_orders()} == {"sell"}
     assert not entry.reduce_only and all(o.reduce_only for o in session.open_orders())
 
 
