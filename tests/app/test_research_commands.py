@@ -154,6 +154,21 @@ def test_too_little_data_for_a_fold_is_one_sentence(command: Command) -> None:
     assert "no duration" in command("walk-forward", *SERIES, "--train", "6moons").document["error"]
 
 
+def test_on_a_random_walk_the_report_says_that_there_is_no_evidence(command: Command, home: Path) -> None:
+    from data.synthetic import random_walk
+    from database.home import Home
+
+    frame, funding = random_walk("BTCUSDT", "1h", 5000, 21)
+    with Home(home).open() as database:
+        database.candles.write(frame)
+        database.candles.write_funding(funding)
+    line = ("walk-forward", *SERIES, "--train", "60d", "--test", "20d", "--models", "logistic")
+    document = command(*line).document
+    overall = document["overall"]
+    assert overall["auc_low"] <= 0.5 <= overall["auc_high"]
+    assert document["verdict"].startswith("No evidence of an edge")
+
+
 def test_every_try_counts_the_failed_ones_too(command: Command) -> None:
     command("synthetic", *SERIES, "--bars", 2600)
     line = ("walk-forward", *SERIES, "--train", "50d", "--test", "10d", "--step", "10d", "--models", "logistic")
