@@ -24,7 +24,8 @@ section() {
   printf '     (%s s)\n' "$((SECONDS - began))"
 }
 floors() { "$PYTHON" -c 'from importlinter.cli import lint_imports_command as c; c()' --no-logo; }
-marked() { "$PYTHON" -m pytest -n 2 --dist loadgroup -m "$1"; }
+# By file: two workers would compile the same kernels twice.
+marked() { "$PYTHON" -m pytest -n 2 --dist loadfile -m "$1"; }
 with_bounds_checks() { (export NUMBA_BOUNDSCHECK=1 QUANTAI_CACHE="$caches/bounds-check" && marked kernel); }
 not_compiled() { (export NUMBA_DISABLE_JIT=1 QUANTAI_CACHE="$caches/not-compiled" && marked nojit); }
 
