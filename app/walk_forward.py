@@ -170,7 +170,7 @@ def words(result: WalkForwardResult) -> str:
         return f"{text}."
     trades, net = int(edge["trades"]), float(edge["net_return"])
     if not trades:
-        return f"{text}. After costs there is nothing to trade: no forecast had a positive expected value."
+        return f"{text}. After costs there is nothing to trade: no forecast was both likely enough and worth it."
     text += f". After costs {trades:,} trades make {net:+.1%} with the gates observed"
     text += f" and {float(account['net_return']):+.1%} with them enforced"
     text += f" (halted at {account['halted_at'][:10]})" if account.get("halted_at") else ""

@@ -14,6 +14,8 @@ from app.output import Output
 
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])  # typer's own, whatever click it carries
 
+INTERRUPTED = 130  # what typer makes of Ctrl+C; the entry says its own sentence
+
 ROOT_HELP = (
     "QuantAI-Trad: research, paper trading and back-tests of perpetual futures. With no command, 'run'. "
     "Exit codes: 0 done, 1 failed (one sentence says why), 2 wrong usage."
@@ -55,8 +57,11 @@ def invoke(
     Raises:
         UsageError: the line can not be understood.
         QuantError: the command could not be done.
+        KeyboardInterrupt: a person or the system ended it.
     """
     given = Invocation(home, out, run)
     command = typer.main.get_command(build())
     code = command.main(args=list(arguments), prog_name="python -m app.main", standalone_mode=False, obj=given)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

@@ -109,13 +109,27 @@ def test_an_unexpected_error_is_one_sentence_and_a_trace_only_with_debug(
     assert "Traceback" in capfd.readouterr().err
 
 
-def test_ctrl_c_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    def stopped(*_: object) -> int:
+def test_ctrl_c_inside_a_command_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def stopped() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("app.cli.tree.invoke", stopped)
-    assert main(["trades"]) == FAILED
-    assert capfd.readouterr().err.startswith("Error: Stopped before the end")
+    monkeypatch.setattr("app.strategies.library", stopped)
+    assert main(["--json", "strategy", "list"]) == FAILED
+    captured = capfd.readouterr()
+    assert captured.err == "Error: Stopped before the end; what was finished is stored.\n"
+    assert "Stopped" in json.loads(captured.out)["error"]
+
+
+def test_a_terminated_command_ends_as_by_ctrl_c() -> None:
+    code = (
+        "import app.strategies as s, os, signal, sys; from app.main import main; "
+        "s.library = lambda: os.kill(os.getpid(), signal.SIGTERM); sys.exit(main(['strategy', 'list']))"
+    )
+    done = python("-c", code)
+    assert (done.returncode, done.stdout) == (FAILED, "")
+    assert done.stderr.startswith("Error: Stopped before the end")
 
 
 @pytest.mark.parametrize(
