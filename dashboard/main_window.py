@@ -147,10 +147,12 @@ class MainWindow(QMainWindow):
         if 0 <= at < len(self.tabs):
             self.pages.setCurrentIndex(at)
             self.bar.show_tab(at)
-            self.tab.refresh()
+            if self.strip_view is not None:  # before that the service is still opening its home
+                self.tab.refresh()
 
     def go_to(self, key: str, what: object) -> None:
-        """A tab by its key, with what to show there."""
+        """A tab by its key (or the first word of it), with what to show there."""
+        key = next((k for k in self.by_key if k == key or k.startswith(f"{key}-")), key)
         if key in self.by_key:
             tab = self.by_key[key]
             self.pages.setCurrentWidget(tab)
@@ -181,7 +183,7 @@ class MainWindow(QMainWindow):
         self.strip_view = view
         self.strip.show_view(view)
         self.banner.say(view.banner)
-        self.tray.show_time(view.now_ms)
+        self.tray.show_time(view.now_ms, view.bar_ms)
         live = view.mode == "live"
         self.frame.setVisible(live)
         if live and not self._breath.isActive():

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 NBSP = "\u00a0"
 MINUS = "\u2212"
 UNKNOWN = "–"
+COUNTED = ("trades", "days", "orders", "attempts", "minutes")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,6 +39,9 @@ def measured(value: float | None, unit: str, *, signed: bool = False, digits: in
     if unit in ("count", "bars"):
         text = number(value, 0 if digits is None else digits, signed=signed)
         return text + (NBSP + "bars" if unit == "bars" else "")
+    if unit in COUNTED:
+        whole = abs(value - round(value)) < 1e-9
+        return number(value, (0 if whole else 1) if digits is None else digits, signed=signed) + NBSP + unit
     if unit in ("x", "×"):
         return number(value, 1 if digits is None else digits, signed=signed) + "×"
     if unit in ("ratio", ""):

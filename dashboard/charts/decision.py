@@ -53,7 +53,7 @@ class FeatureRows(Plot):
         name_w = box.width() - value_w - tail - curve_w - 14
         for i, f in enumerate(self._features[: int(box.height() // pitch)]):
             y = i * pitch
-            painting.text(p, QRectF(0, y, name_w, pitch), f.label, font(12), "text2")
+            painting.text(p, QRectF(0, y, name_w, pitch), feature_label(f.label), font(12), "text2")
             value = feature_words(f)
             painting.text(p, QRectF(name_w, y, value_w, pitch), value, font(12, 600), "text", painting.RIGHT)
             hill = QRectF(name_w + value_w + 14, y + pitch - 5 - min(18.0, pitch - 8), curve_w, min(18.0, pitch - 8))
@@ -89,6 +89,16 @@ def _inverse_erf(y: float) -> float:
     return math.copysign(math.sqrt(math.sqrt(first * first - log / a) - first), y)
 
 
+BARE_UNITS = ("", "ratio", "count", "price", "0/1", "0..1", "0..100", "-1..1")
+ABBREVIATIONS = ("rsi", "ema", "sma", "atr", "adx", "macd", "cci", "mfi", "obv", "vwap", "roc")
+
+
+def feature_label(label: str) -> str:
+    """A feature's name with abbreviations in capitals."""
+    parts = [part.upper() if part.lower() in ABBREVIATIONS else part for part in label.split(" ")]
+    return " ".join(parts)
+
+
 def feature_words(f: FeatureValue) -> str:
     """A feature's value with its unit; small numbers keep three figures."""
     if f.value is None or not math.isfinite(f.value):
@@ -97,7 +107,7 @@ def feature_words(f: FeatureValue) -> str:
         return numbers.percent(f.value, 2 if abs(f.value) >= 0.001 else 3)
     size = abs(f.value)
     digits = 0 if size >= 10_000 else 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 4
-    unit = "" if f.unit in ("", "ratio", "count", "price", "0/1") else numbers.NBSP + f.unit
+    unit = "" if f.unit in BARE_UNITS else numbers.NBSP + f.unit
     return numbers.number(f.value, digits) + unit
 
 

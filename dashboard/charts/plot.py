@@ -106,7 +106,9 @@ class Plot(QWidget):
         if self.has_data():
             self.draw(p, self.area())
         elif self.nothing:
-            painting.text(p, QRectF(self.rect()), self.nothing, font(12), "text3", painting.CENTER)
+            p.setFont(font(12))
+            p.setPen(theme.color("text3"))
+            p.drawText(self.rect(), int(painting.CENTER | Qt.TextFlag.TextWordWrap), self.nothing)
 
     def has_data(self) -> bool:
         """Whether there is something to draw."""

@@ -26,11 +26,14 @@ class Histogram(Plot):
         super().__init__(180, 90)
         self._words, self._noun = words, noun
         self._values: FloatArray = no_floats()
+        self._flat = 0  # values of exactly nothing: a bar of them would dwarf the rest
         self._marks: tuple[tuple[float, str, str], ...] = ()
 
     def show_values(self, values: FloatArray, marks: Sequence[tuple[float, str, str]] = ()) -> None:
         """Change the values."""
-        self._values = values[np.isfinite(values)]
+        finite = values[np.isfinite(values)]
+        self._values = finite[np.abs(finite) > 1e-9]
+        self._flat = finite.size - self._values.size
         self._marks = tuple(marks)
         self.update()
 
@@ -73,8 +76,8 @@ class Histogram(Plot):
             label = QRectF(at_x(value) - (114 if near_end else -5), box.top(), 110, 16)
             align = painting.RIGHT if near_end else painting.LEFT
             painting.text(p, label, words, font(11, 600), token, align)
-        noun = f"{v.size:,} {self._noun}"
-        painting.text(p, QRectF(box.right() - 120, box.top() - 2, 118, 16), noun, font(11), "text3", painting.RIGHT)
+        noun = f"{v.size:,} {self._noun}" + (f" · {self._flat:,} flat left out" if self._flat else "")
+        painting.text(p, QRectF(box.right() - 200, box.top() - 2, 198, 16), noun, font(11), "text3", painting.RIGHT)
         edges(p, box.adjusted(0, 0, 0, 0))
 
 
@@ -162,7 +165,9 @@ class GroupBars(Plot):
         for i, g in enumerate(shown):
             y = 18 + i * pitch
             middle = y + pitch / 2
-            painting.text(p, QRectF(0, y, name - 6, pitch), g.name, font(12, 500), "text2")
+            shown_name = numbers.ticker(g.name)
+            shown_name = shown_name[:1].upper() + shown_name[1:]
+            painting.text(p, QRectF(0, y, name - 6, pitch), shown_name, font(12, 500), "text2")
             wide = abs(g.pnl) / top * bar.width() / 2
             x = zero if g.pnl > 0 else zero - wide
             painting.fill(p, QRectF(x, round(middle - 4), max(1.0, wide), 8), painting.money_token(g.pnl), 0.85, 2)
@@ -313,7 +318,8 @@ class ExposureBars(Plot):
                 bar = QRectF(left, round(y + pitch / 2 - 4), max(2.0, right - left), 9)
                 painting.fill(p, bar, token, 0.9, 2)
             face, ink = font(12, 600 if total else 400), "text" if total else "text2"
-            painting.text(p, QRectF(0, y, name - 4, pitch), row.label, face, ink)
+            words = row.label if total else numbers.ticker(row.label).removesuffix("USDT")
+            painting.text(p, QRectF(0, y, name - 4, pitch), words, face, ink)
             words = numbers.percent(row.value, 1, signed=row.label != "Gross") if row.value else numbers.UNKNOWN
             painting.text(p, QRectF(box.right() - tail, y, tail, pitch), words, font(12, 600), "text", painting.RIGHT)
         if self._limit is not None:

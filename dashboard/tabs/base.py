@@ -112,6 +112,11 @@ def symbol_cell(symbol: str, side: str = "") -> Cell:
     return Cell(ticker(symbol), "text", 600, extra=side_words(side) if side else "")
 
 
+def sentence_words(words: str) -> str:
+    """With a capital at the beginning."""
+    return words[:1].upper() + words[1:]
+
+
 def action_cell(action: str) -> Cell:
     """What a decision came to."""
     if action in ("long", "short"):

@@ -100,8 +100,7 @@ class ModelsTab(Tab):
         self.folds_card, self.gain_card = Card("Direction AUC by fold"), Card("Log-loss gain over the base rate")
         self.folds, self.gain = FoldPlot(), GainPlot()
         self.fold_legend = Legend(
-            [("fold, 95 % band", "s1", "box"), ("clear of 0.50", "s2", "box"), ("6-fold mean", "text2", "line"),
-             ("coin toss", "text2", "dash")]
+            [("fold, 95 % band", "s1", "box"), ("clear of 0.50", "s2", "box"), ("6-fold mean", "text2", "line")]
         )  # fmt: skip
         self.folds_card.control(self.fold_legend)
         self.gain_card.control(Legend([("better", "s1", "box"), ("worse", "s5", "box")]))
@@ -169,7 +168,8 @@ class ModelsTab(Tab):
         self.reliability.show_bins(v.reliability, v.base_rate)
         self.weights.show_weights(v.weights_time, v.weights)
         self.weight_legend.show_items(self.weights.items())
-        self.registry_card.subtitle.setText(f"{len(v.registry)} model{'s' if len(v.registry) != 1 else ''}")
+        count = len(v.registry)
+        self.registry_card.subtitle.setText(f"{count} model{'s' if count > 1 else ''}" if count else "")
         self.registry_card.show_empty(not v.registry)
         self.registry.rows.replace(v.registry)
         self.run_button.block(v.training_blocked, "Train and score month by month; it runs beside the trading")

@@ -17,7 +17,7 @@ from dashboard.cells import Cell, Column
 from dashboard.charts.equity import SPANS_MS, EquityPlot
 from dashboard.charts.plot import Legend
 from dashboard.tables import DataTable, Rows
-from dashboard.tabs.base import Tab, action_cell
+from dashboard.tabs.base import Tab, action_cell, sentence_words
 from dashboard.tabs.positions import bare_first, position_columns
 from dashboard.theme import GAP, NARROW, ROW_DENSE_H, ROW_H, font
 from dashboard.widgets.cards import Card, EmptyView, MetricCardView
@@ -78,7 +78,7 @@ def decision_columns() -> list[Column]:
         Column("action", "Decision", lambda r: action_cell(r.action), 92, grow=0),
         Column("ev", "EV", lambda r: Cell(numbers.percent(r.expected_value, 3, signed=True), "text2"), 76, right=True,
                grow=0, rank=1, tip="Expected value after costs, share of the notional. Rules have none."),
-        Column("why", "Why", lambda r: Cell(r.why, "text2", tip=r.why), 90),
+        Column("why", "Why", lambda r: Cell(sentence_words(r.why), "text2", tip=r.why), 90),
     ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from dashboard.cells import Cell, Column
 from dashboard.charts.decision import FeatureRows, MemberBars, MiniTrade
 from dashboard.charts.shares import Waterfall
 from dashboard.tables import DataTable, Rows
-from dashboard.tabs.base import Tab, action_cell, money_cell, time_cell
+from dashboard.tabs.base import Tab, action_cell, money_cell, sentence_words, time_cell
 from dashboard.theme import GAP, ROW_DENSE_H
 from dashboard.widgets.cards import Card, Elided, EmptyView, label, set_tone
 from dashboard.widgets.controls import Badge, Button, Picker, Segments, level_tone
@@ -29,7 +29,7 @@ ACTIONS = {"All": "all", "Traded": "traded", "Blocked": "blocked", "Abstained": 
 def _outcome_cell(row: SignalRow) -> Cell:
     if row.outcome is not None:
         return money_cell(row.outcome)
-    return Cell("Open" if row.open else row.why, "text2", tip=row.why)
+    return Cell("Open" if row.open else sentence_words(row.why), "text2", tip=row.why)
 
 
 def _symbol_cell(symbol: str) -> Cell:
@@ -70,6 +70,8 @@ class OutcomeCard(Card):
         if o is None:
             return
         self.badge.show_words(o.words, level_tone(o.level) if o.level != "idle" else "text2")
+        self.pnl.setVisible(o.pnl is not None)
+        self.facts.setVisible(o.best is not None)
         way = {1: "▲ ", -1: "▼ "}.get(numbers.arrow(o.pnl), "")
         r = f"{numbers.number(o.pnl_r, signed=True)} R   " if o.pnl_r is not None else ""
         self.pnl.setText(f"{way}{numbers.number(o.pnl, signed=True)} {d.currency}")
@@ -243,6 +245,10 @@ class SignalsTab(Tab):
         self.gate_badge.show_words(f"{passed} of {len(d.gates)} passed" if d.gates else "", tone)
         self._show_plan(d)
         self.value.show_parts(d.expected)
+        self.value_card.setVisible(len(d.expected) > 1)
+        modelled = bool(d.members) or d.ensemble is not None
+        self.members_card.setVisible(modelled)
+        self.body.setColumnStretch(1, 31 if modelled else 0)
         self.outcome_card.show_detail(d)
 
     def _show_plan(self, d: DecisionDetail) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent, QPen, QPolygonF
+from PyQt6.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app.contract.results import Score
@@ -302,8 +302,12 @@ class Verdict(Card):
         row.addLayout(words, 1)
         row.addWidget(self.scores, 0)
         self.column.addLayout(row)
-        self.setFixedHeight(92)
+        self.setFixedHeight(106)
         self._level = "idle"
+
+    def resizeEvent(self, a0: QResizeEvent | None) -> None:
+        super().resizeEvent(a0)
+        self.scores.setMaximumWidth(round(self.width() * 0.52))
 
     def say(self, words: str, level: str, badge: str, reason: str, scores: Sequence[Score]) -> None:
         """Change the verdict."""
@@ -356,7 +360,7 @@ class ScoreRow(QWidget):
             max(
                 painting.width_of(self.words(s), font(14, 600)),
                 painting.width_of(s.label, font(11)),
-                painting.width_of(s.words, font(11)) + 18,
+                min(painting.width_of(s.words, font(11)) + 18, 128.0),
             )
             + 20
             for s in self._scores
@@ -367,7 +371,7 @@ class ScoreRow(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         widths = self._widths()
-        return QSize(round(sum(widths[:3])), 56)
+        return QSize(round(sum(widths[:2])), 56)
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         p = QPainter(self)
@@ -384,5 +388,5 @@ class ScoreRow(QWidget):
             if mark and score.words:
                 painting.icon(p, x, 52, mark[0], mark[1], 11)
                 at += 17
-            painting.text(p, QRectF(at, 43, wide, 18), score.words, font(11), "text2")
+            painting.text(p, QRectF(at, 43, wide - (at - x) - 14, 18), score.words, font(11), "text2")
             x += wide

@@ -40,7 +40,10 @@ def look_of(gate: GateRow) -> GateLook:
     limit = sign + numbers.short(gate.limit, gate.unit)
     if not gate.measured or gate.value is None:
         return GateLook(None, 1.0, "warn", "warn", "warn", "warn", "?", limit)
+    long_unit = len(gate.unit) > 3 and gate.unit not in ("fraction", "ratio", "count", "price", "bars")
     value = numbers.measured(gate.value, gate.unit)
+    if long_unit and gate.limit is not None:  # the limit carries the unit
+        value = value.removesuffix(gate.unit).rstrip(numbers.NBSP)
     if gate.limit is None:
         return GateLook(None, -1, "s6", "text", *ok, value, "")
     if gate.at_least:

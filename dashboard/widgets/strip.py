@@ -202,7 +202,7 @@ class Strip(QWidget):
         if v.feed_state == "live":
             return f"{v.feed} · live", "profit", False, True
         if v.feed_state == "replay":
-            return f"{v.feed} · replay", "text2", False, False
+            return f"{v.feed.removeprefix('replay of ')} · replay", "text2", False, False
         return "no data", "text3", False, False
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:

@@ -94,6 +94,8 @@ class Tray(QWidget):
             row.addWidget(part, 2 if part is self.bar else 0)
         row.addStretch(1)
         row.addWidget(self.counts)
+        self.bar_time = label("", 12, 400, "text3")
+        row.addWidget(self.bar_time)
         row.addWidget(self.clock)
         self.cancel_button.clicked.connect(self._cancel)
         self.dismiss_button.clicked.connect(self._dismiss)
@@ -150,8 +152,9 @@ class Tray(QWidget):
         self.end_words.setMaximumWidth(self.end_words.sizeHint().width() + 4)
         self.open_button.setVisible(bool(job.result_tab) and not failed)
 
-    def show_time(self, now_ms: int | None) -> None:
-        """Show the service's clock: UTC, and local behind it."""
+    def show_time(self, now_ms: int | None, bar_ms: int | None = None) -> None:
+        """Show the service's clock, UTC with the local time in the tip, and the newest bar's close."""
+        self.bar_time.setText("" if bar_ms is None else f"bar {numbers.day_clock(bar_ms)}")
         if now_ms is not None:
             local = numbers.moment(now_ms).astimezone().strftime("%H:%M")
             self.clock.setText(f"{numbers.clock(now_ms, True)} UTC")
