@@ -205,9 +205,9 @@ def _judge(
 @kernel
 def _plan(
     account: Row, positions: Record, plans: Record, instruments: Record, rules: Row, limits: Float64Array,
-    s: int, open_time: int, volume: float, feature: float, forecast: Float64Array, row: Row,
+    s: int, open_time: int, volume: float, feature: float, modelled: bool, forecast: Float64Array, row: Row,
 ) -> int:  # fmt: skip
-    """From a signal to a judged plan; returns the Action."""
+    """From a signal (or, where ``modelled``, the forecast) to a judged plan; returns the Action."""
     p = positions[s]
     instrument = instruments[s]
     price = price_of(p["last"], instrument)
@@ -221,7 +221,7 @@ def _plan(
     lower = math.nan
     row["expected_value"] = math.nan
     row["confidence"] = math.nan
-    if rules["ensemble"] == 1:
+    if modelled:
         side = _choose(row, p, rules, forecast, entry_time, win, loss, slip)
         if side == 0:
             return _ABSTAIN
@@ -229,7 +229,7 @@ def _plan(
         if math.isnan(lower):
             lower = forecast[_L_FIRST] if side > 0 else forecast[_S_FIRST]
     free = account["equity"] - _held_margin(positions, instruments)
-    notional = notional_of(rules, account["equity"], free, loss, win, p["sigma"], rules["ensemble"] == 1, lower)
+    notional = notional_of(rules, account["equity"], free, loss, win, p["sigma"], modelled, lower)
     lots = whole_lots(notional / price, instrument)
     if lots < 1 or quantity_of(lots, instrument) * price < instrument["min_notional"]:
         row["reason"] = _TOO_SMALL
@@ -264,22 +264,27 @@ def decide(
     """Go on from :func:`glance`: forecast, plan, size, gates; returns the Action. Knows nothing after the close.
 
     ``feature`` is what the exit profile's distance is a multiple of (1 for percent); ``forecasts[S, T', WIDTH]`` is
-    read at ``f`` by model strategies. Writes DECISION ``rows[k]`` and, for a plan, ``plans[s]``. The compiled run
+    read at ``f`` by model strategies; an ``auto`` one goes by the rule while no model covers the bar.
+    Writes DECISION ``rows[k]`` and, for a plan, ``plans[s]``. The compiled run
     leaves it out where ``reason`` says to abstain, because it keeps no row then.
     """
     row = rows[k]
     rule = rules[0]
     _open_row(row, rule, s, open_time, bits)
-    if rule["ensemble"] == 1:
+    modelled = rule["ensemble"] == 1 or (rule["ensemble"] == 2 and forecasts[s, f, _MODEL] >= 0.0)
+    if modelled:
         _open_forecast(row, forecasts, s, f)
         if reason == 0:
             reason = _no_forecast(forecasts, s, f)
+    elif reason == 0 and _side_of(bits) == 0:
+        reason = _NO_SIGNAL
     row["reason"] = reason
     if reason != 0:
         return _ABSTAIN
     return _plan(
-        account[0], positions, plans, instruments, rule, limits, s, open_time, volume, feature, forecasts[s, f], row
-    )
+        account[0], positions, plans, instruments, rule, limits, s, open_time, volume, feature, modelled,
+        forecasts[s, f], row,
+    )  # fmt: skip
 
 
 @kernel

@@ -11,10 +11,11 @@ from trading.accounting import apply_fill, apply_funding, exposure_of, mark, rol
 from trading.desk import decide, glance, place_entry, place_exit
 from trading.matching import match_bar, match_open, see_close
 from trading.records import Action, ExitReason, Reason
-from trading.risk.system import halt, shocked, watch
+from trading.risk.system import halt, must_flatten, shocked, watch
 
 _ABSTAIN, _BLOCKED = int(Action.ABSTAIN), int(Action.BLOCKED)
 _EXIT_SIGNAL, _SIGNAL = int(Reason.EXIT_SIGNAL), int(ExitReason.SIGNAL)
+_EMERGENCY = int(ExitReason.EMERGENCY)
 CODE_SHIFT = 4  # a bar's code is ``action | reason << 4``
 
 
@@ -37,7 +38,7 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
     a = account[0]
     rule = rules[0]
     work = intent[0]
-    modelled = rule["ensemble"] == 1
+    per_bar = forecasts.shape[1] == open_.shape[1]  # else one blank row for all bars
     step = rule["step"]
     row_sigma, row_shock, row_distance = rule["row_volatility"], rule["row_black_swan"], rule["row_distance"]
     n_fills = counts[0]
@@ -91,7 +92,7 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
             if reason == 0:
                 action = decide(
                     account, positions, plans, instruments, rules, limits, s, at, volume[s, t], bits[s, t], feature,
-                    forecasts, t if modelled else 0, decisions, n_rows, reason,
+                    forecasts, t if per_bar else 0, decisions, n_rows, reason,
                 )  # fmt: skip
                 reason = decisions[n_rows]["reason"]
             codes[s, t] = action | reason << CODE_SHIFT
@@ -104,6 +105,10 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
         failed = watch(a, rule, shock)
         if failed != 0:
             halt(a, positions, failed, at + step)
+            if must_flatten(a, rule):
+                for s in range(S):
+                    if positions[s]["exit_at_open"] == 0:
+                        place_exit(positions[s], _EMERGENCY)
         t += 1
     counts[0] = n_fills
     counts[1] = n_trades

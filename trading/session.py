@@ -20,6 +20,7 @@ from trading.journal import AuditEvent, Batch, Checkpoint, Journal
 from trading.ledger import Buffers, Ledger
 from trading.records import Action, ExitReason, Reason
 from trading.risk.limits import GATES
+from trading.risk.system import must_flatten
 from trading.state import MANUAL_HALT, Trading, TradingState
 from trading.steps import decide, halt, resume, watch
 from trading.strategy.program import compile_program, signals
@@ -183,6 +184,10 @@ class TradingSession:
         if not watch(state.account, state.positions, state.rules, close_time):
             return False
         self._orders.cancel_entries(close_time, "trading halted")
+        if must_flatten(state.account[0], state.rules[0]):
+            for s in range(count):
+                if state.positions["side"][s] != 0 and state.positions["exit_at_open"][s] == 0:
+                    self._orders.leave(s, state.positions[s], ExitReason.EMERGENCY, close_time)
         self._note("halt", {"why": self.halt_words, "drawdown": float(state.account["drawdown"][0])})
         return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -73,8 +73,13 @@ class LimitSettings(Group):
         json_schema_extra={"unit": "trades"},
     )  # fmt: skip
     black_swan: float = _number(
-        3.0, 1.0, 100.0, "× its 30-day median", "One-hour realised volatility at which trading halts."
+        3.0, 1.0, 100.0, "× its 30-day median", "One-hour realised volatility above which no position is opened."
     )
+    black_swan_action: Literal["block", "halt", "flatten"] = Field(
+        default="block", json_schema_extra={"unit": "name"},
+        description="Above that volatility: block entries while it lasts, halt until a person resumes, or halt and "
+        "close every position.",
+    )  # fmt: skip
     minimum_trades: int = Field(
         default=10, ge=0, le=100_000, description="Trades the compliance report asks for; a counter, never a gate.",
         json_schema_extra={"unit": "trades"},

@@ -127,6 +127,7 @@ RULES = np.dtype(
         ("margin_share", "<f8"), ("leverage", "<f8"),
         ("sharpe_min_days", "<i8"), ("sharpe_min_trades", "<i8"),
         ("limit_drawdown", "<f8"), ("limit_sharpe", "<f8"), ("limit_black_swan", "<f8"),
+        ("black_swan_action", "<i8"),  # 0 block, 1 halt, 2 halt and flatten
     ]
 )  # fmt: skip
 
@@ -159,7 +160,7 @@ def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
     profile, costs, sizing = config.profile, config.settings.costs, config.settings.sizing
     limits = config.settings.limits
     values: dict[str, Any] = {
-        "ensemble": config.strategy.kind == "ensemble", "threshold": config.strategy.threshold,
+        "ensemble": ("rule", "ensemble", "auto").index(config.strategy.kind), "threshold": config.strategy.threshold,
         "enforce": config.enforce, "on_halt": ON_HALT.index(config.on_halt),
         "step": config.step_ms, "bars_per_year": YEAR_MS / config.step_ms,
         "row_distance": -1 if profile.feature is None else schema.index(profile.feature),
@@ -173,6 +174,7 @@ def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
         "leverage": sizing.leverage,
         "sharpe_min_days": limits.sharpe_min_days, "sharpe_min_trades": limits.sharpe_min_trades,
         "limit_drawdown": limits.drawdown, "limit_sharpe": limits.sharpe, "limit_black_swan": limits.black_swan,
+        "black_swan_action": ("block", "halt", "flatten").index(limits.black_swan_action),
     }  # fmt: skip
     row = np.zeros(1, dtype=RULES)
     for name, value in values.items():

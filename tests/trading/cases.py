@@ -38,6 +38,7 @@ GO = parse_strategy(
     },
     "test",
 )  # fmt: skip
+GO_OR_MODEL = GO.model_copy(update={"kind": "auto", "threshold": 0.2})
 FREE = {"costs": {"taker_fee": 0.0, "maker_fee": 0.0, "spread": 0.0, "impact": 0.0}}
 LOOSE = {"sizing": {"volatility_target": 5.0}}
 

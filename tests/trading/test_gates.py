@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ai.forecast import Abstain, Col
 from tests.trading.cases import (
     FREE,
+    GO_OR_MODEL,
     LOOSE,
     MINUTE,
     MemoryJournal,
@@ -19,15 +21,16 @@ from tests.trading.cases import (
     instrument,
     merged,
     profile,
+    random_forecasts,
     session_of,
 )  # fmt: skip
 from trading.backtest import run_fast
-from trading.records import Action, Reason
+from trading.records import Action, ExitReason, Reason
 from trading.risk.gates import GATES, Gate, verdicts
 from trading.session import TradingSession
 from trading.state import RING_DAYS, Trading
 
-CALM = merged(FREE, LOOSE)
+CALM = merged(FREE, LOOSE, {"limits": {"black_swan_action": "halt"}})
 FLAT = (100.0, 100.0, 100.0, 100.0)
 WIDE: dict[str, Any] = {"limits": {"margin_share": 1.0, "loss_at_stop": 1.0, "max_leverage": 100.0}}
 
@@ -126,6 +129,37 @@ def test_black_swan_alone_blocks_and_halts() -> None:
     session = session_with()
     assert only_blocker(session, Gate.BLACK_SWAN, {"black_swan_ratio": 3.5}).value == pytest.approx(3.5)
     assert session.trading is Trading.HALTED
+
+
+def test_by_default_a_black_swan_blocks_while_it_lasts() -> None:
+    session = session_with({"limits": {"black_swan_action": "block"}})
+    grid = grid_of([FLAT] * 4)
+    X = features_of(session.config, grid, go=[0, 1, 1, 0], black_swan_ratio=[1, 4, 2, 1])
+    actions = [int(outcome.decisions["action"][0]) for outcome in feed(session, grid, X)]
+    assert actions[1:3] == [Action.BLOCKED, Action.LONG]
+    assert session.trading is Trading.RUNNING and session.state.account["first_halt"][0] == 0
+
+
+def test_a_black_swan_flattens_where_the_setting_says_so() -> None:
+    session = session_with({"limits": {"black_swan_action": "flatten"}}, exits=profile(0.01, 2.0, 50))
+    grid = grid_of([FLAT] * 4)
+    X = features_of(session.config, grid, go=[1, 0, 0, 0], black_swan_ratio=[1, 1, 4, 1])
+    outcomes = feed(session, grid, X)
+    assert outcomes[2].halted
+    assert outcomes[3].trades["exit_reason"].tolist() == [ExitReason.EMERGENCY]
+
+
+def test_an_auto_strategy_goes_by_the_rule_until_a_model_covers_the_bar() -> None:
+    config = config_of(GO_OR_MODEL, settings=CALM, exits=profile(0.01, 2.0, 1))
+    grid = grid_of([FLAT] * 4)
+    rows = random_forecasts(np.random.default_rng(1), (1, 4))
+    rows[0, :, Col.MODEL] = [-1, -1, -1, 0]
+    rows[0, :, Col.ABSTAIN] = [Abstain.NO_MODEL] * 3 + [Abstain.INVALID]
+    X = features_of(config, grid, go=[1, 0, 0, 1])
+    made = run_fast(config, grid, X, rows)
+    assert [int(c) & 15 for c in made.codes[0]] == [Action.LONG, 0, 0, 0]
+    assert [int(c) >> 4 for c in made.codes[0]][2:] == [Reason.NO_SIGNAL, Reason.INVALID_FORECAST]
+    assert int(made.decisions["model"][0]) == -1
 
 
 def test_symbol_alone_blocks() -> None:

@@ -108,7 +108,7 @@ def test_the_library_lists_what_the_desk_reads() -> None:
     assert required_features(RSI_OVERSOLD, profile) == (
         "rsi_14", "close", "ema_200", "atr_14", "volatility_96", "black_swan_ratio",
     )  # fmt: skip
-    assert set(LIBRARY) == {"rsi-oversold", "ensemble"} and load_strategy("ensemble").kind == "ensemble"
+    assert set(LIBRARY) == {"rsi-oversold", "ensemble", "auto"} and load_strategy("ensemble").kind == "ensemble"
 
 
 def test_the_library_reads_only_registered_features() -> None:

@@ -106,7 +106,13 @@ def watch(a: Row, rules: Row, shock: bool) -> int:
         return 1 + _DRAWDOWN
     if not passes(a["sharpe_upper"], rules["limit_sharpe"], True):
         return 1 + _SHARPE
-    return 1 + _BLACK_SWAN if shock else 0
+    return 1 + _BLACK_SWAN if shock and rules["black_swan_action"] != 0 else 0
+
+
+@kernel
+def must_flatten(a: Row, rules: Row) -> bool:
+    """Whether the present halt asks to close every position too."""
+    return bool(a["halt_reason"] == 1 + _BLACK_SWAN) and bool(rules["black_swan_action"] == 2)
 
 
 @kernel

@@ -24,7 +24,13 @@ ENSEMBLE = StrategySpec(
     kind="ensemble",
     threshold=ENSEMBLE_THRESHOLD,
 )
-LIBRARY: dict[str, StrategySpec] = {spec.name: spec for spec in (RSI_OVERSOLD, ENSEMBLE)}
+AUTO = RSI_OVERSOLD.model_copy(
+    update={
+        "name": "auto", "kind": "auto", "threshold": ENSEMBLE_THRESHOLD,
+        "meaning": "Trades rsi-oversold until a promoted model covers the bar, the ensemble's forecast from then on.",
+    }
+)  # fmt: skip
+LIBRARY: dict[str, StrategySpec] = {spec.name: spec for spec in (RSI_OVERSOLD, ENSEMBLE, AUTO)}
 
 
 def load_strategy(name_or_path: str | Path) -> StrategySpec:

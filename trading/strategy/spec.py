@@ -62,12 +62,13 @@ class StrategySpec(_Document):
 
     ``kind = "rule"``: the conditions make the signal. ``kind = "ensemble"``: the forecast does: the side with the
     higher expected value after costs, if that is positive and its probability is at least ``threshold``.
+    ``kind = "auto"``: the conditions until a model covers the bar, the forecast from then on.
     ``exit_long`` and ``exit_short`` close an open position at the next open (reason ``signal``).
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     meaning: Annotated[str, Field(min_length=1, max_length=500)]
-    kind: Literal["rule", "ensemble"] = "rule"
+    kind: Literal["rule", "ensemble", "auto"] = "rule"
     long: Condition | None = None
     short: Condition | None = None
     exit_long: Condition | None = None
@@ -77,7 +78,7 @@ class StrategySpec(_Document):
 
     @model_validator(mode="after")
     def _has_signal(self) -> StrategySpec:
-        if self.kind == "rule" and self.long is None and self.short is None:
+        if self.kind != "ensemble" and self.long is None and self.short is None:
             raise ValueError("a rule strategy needs a 'long' or a 'short' condition")
         if self.kind == "ensemble" and (self.long is not None or self.short is not None):
             raise ValueError("an ensemble strategy takes its side from the forecast: leave out 'long' and 'short'")
