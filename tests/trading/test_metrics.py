@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_origin
-
 import json
 import math
+from typing import Literal, get_origin
 
 import numpy as np
 import pytest
