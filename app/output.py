@@ -209,7 +209,9 @@ def show_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    if title:
+        console.print(f"\n{title}", style="bold", markup=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         number = any(isinstance(row.get(column.key), int | float) for row in rows)
         table.add_column(column.title or column.key.replace("_", " "), justify="right" if number else "left")

@@ -50,7 +50,12 @@ def show_train(console: Console, document: Mapping[str, Any]) -> None:
         markup=False,
     )
     rows = [{"score": k.replace("_", " "), "value": v} for k, v in document["scores"].items()]
-    show_table(console, rows, [Column("score"), Column("value", form=FIGURE)], title="Scores on the calibration slice")
+    show_table(
+        console,
+        rows,
+        [Column("score"), Column("value", form=FIGURE)],
+        title="Scores of a probe on the newest 15 % of the bars, which it had not seen",
+    )
 
 
 def show_backtest(console: Console, document: Mapping[str, Any]) -> None:
