@@ -30,7 +30,8 @@ def chart(query: ChartQuery, context: Context) -> ChartView:
     key = context.key_of(symbol, query.timeframe)
     stored = [i.key for i in store.series() if i.key.kind == "ohlcv" and i.rows and _same_market(i.key, key)]
     last = context.account.last_bar_ms if context.account is not None else None
-    before = last + 1 if last is not None and key.timeframe == context.timeframe else None
+    # a replay's future is stored already: only bars that had closed with the run's newest one are shown
+    before = None if last is None else last + context.step_ms - key.step_ms + 1
     frame = store.tail(key, query.bars, before)
     own = [k for k in stored if k.symbol == symbol]
     return ChartView(

@@ -291,8 +291,9 @@ class Runtime:
         service = self._service
         place = self._opened()
         assert service is not None
+        account = service.account and place.database.accounts.get(service.account.id)
         return Context(
-            place=place, account=service.account or place.database.accounts.newest(),
+            place=place, account=account or place.database.accounts.newest(),
             keys=service.plan.keys if service.plan is not None else (), strip=strip(service),
             positions=positions_view(service), jobs=self._jobs_view(), health=self._health(service),
             audit=self._audit[0] if self._audit else None, audit_ms=self._audit[1] if self._audit else None,
