@@ -82,7 +82,7 @@ def fill(home: Path, data: Path, *, quick: bool) -> list[str]:
     run = ["--source", "replay", *replay, "--symbols", symbols, "--timeframe", TIMEFRAME, "--strategy", "rsi-oversold"]
     say("replaying")
     program(home, "run", *run, "--speed", "max", "--bars", bars)
-    return ["--home", str(home), "run", *run, "--speed", "0.2"]
+    return ["--home", str(home), "run", *run, "--speed", "0.02"]
 
 
 def picture(arguments: Sequence[str], out: Path, size: tuple[int, int], look: str) -> list[Path]:

@@ -77,7 +77,7 @@ class Histogram(Plot):
             align = painting.RIGHT if near_end else painting.LEFT
             painting.text(p, label, words, font(11, 600), token, align)
         noun = f"{v.size:,} {self._noun}" + (f" · {self._flat:,} flat left out" if self._flat else "")
-        painting.text(p, QRectF(box.right() - 200, box.top() - 2, 198, 16), noun, font(11), "text3", painting.RIGHT)
+        painting.text(p, QRectF(box.right() - 200, box.top() + 14, 198, 16), noun, font(11), "text3", painting.RIGHT)
         edges(p, box.adjusted(0, 0, 0, 0))
 
 

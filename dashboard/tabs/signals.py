@@ -248,7 +248,7 @@ class SignalsTab(Tab):
         self.value_card.setVisible(len(d.expected) > 1)
         modelled = bool(d.members) or d.ensemble is not None
         self.members_card.setVisible(modelled)
-        self.body.setColumnStretch(1, 31 if modelled else 0)
+        self.body.addWidget(self.features_card, 1, 0, 1, 1 if modelled else 2)
         self.outcome_card.show_detail(d)
 
     def _show_plan(self, d: DecisionDetail) -> None:

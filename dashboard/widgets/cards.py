@@ -302,12 +302,12 @@ class Verdict(Card):
         row.addLayout(words, 1)
         row.addWidget(self.scores, 0)
         self.column.addLayout(row)
-        self.setFixedHeight(106)
+        self.setFixedHeight(108)
         self._level = "idle"
 
     def resizeEvent(self, a0: QResizeEvent | None) -> None:
         super().resizeEvent(a0)
-        self.scores.setMaximumWidth(round(self.width() * 0.52))
+        self.scores.setMaximumWidth(round(self.width() * 0.46))
 
     def say(self, words: str, level: str, badge: str, reason: str, scores: Sequence[Score]) -> None:
         """Change the verdict."""
