@@ -114,11 +114,11 @@ def _xgboost_margins(
 ) -> None:
     for k in range(first, last):
         at = trees[k, 0]
-        while nodes[at].feature >= 0:
-            value = x[nodes[at].feature]
-            left = nodes[at].flags == 1 if np.isnan(value) else np.float64(np.float32(value)) < nodes[at].value
-            at = nodes[at].left if left else nodes[at].right
-        out[trees[k, 1]] += nodes[at].value
+        while nodes[at]["feature"] >= 0:
+            value = x[nodes[at]["feature"]]
+            left = nodes[at]["flags"] == 1 if np.isnan(value) else np.float64(np.float32(value)) < nodes[at]["value"]
+            at = nodes[at]["left"] if left else nodes[at]["right"]
+        out[trees[k, 1]] += nodes[at]["value"]
 
 
 @kernel
@@ -127,18 +127,18 @@ def _lightgbm_margins(
 ) -> None:
     for k in range(first, last):
         at = trees[k, 0]
-        while nodes[at].feature >= 0:
-            value = x[nodes[at].feature]
-            flags = nodes[at].flags
+        while nodes[at]["feature"] >= 0:
+            value = x[nodes[at]["feature"]]
+            flags = nodes[at]["flags"]
             missing = (flags >> 2) & 3  # 0 none, 1 zero, 2 NaN
             if np.isnan(value) and missing != 2:
                 value = 0.0
             if (missing == 1 and abs(value) <= 1.0000000180025095e-35) or (missing == 2 and np.isnan(value)):
                 left = (flags & 2) != 0
             else:
-                left = value <= nodes[at].value
-            at = nodes[at].left if left else nodes[at].right
-        out[trees[k, 1]] += nodes[at].value
+                left = value <= nodes[at]["value"]
+            at = nodes[at]["left"] if left else nodes[at]["right"]
+        out[trees[k, 1]] += nodes[at]["value"]
 
 
 @kernel
