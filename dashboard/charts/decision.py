@@ -47,6 +47,7 @@ class FeatureRows(Plot):
 
     def draw(self, p: QPainter, box: QRectF) -> None:
         pitch = self._pitch()
+        box = QRectF(box.left(), box.top(), min(box.width(), 520.0), box.height())
         widest = max(painting.width_of(feature_words(f), font(12, 600)) for f in self._features)
         value_w, tail = min(104.0, widest + 6), 38.0
         curve_w = min(96.0, max(46.0, box.width() * 0.24))

@@ -27,7 +27,7 @@ def layer(qapp: object) -> CandleLayer:
     high, low, volume = close + 0.1, close - 0.1, np.ones(n)
     high[777_777], low[123_456], volume[500_001] = 500.0, 1.0, 99.0
     view = replace(
-        sample.chart(10, False), time=np.arange(n, dtype=np.int64) * 60_000, open=close.copy(), high=high, low=low,
+        sample.chart(240, False), time=np.arange(n, dtype=np.int64) * 60_000, open=close.copy(), high=high, low=low,
         close=close, volume=volume, indicators={}, trades=(),
     )  # fmt: skip
     made = CandleLayer()
