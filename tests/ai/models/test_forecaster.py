@@ -78,6 +78,14 @@ def test_bars_before_the_first_switch_have_no_model_and_bars_seen_in_training_ab
     assert np.all(allowed[1000:, Col.ABSTAIN] == Abstain.NO)
 
 
+def test_the_last_bar_that_training_saw_abstains_and_the_next_one_speaks(market, model) -> None:
+    early = (ModelSwitch(int(market.frame.open_time[1000]), "swing-a"),)
+    forecaster = Forecaster({"swing-a": model}, early, market.schema, market.profile, "1h")
+    out = steps(forecaster, market, SWITCH - 1, SWITCH + 1)
+    assert model.seen_until_ms == market.frame.open_time[SWITCH - 1]
+    assert [int(v) for v in out[:, Col.ABSTAIN]] == [Abstain.IN_SAMPLE, Abstain.NO]
+
+
 def test_probabilities_of_both_sides_add_up_and_follow_the_payoffs(model, rows) -> None:
     live = rows[SWITCH:]
     for columns in (
