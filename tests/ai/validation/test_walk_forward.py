@@ -54,6 +54,8 @@ def trending():
 
 
 def test_a_random_walk_shows_no_evidence_of_an_edge(walked) -> None:
+    # One fixed walk: a 95 % band misses 0.5 on some others (seed 7 with four folds gives 0.401 to 0.498), so this
+    # guards against gross leaks and says nothing about the band's coverage.
     assert len(walked.folds) == 6
     assert walked.auc.low <= 0.5 <= walked.auc.high
     assert walked.auc.high - walked.auc.low < 0.2
