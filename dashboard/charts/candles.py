@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pyqtgraph as pg
 from PyQt6.QtCore import QEvent, QObject, QPointF, QRectF, pyqtSignal
 from PyQt6.QtGui import QMouseEvent, QPainter, QPaintEvent
 from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
-from app.contract.views import ChartView, FloatArray, IntArray
+from app.contract.views import ChartView, FloatArray
 from dashboard import numbers, painting
+from dashboard.charts.candle_axes import PriceAxis, Tag, TimeAxis
 from dashboard.charts.candle_layers import (
     CandleLayer,
     CrossLayer,
@@ -19,104 +18,12 @@ from dashboard.charts.candle_layers import (
     LevelLayer,
     LineLayer,
     TradeLayer,
-    index_ticks,
 )  # fmt: skip
-from dashboard.charts.plot import round_ticks, tick_digits
 from dashboard.theme import font, theme
 
-AXIS_W, TIME_H = 72, 24
 LINE_TOKENS = ("s2", "s1", "s6", "s3", "s5")
 ROOM = 0.06  # of the view kept free at the right of the newest bar
 SPAN = 180  # bars in sight at first
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """A filled value tag on the price axis."""
-
-    value: float
-    words: str
-    token: str
-    ink: str = "onTag"
-
-
-class PriceAxis(pg.AxisItem):  # type: ignore[misc]
-    """Values at the right, with tags."""
-
-    def __init__(self, fixed: tuple[float, ...] = ()) -> None:
-        super().__init__("right")
-        self.setWidth(AXIS_W)
-        self.fixed = fixed
-        self.tags: list[Tag] = []
-        self.digits: int | None = None
-
-    def paint(self, p: QPainter, *_: object) -> None:
-        view = self.linkedView()
-        if view is None:
-            return
-        (low, high), box = view.viewRange()[1], self.boundingRect()
-        tall = view.height()
-        painting.fill(p, QRectF(0, box.top(), 1, box.height()), "line")
-        if high <= low or tall <= 0:
-            return
-
-        def at(value: float) -> float:
-            return float((high - value) / (high - low) * tall)
-
-        ticks = self.fixed or tuple(round_ticks(low, high, max(2, int(tall // 70))))
-        digits = tick_digits(ticks)
-        taken = [at(tag.value) for tag in self.tags]
-        for value in ticks:
-            if any(abs(at(value) - y) < 16 for y in taken):
-                continue
-            label = QRectF(9, at(value) - 9, AXIS_W, 18)
-            painting.text(p, label, numbers.number(value, digits), font(11), "axis", elide=False)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing, True)
-        for tag in self.tags:
-            y = at(tag.value)
-            if -1 <= y <= tall + 1:
-                plate = QRectF(2, round(min(max(y, 9.0), tall - 9)) - 9, AXIS_W - 4, 18)
-                painting.fill(p, plate, tag.token, 1.0, 3)
-                painting.text(p, plate, tag.words, font(11, 600), tag.ink, painting.CENTER, elide=False)
-
-    def show_tags(self, tags: list[Tag]) -> None:
-        """Change the tags."""
-        self.tags = tags
-        self.update()
-
-
-class TimeAxis(pg.AxisItem):  # type: ignore[misc]
-    """Times below, with the cross-hair's moment as a plate."""
-
-    def __init__(self) -> None:
-        super().__init__("bottom")
-        self.setHeight(TIME_H)
-        self.time: IntArray = np.empty(0, dtype=np.int64)
-        self.cross: tuple[float, str] | None = None
-
-    def paint(self, p: QPainter, *_: object) -> None:
-        view = self.linkedView()
-        if view is None:
-            return
-        first, last = view.viewRange()[0]
-        wide = view.width()
-        painting.fill(p, QRectF(0, 0, wide, 1), "line")
-        if last <= first:
-            return
-        for index, words in index_ticks(self.time, first, last, max(2, int(wide // 100))):
-            x = (index - first) / (last - first) * wide
-            label = QRectF(x - 40, 4, 80, 18)
-            strong = ":" not in words
-            painting.text(
-                p, label, words, font(11, 500 if strong else 400), "text2" if strong else "axis", painting.CENTER
-            )
-        if self.cross is not None:
-            x = (self.cross[0] - first) / (last - first) * wide
-            size = painting.width_of(self.cross[1], font(11, 600)) + 16
-            plate = QRectF(min(max(0.0, x - size / 2), wide - size), 2, size, 19)
-            p.setRenderHint(QPainter.RenderHint.Antialiasing, True)
-            painting.fill(p, plate, "crossLabel", 1.0, 4)
-            painting.text(p, plate, self.cross[1], font(11, 600), "onFill", painting.CENTER, elide=False)
 
 
 class ReadOut(QWidget):
