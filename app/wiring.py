@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from trading.strategy.spec import StrategySpec
 
 DEFAULT_RULE, ENSEMBLE = "rsi-oversold", "ensemble"
-AUTOMATIC = "auto"  # the setting run.strategy: the rule until a promoted model takes over
 HOME_VARIABLE = "QUANTAI_HOME"
 Span = tuple[int | None, int | None]
 
@@ -241,7 +240,7 @@ def strategy_for(name: str, exit_profile: str | None = None) -> StrategySpec:
     from trading.strategy.library import load_strategy
     from trading.strategy.spec import Exits
 
-    spec = load_strategy(DEFAULT_RULE if name == AUTOMATIC else name)
+    spec = load_strategy(name)
     if exit_profile is None:
         return spec
     return spec.model_copy(update={"exits": Exits.model_validate({"scalp": exit_profile, "swing": exit_profile})})

@@ -30,21 +30,19 @@ def market_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a synthetic 1h market, its walk-forward, a finished replay: read it, do not write to it."""
     folder = tmp_path_factory.mktemp("market") / "home"
     series = ["--symbol", "BTCUSDT", "--timeframe", "1h"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QUANTAI_TRADING__LIMITS__BLACK_SWAN", "100")
-        for line in (
-            ["synthetic", *series, "--bars", "4200", "--seed", "3"],
-            ["walk-forward", *series, "--train", "60d", "--test", "20d", "--step", "20d", "--models", "logistic"],
-            ["run", "--source", "replay", *series, "--replay", "2024-05-01..2024-06-01", "--speed", "max"],
-        ):
-            assert main(["--home", str(folder), "--json", *line]) == 0, line
+    replay = ["--replay", "2024-05-01..2024-06-01", "--strategy", "rsi-oversold", "--speed", "max"]
+    for line in (
+        ["synthetic", *series, "--bars", "4200", "--seed", "3"],
+        ["walk-forward", *series, "--train", "60d", "--test", "20d", "--step", "20d", "--models", "logistic"],
+        ["run", "--source", "replay", *series, *replay],
+    ):
+        assert main(["--home", str(folder), "--json", *line]) == 0, line
     return folder
 
 
 @pytest.fixture
-def ask(market_home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+def ask(market_home: Path, capfd: pytest.CaptureFixture[str]) -> Command:
     """A command on the shared home with the synthetic market."""
-    monkeypatch.setenv("QUANTAI_TRADING__LIMITS__BLACK_SWAN", "100")
 
     def call(*words: object) -> Said:
         capfd.readouterr()
