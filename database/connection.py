@@ -214,14 +214,13 @@ class Database:
             if self._closed:
                 return
             self._closed = True
-            if self._thread is not None:
-                self._queue.put(None)
         with self._readers_lock:
             for connection in self._readers.values():
                 connection.close()
             self._readers.clear()
         self._local = threading.local()
         if self._thread is not None:
+            self._queue.put(None)  # after the readers: the last connection to close folds the log in and removes it
             self._thread.join()
 
 

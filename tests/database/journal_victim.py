@@ -1,4 +1,7 @@
-"""A process that journals the story and kills itself at a named step: HOME STEP BATCH LAST (step ``none`` = finish)."""
+"""A process that journals the story and kills itself at a named step: HOME STEP BATCH LAST.
+
+Step ``none`` goes on to the end; ``random`` too, one batch for each line it is sent.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,9 @@ def main(home_path: str, step: str, fatal_batch: int, last: int) -> None:
         done = (checkpoint.last_bar_ms - ledger_story.START) // ledger_story.STEP // ledger_story.BARS
         current = int(done) + 1
     while current <= last:
+        if step == "random":
+            sys.stdin.readline()  # one line from the parent lets one batch go
+            say(f"batch {current}")
         journal.commit(ledger_story.batch(current, account))
         current += 1
     db.close()

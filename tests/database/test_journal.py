@@ -224,6 +224,34 @@ def test_f37_killed_at_a_step_nothing_is_lost_or_doubled(tmp_path: Path, step: s
         assert ledger.cash == pytest.approx(story.cash_before(5), abs=0.005)
 
 
+def test_f37_killed_at_random_again_and_again_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    """The parent kills when it reads that a batch has begun: where in it the child is by then is chance."""
+    rng, last, kills = np.random.default_rng(5), 60, 0
+    command = [sys.executable, "-m", "tests.database.journal_victim", str(tmp_path), "random", "-1", str(last)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    while True:
+        batches = int(rng.integers(1, 25))
+        with subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes) as child:
+            child.stdin.write("\n" * batches)
+            child.stdin.flush()
+            read = [line.strip() for _, line in zip(range(batches), child.stdout, strict=False)]
+            if "finished" not in read:
+                child.kill()
+        if child.returncode == 0:
+            break
+        assert child.returncode == -signal.SIGKILL
+        kills += 1
+        with Home(tmp_path).open() as db:
+            assert db.audit.verify().ok
+            assert db.trading.reconcile(db.trading.accounts()[0].id).differences == ()
+    assert kills >= 3
+    with Home(tmp_path).open() as db:
+        account = db.trading.accounts()[0].id
+        wanted = np.concatenate([story.batch(k, account).trades for k in range(last + 1)])
+        assert db.trading.trades(account).tobytes() == wanted.tobytes()
+
+
 def test_f34_a_full_disk_stops_the_journal_in_one_sentence_and_goes_on_with_room(
     db: Repositories, account: int
 ) -> None:
@@ -267,3 +295,17 @@ def test_filters_are_half_open_and_keep_the_newest(db: Repositories, account: in
     last = trading.last_equity(account)
     assert last is not None and last["open_time"] == start + 39 * step
     assert trading.equity_series(account)[0].shape == (40,)
+
+
+def test_f38_every_commit_is_synced_to_the_disk(
+    db: Repositories, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels: list[int] = []
+    hook_connection = db._writer
+    assert hook_connection is not None
+    db.journal._hook = lambda step: (
+        levels.append(hook_connection.execute("PRAGMA synchronous").fetchone()[0]) if step == "before_commit" else None
+    )
+    db.write(lambda _c: None)  # leaves the writer at NORMAL
+    db.journal.commit(story.batch(0, account))
+    assert levels == [2]
