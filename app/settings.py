@@ -311,7 +311,7 @@ def _from_environment(environ: Mapping[str, str]) -> Nested:
 def _from_file(path: Path) -> Nested:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a home under a plain file: what opens the home says so
         return {}
     except (OSError, ValueError) as error:
         words = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -115,3 +115,13 @@ def test_a_wrong_stored_value_does_not_keep_itself_from_being_corrected(command:
     assert command("settings", "reset", "gone.key").code == 0
     assert command("settings", "set", "history_limit", 900).code == 0
     assert command("trades").code == 0
+
+
+def test_a_home_under_a_plain_file_is_refused_as_a_home_not_as_a_wrong_settings_file(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "README.md").write_text("text")
+    said = command("--home", tmp_path / "README.md" / "x", "trades")
+    assert said.code == 1
+    assert "The home folder" in said.document["error"]
+    assert "TOML" not in said.document["error"]
