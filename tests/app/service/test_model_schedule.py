@@ -1,0 +1,67 @@
+"""Retraining by the model schedule: the switches are journalled, and a restart or a kill follows the same schedule."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.app.service.conftest import REPLAY, SPAN, SYMBOL, plain_trades
+from tests.app.service.test_replay import crash
+
+pytestmark = pytest.mark.workers
+
+
+@pytest.fixture(autouse=True)
+def quick_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One linear member, retrained every 500 bars on 3,500."""
+    monkeypatch.setenv("QUANTAI_AI__MEMBERS", '["logistic"]')
+    monkeypatch.setenv("QUANTAI_AI__MODEL_RETRAIN_EVERY_N_STEPS", "500")
+    monkeypatch.setenv("QUANTAI_AI__HISTORY_LIMIT", "3500")
+
+
+def switches(home: Path) -> list[tuple[int, str]]:
+    from database.home import Home
+
+    with Home(home).open_reader() as database:
+        account = database.accounts.newest()
+        assert account is not None
+        return [(s.from_ms, s.model_id) for s in database.trading.switches(account.id)]
+
+
+def test_a_promoted_model_takes_over_and_a_kill_follows_the_same_schedule(market, stocked, tmp_path, ask):
+    other = Path(shutil.copytree(market, tmp_path / "other"))
+    whole = ask(other, "run", *REPLAY)
+    assert whole["strategy"] == "auto" and whole["state"] == "FINISHED"
+    schedule = switches(other)
+    assert schedule, "no model was promoted: the test would show nothing"
+    assert {model for model in deciding_models(other) if model >= 0}, "no bar was decided by a model"
+    assert "reached bar" in crash(stocked, "bar", 900, *REPLAY)
+    resumed = ask(stocked, "run", *REPLAY)
+    assert switches(stocked) == schedule
+    assert plain_trades(resumed) == plain_trades(whole)
+    assert resumed["equity"] == whole["equity"]
+
+
+def deciding_models(home: Path) -> set[int]:
+    """Numbers of the models that decided; -1: the rule."""
+    from database.home import Home
+
+    with Home(home).open_reader() as database:
+        account = database.accounts.newest()
+        assert account is not None
+        return {int(row["model"]) for row in database.trading.decisions(account.id).rows}
+
+
+def test_replay_trades_equal_the_back_test_over_stored_forecasts(stocked, ask):
+    windows = ("--train", "30d", "--test", "7d", "--step", "7d")
+    ask(stocked, "walk-forward", "--symbol", "BTCUSDT", "--timeframe", "15m", *windows)
+    run = ask(stocked, "run", *REPLAY, "--schedule", "walk-forward")
+    fast = ask(stocked, "backtest", *SYMBOL, "--schedule", "walk-forward", *SPAN)
+    service = ask(stocked, "backtest", *SYMBOL, "--schedule", "walk-forward", *SPAN, "--engine", "service")
+    assert run["strategy"] == "ensemble"
+    assert len(run["trades"]) >= 3
+    assert plain_trades(run) == plain_trades(fast) == plain_trades(service)
+    assert fast["equity_end"] == service["equity_end"]
+    assert fast["in_sample_bars"] == 0
