@@ -17,6 +17,7 @@ SYNTHETIC_BANNER = (
     "These are synthetic data: a seeded, made-up market to look around in; it says nothing about a real one. "
     "Bring real bars with 'import FILE --symbol BTCUSDT', or start with --source exchange."
 )
+OPEN_RISK_LIMIT = 0.02  # loss at every stop together, as a share of equity
 
 
 def digits_of(step: Decimal) -> int:
@@ -112,7 +113,7 @@ def strip(service: TradingService) -> StripView:
     return StripView(
         **base, bar_ms=None if progress.last_bar_ms is None else progress.last_bar_ms + plan.step_ms, equity=equity,
         day_pnl=equity - day_start, day_pnl_fraction=equity / day_start - 1.0 if day_start > 0 else None,
-        open_risk=risk / equity if equity > 0 else None, open_risk_limit=limits.loss_at_stop * len(plan.config.symbols),
+        open_risk=risk / equity if equity > 0 else None, open_risk_limit=OPEN_RISK_LIMIT,
         drawdown=float(account["drawdown"]), drawdown_limit=limits.drawdown, positions=len(rows),
         orders=len(service.trader.session.open_orders()), exposure=sum(r.notional for r in rows),
         unprotected=sum(not r.protected for r in rows),

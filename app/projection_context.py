@@ -13,7 +13,7 @@ from app.contract.results import JobsView
 from app.contract.views import FloatArray, HealthRow, IntArray, PositionsView, StripView
 from data.instruments import INSTRUMENTS
 from data.market import SeriesKey
-from data.timeframes import timeframe_ms
+from data.timeframes import parse_time, timeframe_ms
 
 if TYPE_CHECKING:
     from app.wiring import Workplace
@@ -69,6 +69,20 @@ class Context:
         elif self.keys:
             exchange, source = self.keys[0].exchange, self.keys[0].source
         return SeriesKey(exchange, symbol, timeframe or self.timeframe, "ohlcv", source)
+
+
+def newest_bar_ms(account: Account) -> int | None:
+    """Open time of the newest bar the account may show; ``None`` where nothing bounds it.
+
+    A replay's future is stored already: before its first bar it shows what lies before its span.
+    """
+    if account.last_bar_ms is not None:
+        return account.last_bar_ms
+    first = account.about.get("from_ms")
+    if first is not None:
+        return int(first) - 1
+    span = account.about.get("span")
+    return parse_time(str(span[0])) - 1 if span else None
 
 
 def digits(symbol: str) -> tuple[int, int]:

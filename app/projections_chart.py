@@ -12,7 +12,7 @@ from ai.features.registry import BY_NAME, schema_of
 from app.contract.queries import ChartQuery
 from app.contract.views import ChartView, FloatArray, TradeMarker
 from app.documents import SIDES, exit_name
-from app.projection_context import Context, base, digits
+from app.projection_context import Context, base, digits, newest_bar_ms
 from data.market import Frame
 from data.timeframes import TIMEFRAMES
 from database.trading import Filter
@@ -29,8 +29,8 @@ def chart(query: ChartQuery, context: Context) -> ChartView:
     symbol = query.symbol or context.symbols[0]
     key = context.key_of(symbol, query.timeframe)
     stored = [i.key for i in store.series() if i.key.kind == "ohlcv" and i.rows and _same_market(i.key, key)]
-    last = context.account.last_bar_ms if context.account is not None else None
-    # a replay's future is stored already: only bars that had closed with the run's newest one are shown
+    last = newest_bar_ms(context.account) if context.account is not None else None
+    # only bars that had closed with the run's newest one are shown
     before = None if last is None else last + context.step_ms - key.step_ms + 1
     frame = store.tail(key, query.bars, before)
     own = [k for k in stored if k.symbol == symbol]

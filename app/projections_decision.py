@@ -9,19 +9,18 @@ import numpy as np
 
 from ai.features.engine import FeatureEngine
 from ai.features.registry import MODEL_FEATURES, schema_of, spec_of
-from ai.forecast import Col, Forecast
 from app.contract.queries import DecisionQuery
 from app.contract.views import (
     DecisionDetail,
     FeatureValue,
     GateRow,
     MemberRow,
-    NamedAmount,
     OutcomeView,
     PlanView,
 )
 from app.documents import SIDES, exit_name, number, why
-from app.projection_context import Context, base, digits
+from app.projection_context import Context, base, digits, newest_bar_ms
+from app.projections_forecast import expected, said
 from app.projections_ledger import ACTIONS
 from app.wiring import run_warmup, strategy_for
 from data.errors import UserError
@@ -57,18 +56,21 @@ def decision(query: DecisionQuery, context: Context) -> DecisionDetail:
     frame, funding = _history(context, key, int(row["open_time"]))
     names = _names(strategy)
     values = FeatureEngine(schema_of(names), key.timeframe).batch(frame, funding) if names and len(frame) else None
-    members, model = _members(context, account, row, symbol)
+    kind = strategy.kind if strategy is not None else "rule"
+    newest = {} if values is None else {name: float(values[k][-1]) for k, name in enumerate(names)}
+    forecast = said(context, account, row, symbol, newest, kind)
     side = "short" if int(row["signal"]) < 0 else "long"
     price_digits, quantity_digits = digits(symbol)
     return DecisionDetail(
         decision_id=query.decision_id, time_ms=int(row["open_time"]) + context.step_ms, symbol=symbol,
         timeframe=key.timeframe, action=ACTIONS[Action(int(row["action"]))],
-        model=model or (strategy.name if strategy else str(account.about.get("strategy", ""))),
+        model=forecast.model_id or (strategy.name if strategy else str(account.about.get("strategy", ""))),
         sentence=_sentence(row, symbol),
         features=() if values is None else tuple(_feature(n, values[k]) for k, n in enumerate(names)),
-        members=members, ensemble=_ensemble(row), side=side,
+        members=forecast.members, ensemble=_ensemble(row), side=side,
         threshold=number(row["threshold"]) if strategy is not None and strategy.kind != "rule" else None,
-        gates=gate_views(row), plan=_plan(row, account, context), expected=_expected(row),
+        gates=gate_views(row), plan=_plan(row, account, context),
+        expected=expected(row, forecast.chances, context.place.settings.values.trading.costs),
         outcome=_outcome(context, account, row, key), base=base(symbol), price_digits=price_digits,
         quantity_digits=quantity_digits,
     )  # fmt: skip
@@ -120,25 +122,7 @@ def _ensemble(row: Record) -> MemberRow | None:
     short, neutral, long = values
     if short is None or neutral is None or long is None:
         return None
-    return MemberRow("ensemble", short, neutral, long, None)
-
-
-def _members(context: Context, account: Account, row: Record, symbol: str) -> tuple[tuple[MemberRow, ...], str]:
-    """What each member said, where the forecasts are stored; and the model's id."""
-    runs = [str(run) for run in account.about.get("schedule", ())]
-    if not runs:
-        at = int(row["open_time"])
-        active = [s.model_id for s in context.place.database.trading.switches(account.id) if s.from_ms <= at]
-        return (), active[-1] if active and int(row["model"]) >= 0 else ""
-    run = context.place.database.forecasts.load(runs[min(int(row["symbol"]), len(runs) - 1)])
-    k = int(np.searchsorted(run.open_time, int(row["open_time"])))
-    if k >= len(run.open_time) or run.open_time[k] != int(row["open_time"]) or run.info.key.symbol != symbol:
-        return (), ""
-    forecast = Forecast.of(run.rows[k], run.info.model_ids, run.info.member_names)
-    if not math.isfinite(float(run.rows[k][Col.P_LONG])):
-        return (), forecast.model_id or ""
-    rows = tuple(MemberRow(m.name, m.p_short, m.p_neutral, m.p_long, m.weight) for m in forecast.members)
-    return rows, forecast.model_id or ""
+    return MemberRow("Ensemble", short, neutral, long, None)
 
 
 def gate_views(row: Record) -> tuple[GateRow, ...]:
@@ -179,11 +163,6 @@ def _plan(row: Record, account: Account, context: Context) -> PlanView | None:
     )  # fmt: skip
 
 
-def _expected(row: Record) -> tuple[NamedAmount, ...]:
-    value = number(row["expected_value"])
-    return () if value is None else (NamedAmount("Expected value after costs", value),)
-
-
 def _sentence(row: Record, symbol: str) -> str:
     name, action = base(symbol), Action(int(row["action"]))
     words = why(row)
@@ -206,7 +185,7 @@ def _outcome(context: Context, account: Account, row: Record, key: SeriesKey) ->
         return _unfinished(context, account, row, key)
     t = ledger.trading.trades(account.id, Filter(id=int(found[0])))[0]
     reason, pnl, risk = exit_name(int(t["exit_reason"])), float(t["pnl"]), number(t["risk_amount"])
-    bars = _bars(context, key, int(t["entry_time"]), int(t["exit_time"]))
+    bars = _bars(context, account, key, int(t["entry_time"]), int(t["exit_time"]))
     return OutcomeView(
         ENDS.get(reason, reason), "ok" if pnl > 0 else "bad", pnl, pnl / risk if risk else None, number(t["mfe"]),
         number(t["mae"]), (int(t["exit_time"]) - int(t["entry_time"])) / 60_000, int(t["entry_time"]),
@@ -219,7 +198,7 @@ def _unfinished(context: Context, account: Account, row: Record, key: SeriesKey)
     """Still open, or never filled."""
     held = [p for p in context.place.database.trading.positions(account.id) if p.plan_id == int(row["plan_id"])]
     start = held[0].entry_time if held else int(row["open_time"]) + context.step_ms
-    bars = _bars(context, key, start, start + BARS_AROUND * key.step_ms)
+    bars = _bars(context, account, key, start, start + BARS_AROUND * key.step_ms)
     words = "Open" if held else "Not filled"
     return OutcomeView(
         words, "info", None, None, None, None, None, held[0].entry_time if held else None, None,
@@ -227,6 +206,8 @@ def _unfinished(context: Context, account: Account, row: Record, key: SeriesKey)
     )  # fmt: skip
 
 
-def _bars(context: Context, key: SeriesKey, start: int, end: int) -> Frame:
-    margin = BARS_AROUND * key.step_ms
-    return context.place.database.candles.read(key, start - margin, end + margin)
+def _bars(context: Context, account: Account, key: SeriesKey, start: int, end: int) -> Frame:
+    """The bars around a trade, none beyond the account's newest: a replay's future is stored already."""
+    margin, newest = BARS_AROUND * key.step_ms, newest_bar_ms(account)
+    stop = end + margin if newest is None else min(end + margin, newest + 1)
+    return context.place.database.candles.read(key, start - margin, stop)

@@ -16,6 +16,13 @@ GROUPS = {
     "trading.sizing": "Sizing", "trading.paper": "Paper account", "storage": "Storage",
 }  # fmt: skip
 KINDS = {"number": "number", "switch": "switch", "choice": "choice", "text": "text", "list": "text"}
+LABELS = {
+    "enable_training": "Train while running", "model_retrain_every_n_steps": "Retrain every",
+    "history_limit": "History of a training", "base_url": "Other address", "seed": "Seed of training",
+    "profile_short": "Exits on short bars", "profile_long": "Exits on long bars", "max_leverage": "Highest leverage",
+    "exchange_leverage": "Highest leverage, exchange", "cache_mib": "Page cache", "log_rows": "Log rows kept",
+}  # fmt: skip
+UNIT_ENDS = (" s", " ms", " mib")  # a label does not repeat the unit that stands beside the field
 LIVE_GROUPS = ("ai.",)  # a running service reads everything else when it starts
 
 
@@ -28,15 +35,29 @@ def settings(_query: SettingsQuery, context: Context) -> SettingsView:
 
 def _setting(row: dict[str, Any]) -> SettingRow:
     key = str(row["key"])
-    label = key.rpartition(".")[2].replace("_", " ")
     locked = "Set in the environment, which goes before what is stored here." if row["origin"] == "environment" else ""
     return SettingRow(
-        key=key, label=label[:1].upper() + label[1:], group=GROUPS.get(key.rpartition(".")[0], key.partition(".")[0]),
+        key=key, label=setting_label(key), group=GROUPS.get(key.rpartition(".")[0], key.partition(".")[0]),
         value=_typed(row["value"]), default=_typed(row["default"]), unit=str(row["unit"]),
-        sentence=str(row["sentence"]), kind=KINDS[str(row["kind"])], minimum=_typed(row["min"]),
+        sentence=setting_sentence(str(row["sentence"])), kind=KINDS[str(row["kind"])], minimum=_typed(row["min"]),
         maximum=_typed(row["max"]), choices=tuple(row["choices"]) if row["kind"] == "choice" else (),
         needs_restart=not key.startswith(LIVE_GROUPS), locked=locked,
     )  # fmt: skip
+
+
+def setting_label(key: str) -> str:
+    """``Request timeout`` of ``data.request_timeout_s``."""
+    name = key.rpartition(".")[2]
+    words = name.replace("_", " ")
+    for end in UNIT_ENDS:
+        words = words.removesuffix(end)
+    return LABELS.get(name, words[:1].upper() + words[1:])
+
+
+def setting_sentence(sentence: str) -> str:
+    """The meaning alone: which values it takes stands beside the field."""
+    meaning, found, _ = sentence.rpartition("; it takes ")
+    return f"{meaning}." if found else sentence
 
 
 def _typed(value: object) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ai.models.files import MANIFEST
 from app.contract.queries import ModelsQuery
 from app.contract.results import FoldRow, ModelRow, ModelsView, ReliabilityBin, Score
 from app.projection_context import Context
+from app.projections_forecast import member_name
 from data.timeframes import parse_time
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ Z95 = 1.96
 def models(query: ModelsQuery, context: Context) -> ModelsView:
     """The newest walk-forward of a series, and the registry."""
     stored = context.place.database.models.all()
-    registry = tuple(_model(row) for row in stored)
+    registry = tuple(_model(row, *_files(context.place.home.models / row.path)) for row in stored)
     run = _run(query, context)
     former = _former(stored)
     shared: dict[str, Any] = {
@@ -50,7 +54,7 @@ def models(query: ModelsQuery, context: Context) -> ModelsView:
         auc_high=overall.get("auc_high"), reliability=_reliability(result),
         weights_time=np.array(weights.get("time", ()), dtype=np.int64),
         weights={
-            name: np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+            member_name(name): np.array([np.nan if v is None else v for v in values], dtype=np.float64)
             for name, values in weights.get("members", {}).items()
         },
         **shared,
@@ -133,16 +137,31 @@ def _reliability(result: Mapping[str, Any]) -> tuple[ReliabilityBin, ...]:
     return tuple(rows)
 
 
-def _model(row: StoredModel) -> ModelRow:
+def _kind(row: StoredModel) -> str:
+    """``Ensemble of 3``."""
+    members = row.params.get("members", ())
+    return f"Ensemble of {len(members)}" if len(members) > 1 else row.kind.capitalize()
+
+
+def _files(folder: Path) -> tuple[int | None, int | None]:
+    """How many features a stored model reads, and its size in bytes; unknown where its files are gone."""
+    try:
+        size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+        return len(json.loads((folder / MANIFEST).read_bytes())["features"]), size
+    except (OSError, ValueError, KeyError):
+        return None, None
+
+
+def _model(row: StoredModel, features: int | None, size: int | None) -> ModelRow:
     scores = row.scores
     state = STATES.get(row.state, row.state)
     loss, baseline = scores.get("log_loss"), scores.get("base_log_loss")
     gain = 1.0 - loss / baseline if loss is not None and baseline else None
     beats = gain is not None and gain > 0
     return ModelRow(
-        model_id=row.model_id, kind=row.kind, trained_from_ms=row.from_ms, trained_to_ms=row.to_ms, features=None,
+        model_id=row.model_id, kind=_kind(row), trained_from_ms=row.from_ms, trained_to_ms=row.to_ms, features=features,
         auc=scores.get("auc"), auc_low=scores.get("auc_low"), auc_high=scores.get("auc_high"), log_loss_gain=gain,
-        ece=scores.get("ece"), deflated_sharpe=scores.get("deflated_sharpe"), size_bytes=None, state=state,
+        ece=scores.get("ece"), deflated_sharpe=scores.get("deflated_sharpe"), size_bytes=size, state=state,
         state_words=STATE_WORDS.get(state, ""),
         verdict=VERDICTS[None if gain is None else beats],
         verdict_level="idle" if gain is None else "ok" if beats else "warn",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.contract.queries import OverviewQuery, SignalsQuery
-from app.contract.views import FloatArray, IntArray, MetricCard, OverviewView
+from app.contract.views import FloatArray, HealthRow, IntArray, MetricCard, OverviewView
 from app.projection_context import Context, thinned
 from app.projections_ledger import signals
+from data.clock import iso
 from data.timeframes import DAY_MS
 from trading.metrics import daily_returns, sharpe
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 LAST_DECISIONS = 12
 SPARK_POINTS = 120
 SPARK_DAYS = 30
-SHARPE_DAYS = 90
+SHARPE_MIN_DAYS = 30
 ADVISED_PAPER_DAYS = 90.0
 ACCOUNT_WORDS = {"paper": "paper account", "replay": "replay account", "backtest": "back-test", "live": "live account"}
 
@@ -30,7 +31,7 @@ TIPS = {
     "day_pnl": "Equity against equity at 00:00 UTC, open positions included.",
     "win_rate": "Share of closed trades with a net profit after fees and funding.",
     "trades": "Closed trades of this account, flat to flat.",
-    "sharpe": "Mean over standard deviation of daily UTC returns, times the root of 365; the last 90 days.",
+    "sharpe": "Mean over standard deviation of daily UTC returns, times the root of 365; unknown under 30 days.",
     "drawdown": "Fall of equity from its high, as a share of that high.",
 }
 
@@ -52,7 +53,7 @@ def overview(query: OverviewQuery, context: Context) -> OverviewView:
         none = np.empty(0)
         return OverviewView(
             (), np.empty(0, dtype=np.int64), none, none, none, None, limits.drawdown, "no account yet", "USDT",
-            health=context.health,
+            health=_health(context),
         )  # fmt: skip
     time, equity, drawdown = curve(context, account)
     kept = thinned(equity, query.points)
@@ -66,9 +67,22 @@ def overview(query: OverviewQuery, context: Context) -> OverviewView:
         account=f"synthetic {words}" if account.key.source == "synthetic" else words, currency="USDT",
         positions=held.positions, exposure=held.exposure, exposure_limit=held.exposure_limit,
         net_exposure=held.net_exposure, loss_at_stops=held.loss_at_stops,
-        decisions=signals(SignalsQuery(limit=LAST_DECISIONS), context).rows, health=context.health,
+        decisions=signals(SignalsQuery(limit=LAST_DECISIONS), context).rows, health=_health(context),
         paper_days=_days(account, time), paper_days_advised=ADVISED_PAPER_DAYS,
     )  # fmt: skip
+
+
+def _health(context: Context) -> tuple[HealthRow, ...]:
+    """The service's rows, and the audit chain by its last verification."""
+    if not context.health:
+        return ()
+    entries, report = f"{context.place.database.audit.head().seq:,} entries", context.audit
+    if report is None or context.audit_ms is None:
+        return (*context.health, HealthRow("Audit chain", "Kept", "ok", f"{entries} · not verified in this run"))
+    at = (iso(context.audit_ms) or "")[11:16]
+    if report.ok:
+        return (*context.health, HealthRow("Audit chain", "Verified", "ok", f"{entries} · at {at} UTC"))
+    return (*context.health, HealthRow("Audit chain", "Broken", "bad", f"entry {report.first_bad} · at {at} UTC"))
 
 
 def _days(account: Account, time: IntArray) -> float | None:
@@ -131,14 +145,20 @@ def _trades_card(time: IntArray, trades: Record) -> MetricCard:
 
 
 def _sharpe_card(returns: FloatArray) -> MetricCard:
-    recent = returns[-SHARPE_DAYS:]
-    value = sharpe(recent)
-    rolling = np.array([sharpe(recent[: k + 1]) or math.nan for k in range(1, len(recent))])
+    days = len(returns)
+    running = np.array([sharpe(returns[:k]) or math.nan for k in range(SHARPE_MIN_DAYS, days + 1)])
     return MetricCard(
-        "sharpe", "Sharpe", value, "ratio", TIPS["sharpe"], suffix=f"{len(recent)} of {SHARPE_DAYS} d",
-        note="target over 0.8", signed=True, series=rolling[np.isfinite(rolling)],
-        reference=0.8 if len(recent) else None,
+        "sharpe", "Sharpe", known_sharpe(returns), "ratio", TIPS["sharpe"],
+        suffix=f"{days} d" if days >= SHARPE_MIN_DAYS else "",
+        note="target over 0.8" if days >= SHARPE_MIN_DAYS else f"{days} of {SHARPE_MIN_DAYS} days",
+        right="" if days >= SHARPE_MIN_DAYS else f"needs {SHARPE_MIN_DAYS} days", signed=True,
+        series=_spark(running[np.isfinite(running)]), reference=0.8 if days >= SHARPE_MIN_DAYS else None,
     )  # fmt: skip
+
+
+def known_sharpe(returns: FloatArray) -> float | None:
+    """Sharpe ratio of an account's daily returns; unknown under 30 days, where it is noise."""
+    return sharpe(returns) if len(returns) >= SHARPE_MIN_DAYS else None
 
 
 def _drawdown_card(context: Context, drawdown: FloatArray) -> MetricCard:

@@ -14,7 +14,7 @@ from app.contract.views import FloatArray, NamedAmount
 from app.documents import exit_name
 from app.projection_context import Context, thinned
 from app.projections_ledger import in_r
-from app.projections_overview import curve
+from app.projections_overview import SHARPE_MIN_DAYS, curve, known_sharpe
 from data.timeframes import HOUR_MS
 from trading.metrics import daily_returns, metrics
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from data.market import Int64Array, Record
     from database.accounts import Account
 
-FEW_TRADES, FEW_DAYS = 50, 30
+FEW_TRADES, FEW_DAYS = 50, SHARPE_MIN_DAYS
 EVIDENCE = 0.95
 
 
@@ -46,7 +46,7 @@ def performance(query: PerformanceQuery, context: Context) -> PerformanceView:
     title, level, sentence = _verdict(len(trades), len(returns), chance, figures)
     kept = thinned(equity, query.points)
     return PerformanceView(
-        title, level, sentence, _scores(figures, chance), time[kept], equity[kept], drawdown[kept],
+        title, level, sentence, _scores(figures, chance, returns), time[kept], equity[kept], drawdown[kept],
         account.start_equity, limit, months=_months(time, equity, account.start_equity),
         by_exit=_groups(trades, lambda t: exit_name(int(t["exit_reason"]))),
         by_symbol=_groups(trades, lambda t: account.symbol_name(int(t["symbol"]))),
@@ -62,7 +62,7 @@ def _figures(context: Context, account: Account, trades: Record) -> dict[str, fl
 
 def _chance(returns: FloatArray) -> float | None:
     """Probability that the true Sharpe is above zero (one configuration: the account itself)."""
-    if len(returns) < 2:
+    if len(returns) < FEW_DAYS:
         return None
     sharpe, skew, kurtosis = sharpe_moments(returns)
     value = probabilistic_sharpe(sharpe, 0.0, len(returns), skew, kurtosis)
@@ -82,7 +82,7 @@ def _verdict(trades: int, days: int, chance: float | None, figures: dict[str, fl
     return "No evidence of an edge", "warn", f"{words}; luck alone could do that."
 
 
-def _scores(figures: dict[str, float | None], chance: float | None) -> tuple[Score, ...]:
+def _scores(figures: dict[str, float | None], chance: float | None, returns: FloatArray) -> tuple[Score, ...]:
     def above(key: str, label: str, unit: str, want: float, words: str, signed: bool = False) -> Score:
         value = figures[key]
         return Score(label, value, unit, passed=None if value is None else value > want, words=words, signed=signed)
@@ -90,13 +90,21 @@ def _scores(figures: dict[str, float | None], chance: float | None) -> tuple[Sco
     deepest = figures["max_drawdown"]
     return (
         above("net_return", "Net return", "fraction", 0.0, "after fees, slippage and funding", signed=True),
-        above("sharpe", "Sharpe", "ratio", 0.8, "want > 0.8", signed=True),
+        _sharpe(returns),
         Score("Deepest drawdown", deepest, "fraction", passed=None if deepest is None else deepest < 0.08,
               words="want < 8 %"),
         above("win_rate", "Win rate", "fraction", 0.52, "want > 52 %"),
         above("profit_factor", "Profit factor", "ratio", 1.0, "want > 1"),
         Score("Chance of Sharpe > 0", chance, "fraction", passed=None if chance is None else chance >= EVIDENCE,
               words="want > 95 %", tip="Probabilistic Sharpe ratio of the daily returns (Bailey, López de Prado)."),
+    )  # fmt: skip
+
+
+def _sharpe(returns: FloatArray) -> Score:
+    value = known_sharpe(returns)
+    return Score(
+        "Sharpe", value, "ratio", passed=None if value is None else value > 0.8,
+        words=f"needs {SHARPE_MIN_DAYS} days" if value is None else "want > 0.8", signed=True,
     )  # fmt: skip
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 
 NBSP = "\u00a0"
 MINUS = "\u2212"
 UNKNOWN = "–"
 COUNTED = ("trades", "days", "orders", "attempts", "minutes")
+_HYPHEN_MINUS = re.compile(r"(?<![\w.-])-(?=\.?\d)")
+_PERCENT = re.compile(r"(\d) ?%")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -140,3 +143,17 @@ def size(count: int | None) -> str:
             break
         value /= 1000
     return number(value, 0 if value >= 10 or unit == "B" else 1) + NBSP + unit
+
+
+def typeset(sentence: str) -> str:
+    """A sentence of the service as the window writes it: true minus before digits, no-break space before ``%``."""
+    return _PERCENT.sub(rf"\1{NBSP}%", _HYPHEN_MINUS.sub(MINUS, sentence))
+
+
+def grouped(text: str) -> str:
+    """A typed number with its thousands apart: ``1000000`` as ``1,000,000``; any other text stays."""
+    whole, dot, rest = text.partition(".")
+    digits = whole.removeprefix("-")
+    if not digits.isdigit() or (dot and not rest.isdigit()):
+        return text
+    return (MINUS if whole.startswith("-") else "") + f"{int(digits):,}" + dot + rest

@@ -29,27 +29,37 @@ from data.clock import iso
 from data.market import Float64Array, Int64Array
 
 _CLASS_COLUMNS = (Col.P_SHORT, Col.P_NEUTRAL, Col.P_LONG)
+FOLD_DRAWS = 300  # of a single fold's band: enough to draw it, and dozens of folds stay quick
 
 
 @dataclass(frozen=True, slots=True)
 class FoldScores:
-    """One fold: its window, its model and its out-of-sample scores."""
+    """One fold: its window, its model, its out-of-sample scores and the 95 % band of its direction AUC."""
 
     window: Window
     model_id: str
     scores: Scores
+    auc: Band
 
     @classmethod
-    def of(cls, window: Window, model_id: str, rows: Float64Array, labels: Labels, base: Float64Array) -> Self:
-        """Score the test window's rows against the training window's base rates ``[3]``."""
+    def of(
+        cls, window: Window, model_id: str, rows: Float64Array, labels: Labels, base: Float64Array, block: int,
+        seed: int, draws: int = FOLD_DRAWS,
+    ) -> Self:  # fmt: skip
+        """Score the test window's rows against the training window's base rates ``[3]``; blocks of ``block`` bars."""
         used = scored_rows(rows, labels, *window.test_rows)
-        return cls(window, model_id, score_rows(rows[used][:, _CLASS_COLUMNS], labels.label[used], base))
+        p, y = rows[used][:, _CLASS_COLUMNS], labels.label[used]
+        band = auc_band(direction_score(p), y > 0, y != 0, block, seed, min(draws, FOLD_DRAWS))
+        return cls(window, model_id, score_rows(p, y, base), band)
 
     def as_dict(self) -> dict[str, Any]:
         """The keys of ``walk-forward``'s ``folds[]``."""
         w = self.window
         times = {"train_from": w.train_from, "train_to": w.train_to, "test_from": w.test_from, "test_to": w.test_to}
-        return {**{k: iso(v) for k, v in times.items()}, **_plain(asdict(self.scores)), "model_id": self.model_id}
+        return {
+            **{k: iso(v) for k, v in times.items()}, **_plain(asdict(self.scores)), "model_id": self.model_id,
+            "auc_low": _finite(self.auc.low), "auc_high": _finite(self.auc.high),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,7 @@ def _forecast_and_score(
     beyond = ~tested & (rows[:, Col.ABSTAIN] != Abstain.NO_MODEL)
     rows[beyond] = abstaining_row(Abstain.MISSING)
     folds = [
-        FoldScores.of(w, model_id, rows, data.labels, np.array(m.base))
+        FoldScores.of(w, model_id, rows, data.labels, np.array(m.base), exits.limit_bars, spec.seed, spec.draws)
         for model_id, (w, m) in zip(ids, fitted, strict=True)
     ]
     bases = np.full((len(frame), 3), np.nan)

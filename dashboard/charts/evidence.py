@@ -39,8 +39,8 @@ class FoldPlot(Plot):
         self._band: tuple[float, float] | None = None
 
     def show_folds(self, folds: Sequence[FoldRow], low: float | None, high: float | None) -> None:
-        """Change the folds; those without a score are left out."""
-        self._folds = tuple(f for f in folds if f.auc is not None)
+        """Change the folds; a score without its band is not drawn."""
+        self._folds = tuple(f for f in folds if None not in (f.auc, f.auc_low, f.auc_high))
         self._band = (low, high) if low is not None and high is not None else None
         self.update()
 

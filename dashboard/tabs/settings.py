@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QGridLayout, QLineEdit, QScrollArea, QVBoxLayout, QW
 from app.contract.commands import Outcome, ResetSetting, SetSetting
 from app.contract.queries import SettingsQuery
 from app.contract.results import SettingRow, SettingsView
-from dashboard import painting
+from dashboard import numbers, painting
 from dashboard.bridge import Bridge
 from dashboard.tabs.base import Tab
 from dashboard.theme import font, named, theme
@@ -112,13 +112,14 @@ class SettingLine(QWidget):
     def range_words(self) -> str:
         """Range and default."""
         row = self.row
-        words = f"default {row.default or 'none'}"
-        if row.minimum and row.maximum:
-            words = f"{row.minimum} to {row.maximum} · {words}"
-        elif row.minimum:
-            words = f"from {row.minimum} · {words}"
-        elif row.maximum:
-            words = f"up to {row.maximum} · {words}"
+        low, high, usual = (numbers.grouped(text) for text in (row.minimum, row.maximum, row.default))
+        words = f"default {usual or 'none'}"
+        if low and high:
+            words = f"{low} to {high} · {words}"
+        elif low:
+            words = f"from {low} · {words}"
+        elif high:
+            words = f"up to {high} · {words}"
         return words
 
     def _field(self, row: SettingRow) -> QWidget:

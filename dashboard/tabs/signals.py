@@ -234,7 +234,7 @@ class SignalsTab(Tab):
         self.action.show_words(cell.words, cell.badge or "text3")
         moment = numbers.full_time(d.time_ms).split(" · ")[0]
         self.about.setText(f"{d.timeframe} · {moment} · decision {d.decision_id[:12]} · {d.model}")
-        self.sentence.setText(d.sentence)
+        self.sentence.setText(numbers.typeset(d.sentence))
         self.features.show_features(d.features)
         self.members.show_members(d.members, d.ensemble, d.side, d.threshold)
         self.threshold.setText(f"P({d.side}) against the threshold" if d.members else "")
@@ -263,16 +263,19 @@ class SignalsTab(Tab):
         loss = None if plan.loss_at_stop is None else -plan.loss_at_stop
         bound = f" · {plan.bound_by}" if plan.bound_by else ""
         limit = f"{plan.bars} bars · " if plan.bars else ""
+        away = abs(plan.stop - plan.entry)
+        times = abs(plan.target - plan.entry) / away if away > 0 else None
         self.plan.show_facts(
             ("Entry, next open", numbers.number(plan.entry, digits), "text"),
             ("Stop", f"{numbers.number(plan.stop, digits)}   "
                      f"{numbers.percent(plan.stop / plan.entry - 1, signed=True)}", "loss"),
-            (f"Target · {numbers.number(plan.reward_to_risk, 1)} R", f"{numbers.number(plan.target, digits)}   "
+            (f"Target · {numbers.number(times, 1)} × stop", f"{numbers.number(plan.target, digits)}   "
              f"{numbers.percent(plan.target / plan.entry - 1, signed=True)}", "profit"),
             ("Quantity", f"{numbers.number(plan.quantity, d.quantity_digits)} {d.base}{bound}", "text"),
             ("Notional", f"{numbers.number(plan.notional, 0)} {d.currency} · "
                          f"{numbers.percent(plan.notional_fraction, 1)}", "text"),
             ("Loss at stop", f"{numbers.number(loss)} {d.currency} · {numbers.percent(plan.loss_fraction)}", "text"),
+            ("Reward after costs", f"{numbers.number(plan.reward_to_risk)} × the loss", "text"),
             ("Time limit", f"{limit}{numbers.clock(plan.time_limit_ms)} UTC", "text"),
         )  # fmt: skip
 

@@ -312,6 +312,7 @@ class Verdict(Card):
     def say(self, words: str, level: str, badge: str, reason: str, scores: Sequence[Score]) -> None:
         """Change the verdict."""
         self._level = level
+        words, reason = numbers.typeset(words), numbers.typeset(reason)
         self.words.show_words(words)
         self.words.updateGeometry()
         self.badge.show_words(badge, level_tone(level) if level != "idle" else "text2")
@@ -388,5 +389,5 @@ class ScoreRow(QWidget):
             if mark and score.words:
                 painting.icon(p, x, 52, mark[0], mark[1], 11)
                 at += 17
-            painting.text(p, QRectF(at, 43, wide - (at - x) - 14, 18), score.words, font(11), "text2")
+            painting.text(p, QRectF(at, 43, wide - (at - x) - 14, 18), numbers.typeset(score.words), font(11), "text2")
             x += wide

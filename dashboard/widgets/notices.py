@@ -35,6 +35,7 @@ class Notice(QWidget):
     ) -> None:
         super().__init__()
         self.level, self.title_words, self.sentence_words = level, title, sentence
+        title, sentence = numbers.typeset(title), numbers.typeset(sentence)
         self.setFixedWidth(WIDE)
         row = QHBoxLayout(self)
         row.setContentsMargins(17, 11, 12, 11)

@@ -141,8 +141,9 @@ def test_the_models_view_shows_the_stored_walk_forward(context: Context) -> None
     assert view.auc_low is not None and view.auc_high is not None
     assert (view.title == "No evidence of an edge") == (view.auc_low <= 0.5 <= view.auc_high)
     assert all(b.low <= b.observed <= b.high for b in view.reliability)
-    assert set(view.weights) == {"logistic"}
-    assert np.allclose(view.weights["logistic"], 1.0)
+    assert set(view.weights) == {"Logistic"}
+    assert np.allclose(view.weights["Logistic"], 1.0)
+    assert all(f.auc_low < f.auc < f.auc_high for f in view.folds if f.auc is not None)  # type: ignore[operator]
 
 
 def test_thinning_keeps_the_ends_and_the_extremes() -> None:

@@ -42,3 +42,17 @@ def test_unknown_is_never_written_as_zero() -> None:
     for unit in ("fraction", "count", "x", "R", "USDT", "s"):
         assert n.measured(None, unit) == n.UNKNOWN
         assert n.measured(0.0, unit) != n.UNKNOWN
+
+
+def test_a_sentence_gets_true_minus_signs_and_leaves_dates_and_names_alone() -> None:
+    said = "33 trades make -0.6% and +1.5 % (halted at 2025-03-01); rsi-oversold, swing-20250711-7f3a, 1e-5, -.5 R"
+    assert n.typeset(said) == (
+        "33 trades make −0.6\u00a0% and +1.5\u00a0% (halted at 2025-03-01); rsi-oversold, swing-20250711-7f3a, "
+        "1e-5, −.5 R"
+    )
+
+
+def test_typed_numbers_are_grouped_and_other_text_stays() -> None:
+    assert [n.grouped(text) for text in ("1000000", "-10", "0.0005", "12345.5", "6mo", "", "a-1")] == [
+        "1,000,000", "−10", "0.0005", "12,345.5", "6mo", "", "a-1",
+    ]  # fmt: skip

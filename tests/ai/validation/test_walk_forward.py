@@ -72,13 +72,20 @@ def test_a_persistent_market_shows_one(trending) -> None:
 def test_the_report_has_the_commands_keys_and_is_plain_json(walked) -> None:
     report = json.loads(json.dumps(walked.as_dict(), allow_nan=False))
     assert set(report) >= {"folds", "overall", "trading", "members"}
-    assert all(set(fold) >= KEYS for fold in report["folds"])
+    assert all(set(fold) >= KEYS | {"auc_low", "auc_high"} for fold in report["folds"])
     assert set(report["overall"]) >= (KEYS - {"train_from", "train_to", "test_from", "test_to"}) | {
         "auc_low", "auc_high", "verdict",
     }  # fmt: skip
     assert set(report["members"]) == {"logistic", "xgboost", "lightgbm"}
     assert report["overall"]["n"] == sum(fold["n"] for fold in report["folds"])
     assert report["folds"][0]["train_from"] == "2020-01-01T00:00:00.000Z"
+
+
+def test_each_fold_has_a_band_of_its_own_that_is_wider_than_the_pooled_one(walked) -> None:
+    pooled = walked.auc.high - walked.auc.low
+    for fold in walked.folds:
+        assert fold.auc.low < fold.scores.auc < fold.auc.high
+        assert fold.auc.high - fold.auc.low > pooled
 
 
 def test_only_test_windows_hold_forecasts_and_each_is_made_by_its_folds_model(walked) -> None:
