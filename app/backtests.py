@@ -26,6 +26,7 @@ from app.wiring import (
     run_warmup,
     strategy_for,
     trading_config,
+    with_exits,
 )
 from data.clock import iso
 from data.errors import UserError
@@ -87,12 +88,9 @@ def perform(place: Workplace, request: Request) -> tuple[Document, str]:
         UserError: series, strategy, model or schedule are missing or do not fit, or bars are in sample.
     """
     started = place.clock.monotonic()
-    keys = [
-        choose_series(place.database.candles, s, request.timeframe, request.exchange, request.source).key
-        for s in request.symbols
-    ]
-    strategy, runs, note = _choose(place, request, keys)
-    inputs = _inputs(place, request, keys, strategy, runs)
+    keys = series_of(place, request)
+    strategy, runs, note = chosen(place, request, keys)
+    inputs = inputs_of(place, request, keys, strategy, runs)
     if request.engine == "service":
         result = _by_service(inputs, keys[0])
     else:
@@ -104,10 +102,26 @@ def perform(place: Workplace, request: Request) -> tuple[Document, str]:
 # ---- what is traded --------------------------------------------------------------------------------------------------
 
 
-def _choose(
+def series_of(place: Workplace, request: Request) -> list[SeriesKey]:
+    """The stored series of the request's symbols, in order.
+
+    Raises:
+        UserError: one is missing, or several fit.
+    """
+    return [
+        choose_series(place.database.candles, s, request.timeframe, request.exchange, request.source).key
+        for s in request.symbols
+    ]
+
+
+def chosen(
     place: Workplace, request: Request, keys: Sequence[SeriesKey]
 ) -> tuple[StrategySpec, list[RunInfo] | None, str]:
-    """The strategy, the stored runs that it reads (``None``: none), and a note about a choice made."""
+    """The strategy, the stored runs that it reads (``None``: none), and a note about a choice made.
+
+    Raises:
+        UserError: strategy, model or schedule are missing or do not fit together.
+    """
     if request.model is not None and request.schedule is not None:
         raise UserError("--model and --schedule exclude each other: give one of them.")
     wants_forecasts = request.model is not None or request.schedule is not None
@@ -136,9 +150,7 @@ def _with_profile(spec: StrategySpec, profile: str, request: Request) -> Strateg
     """The forecasts' own exits: probabilities of one profile say nothing of another."""
     if request.exit_profile is not None and request.exit_profile != profile:
         raise UserError(f"The forecasts are of the exit profile '{profile}', not '{request.exit_profile}'.")
-    from trading.strategy.spec import Exits
-
-    return spec.model_copy(update={"exits": Exits.model_validate({"scalp": profile, "swing": profile})})
+    return with_exits(spec, profile)
 
 
 def stored_run(place: Workplace, key: SeriesKey, schedule: str | None) -> RunInfo:
@@ -166,10 +178,15 @@ def stored_run(place: Workplace, key: SeriesKey, schedule: str | None) -> RunInf
 # ---- inputs ----------------------------------------------------------------------------------------------------------
 
 
-def _inputs(
+def inputs_of(
     place: Workplace, request: Request, keys: Sequence[SeriesKey], strategy: StrategySpec,
     runs: Sequence[RunInfo] | None,
 ) -> Inputs:  # fmt: skip
+    """What an engine reads: bars, features and forecasts of the span.
+
+    Raises:
+        UserError: no bar lies in the span, or bars are in sample.
+    """
     from ai.schema import FeatureSchema
 
     span = _span(request, runs, keys[0])

@@ -54,17 +54,19 @@ class Workplace:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: Path, clock: Clock | None = None) -> Iterator[Self]:
+    def opened(cls, path: Path, clock: Clock | None = None, *, alone: bool = False) -> Iterator[Self]:
         """Open the home, read the settings of all places, and close the database at the end.
 
+        ``alone``: hold the home's lock from before the opening on, as a running service does.
+
         Raises:
-            UserError: the home cannot be used, or a setting is wrong.
+            UserError: the home cannot be used or another service runs on it, or a setting is wrong.
         """
         from database.home import Home
 
         clock = clock or SystemClock()
         home = Home(path, clock, load(path, {}).values.storage)
-        with home.open() as database:
+        with home.lock() if alone else contextlib.nullcontext(), home.open() as database:
             yield cls(home, database, load_settings(home, database), clock)
 
 
@@ -238,11 +240,15 @@ def strategy_for(name: str, exit_profile: str | None = None) -> StrategySpec:
         UserError: no such strategy or file, or the document breaks the grammar.
     """
     from trading.strategy.library import load_strategy
-    from trading.strategy.spec import Exits
 
     spec = load_strategy(name)
-    if exit_profile is None:
-        return spec
+    return spec if exit_profile is None else with_exits(spec, exit_profile)
+
+
+def with_exits(spec: StrategySpec, exit_profile: str) -> StrategySpec:
+    """The strategy with one exit profile on every timeframe."""
+    from trading.strategy.spec import Exits
+
     return spec.model_copy(update={"exits": Exits.model_validate({"scalp": exit_profile, "swing": exit_profile})})
 
 

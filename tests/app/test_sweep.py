@@ -1,0 +1,256 @@
+"""The sweep: its runs are back-tests, its best is the best, its search is paid for, its refusals are one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ai.validation.overfitting import deflated_sharpe, overfitting_probability, sharpe_moments
+from app.backtests import Request as BacktestRequest
+from app.backtests import chosen, inputs_of, series_of
+from app.evaluation import days_of
+from app.grids import applied
+from app.sweeps import STARTED, Request, perform
+from app.wiring import Workplace
+from tests.app.said import Command, Said
+from trading.backtest import run_fast
+
+SERIES = ("--symbol", "BTCUSDT", "--timeframe", "1h")
+RULE = ("--strategy", "rsi-oversold")
+TWO_BY_THREE = """
+"long.all.0.right" = [25, 30, 35]
+[trading.limits]
+loss_at_stop = [0.02, 0.001]
+"""
+
+Sweep = Callable[..., Said]
+
+
+@pytest.fixture(scope="module")
+def stocked(market_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the home with the synthetic market and its walk-forward; the tests of this file write to it."""
+    return Path(shutil.copytree(market_home, tmp_path_factory.mktemp("sweeps") / "home"))
+
+
+@pytest.fixture
+def sweep(command: Command, stocked: Path, tmp_path: Path) -> Sweep:
+    """``sweep(grid text, "--option", value)`` on that home."""
+
+    def call(grid: str, *words: object, home: Path = stocked) -> Said:
+        file = tmp_path / "grid.toml"
+        file.write_text(grid)
+        strategy = () if "--strategy" in words else RULE
+        return command("--home", home, "sweep", *SERIES, *strategy, "--grid", file, *words)
+
+    return call
+
+
+def test_every_combination_is_a_run_in_the_order_of_the_grid(sweep: Sweep) -> None:
+    said = sweep(TWO_BY_THREE)
+    assert said.code == 0
+    document = said.document
+    assert set(document) >= {"runs", "best", "pbo", "deflated_sharpe", "trials", "elapsed_s"}
+    tried = [tuple(run["parameters"].values()) for run in document["runs"]]
+    assert tried == [(25, 0.02), (25, 0.001), (30, 0.02), (30, 0.001), (35, 0.02), (35, 0.001)]
+    assert (document["trials"], document["planned"], document["complete"]) == (6, 6, True)
+    for run in document["runs"]:
+        assert set(run) >= {"parameters", "trades", "net_return", "sharpe", "max_drawdown", "equity_end", "halted_at"}
+    assert document["runs"][0]["trades"] < document["runs"][4]["trades"]  # an RSI under 35 is commoner than under 25
+
+
+def test_a_run_is_the_back_test_of_its_parameters(
+    sweep: Sweep, command: Command, stocked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = '"long.all.0.right" = [30, 35]\n"trading.costs.taker_fee" = [0.0005, 0.001]\nexit_profile = ["even"]\n'
+    run = sweep(grid, "--from", "2024-03-01").document["runs"][3]
+    assert run["parameters"] == {"long.all.0.right": 35, "trading.costs.taker_fee": 0.001, "exit_profile": "even"}
+    file = tmp_path / "own.toml"
+    file.write_text(
+        'name = "own"\nmeaning = "The same by hand."\n'
+        '[[long.all]]\nleft = "rsi_14"\nop = "<"\nright = 35.0\n'
+        '[[long.all]]\nleft = "close"\nop = ">"\nright = "ema_200"\n'
+        '[[short.all]]\nleft = "rsi_14"\nop = ">"\nright = 70.0\n'
+        '[[short.all]]\nleft = "close"\nop = "<"\nright = "ema_200"\n'
+    )
+    monkeypatch.setenv("QUANTAI_TRADING__COSTS__TAKER_FEE", "0.001")
+    line = ("backtest", *SERIES, "--strategy", file, "--exit-profile", "even", "--from", "2024-03-01")
+    alone = command("--home", stocked, *line).document
+    assert run["trades"] == len(alone["trades"]) > 5
+    assert run["equity_end"] == alone["equity_end"]
+    assert run["sharpe"] == alone["metrics"]["sharpe"]
+    assert run["max_drawdown"] == alone["metrics"]["max_drawdown"]
+    assert run["halted_at"] == alone["halted_at"]
+
+
+def test_best_luck_and_overfitting_are_those_of_the_daily_returns(sweep: Sweep, stocked: Path) -> None:
+    grid = '"short.all.0.right" = [60, 65, 70, 75]\nexit_profile = ["scalp", "swing"]\n'
+    document = sweep(grid, "--gates", "observe", "--from", "2024-01-20").document
+    best = max(document["runs"], key=lambda run: (run["sharpe"], run["net_return"]))
+    assert document["best"] == best
+    start = 1_705_708_800_000
+    base = BacktestRequest(("BTC/USDT:USDT",), "1h", strategy="rsi-oversold", start_ms=start, enforce=False)
+    with Workplace.opened(stocked) as place:
+        keys = series_of(place, base)
+        strategy, runs, _ = chosen(place, base, keys)
+        inputs = inputs_of(place, base, keys, strategy, runs)
+    columns = []
+    for run in document["runs"]:
+        config = applied(inputs.config, run["parameters"], "grid")
+        result = run_fast(config, inputs.grid, inputs.features, None, inputs.schema)
+        columns.append(list(days_of(result, inputs.grid.step_ms).values()))
+    at = document["runs"].index(best)
+    order = [at, *(k for k in range(len(columns)) if k != at)]  # of equal ones in sample the first is taken
+    assert document["pbo"] == overfitting_probability(np.array([columns[k] for k in order]).T)
+    moments = [sharpe_moments(np.array(column)) for column in columns]
+    variance = float(np.var([moments[k][0] for k in [*order[1:], at]], ddof=1))
+    tries = document["trials"] + document["earlier_trials"]
+    expected = deflated_sharpe(moments[at][0], len(columns[at]), tries, variance, *moments[at][1:])
+    assert document["deflated_sharpe"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_one_configuration_has_no_overfitting_probability(sweep: Sweep) -> None:
+    assert sweep('"long.all.0.right" = [30]\n').document["pbo"] is None
+
+
+def test_configurations_without_a_trade_count_and_are_never_the_best(sweep: Sweep) -> None:
+    grid = '"long.all.0.right" = [0, 30]\n"short.all.0.right" = [100]\n'
+    document = sweep(grid).document
+    assert [run["trades"] > 0 for run in document["runs"]] == [False, True]
+    assert document["runs"][0]["sharpe"] is None
+    assert (document["best"], document["trials"]) == (document["runs"][1], 2)
+    none = sweep('"long.all.0.right" = [0]\n"short.all.0.right" = [100]\n').document
+    assert (none["best"], none["deflated_sharpe"], none["trials"]) == (None, None, 1)
+
+
+def test_every_configuration_leaves_a_trace_that_later_sweeps_pay_for(
+    sweep: Sweep, market_home: Path, tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(market_home, tmp_path / "fresh"))
+    first = sweep('"long.all.0.right" = [25, 30]\n', home=home).document
+    again = sweep('"long.all.0.right" = [25, 30]\n', home=home).document
+    assert (first["earlier_trials"], again["earlier_trials"]) == (0, 0)  # the same ones are no new tries
+    assert again["deflated_sharpe"] == first["deflated_sharpe"]
+    for low in (26, 27, 28):
+        sweep(f'"long.all.0.right" = [{low}]\n', home=home)
+    last = sweep('"long.all.0.right" = [25, 30]\n', home=home).document
+    assert last["earlier_trials"] == 3
+    assert last["deflated_sharpe"] < first["deflated_sharpe"]
+    with Workplace.opened(home) as place:
+        bodies = [json.loads(e.body) for e in place.database.audit.entries(kind=STARTED)]
+        assert place.database.audit.verify().ok
+    assert [body["configurations"] for body in bodies] == [2, 1, 1, 1, 2, 2]
+    assert all(len(set(body["digests"])) == body["configurations"] for body in bodies)
+
+
+def test_an_ensemble_is_swept_by_threshold_over_its_stored_forecasts(sweep: Sweep) -> None:
+    words = ("--strategy", "ensemble", "--gates", "observe")
+    document = sweep("threshold = [0.0, 0.3, 1.0]\n", *words).document
+    trades = [run["trades"] for run in document["runs"]]
+    assert trades[0] > trades[2] == 0
+    assert document["schedule"] is not None
+    refused = sweep('exit_profile = ["scalp"]\n', *words)
+    assert "'exit_profile': the forecasts were made for one exit profile" in refused.document["error"]
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [
+        ("", "the grid is empty"),
+        ("a = ", "not valid TOML"),
+        ('"long.all.0.right" = 30\n', "'long.all.0.right': give a list of values"),
+        ('"long.all.0.right" = []\n', "'long.all.0.right': the list is empty"),
+        ('"long.all.0.right" = [30, 30.0]\n', "'long.all.0.right': 30.0 is listed twice"),
+        ('"long.all.0.right" = ["ema_9"]\n', "'long.all.0.right': 'ema_9' does not fit: a constant"),
+        ('"long.all.0.right" = [nan]\n', "'long.all.0.right': nan does not fit"),
+        ('"long.all.0.right" = [true]\n', "'long.all.0.right': true does not fit"),
+        ('"long.all.0.left" = [30]\n', "'long.all.0.left': there is no number there; the numbers of 'rsi-oversold'"),
+        ('"long.all.9.right" = [30]\n', "nothing there; its numbers are at long.all.0.right, short.all.0.right"),
+        ('"exit_long.right" = [30]\n', "'exit_long.right': 'rsi-oversold' has nothing there"),
+        ("threshold = [0.3]\n", "'threshold': 'rsi-oversold' is a rule"),
+        ('exit_profile = ["slow"]\n', "'exit_profile': 'slow' does not fit: use one of scalp, swing, even"),
+        ('"trading.sizing.risk_share" = [0.01, 3]\n', "'trading.sizing.risk_share': 3 does not fit: it takes"),
+        ('"trading.sizing.risk_share" = ["0.01"]\n', "'trading.sizing.risk_share': '0.01' does not fit"),
+        ('"trading.limits.black_swan_action" = ["pray"]\n', "'pray' does not fit: it takes one of block, halt"),
+        ('"trading.sizing.risk_shares" = [0.01]\n', "'trading.sizing.risk_shares': it is neither"),
+        ('"trading.sizing" = [0.01]\n', "'trading.sizing': it is neither"),
+        ('"ai.seed" = [1, 2]\n', "'ai.seed': this setting does not change a back-test"),
+        ('"trading.paper.batch_bars" = [1, 2]\n', "'trading.paper.batch_bars': this setting does not change"),
+        ('"long.all.0.right" = [1]\n[long.all.0]\nright = [2]\n', "it stands there twice"),
+        (f'"long.all.0.right" = {list(range(2000))}\n', "'long.all.0.right': the lists make 2,000 combinations"),
+    ],
+)
+def test_a_wrong_grid_is_one_sentence_naming_file_key_and_reason(sweep: Sweep, grid: str, words: str) -> None:
+    said = sweep(grid)
+    assert said.code == 1
+    assert words in said.document["error"]
+    assert "grid.toml" in said.document["error"]
+    assert "\n" not in said.document["error"]
+
+
+def test_a_refused_grid_is_no_try(sweep: Sweep, stocked: Path) -> None:
+    def count() -> int:
+        with Workplace.opened(stocked) as place:
+            return len(place.database.audit.entries(kind=STARTED))
+
+    before = count()
+    assert sweep('"long.all.0.right" = [30]\n"trading.nothing" = [1]\n').code == 1
+    assert count() == before
+
+
+def test_a_missing_grid_file_is_named(command: Command, stocked: Path, tmp_path: Path) -> None:
+    line = ("--home", stocked, "sweep", *SERIES, *RULE, "--grid", tmp_path / "none.toml")
+    assert "none.toml: the grid cannot be read" in command(*line).document["error"]
+
+
+def test_ctrl_c_leaves_what_is_finished(stocked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "grid.toml"
+    file.write_text('"long.all.0.right" = [25, 26, 27, 28, 29]\n')
+    done = 0
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal done
+        if done == 2:
+            raise KeyboardInterrupt
+        done += 1
+        return run_fast(*arguments)
+
+    monkeypatch.setattr("app.sweeps.run_fast", interrupted)
+    said: list[tuple[int, int]] = []
+    with Workplace.opened(stocked) as place:
+        request = Request("BTC/USDT:USDT", "1h", "rsi-oversold", file)
+        document = perform(place, request, lambda n, total, words: said.append((n, total)))
+        assert len(document["runs"]) == document["trials"] == 2
+        assert (document["planned"], document["complete"]) == (5, False)
+        assert said == [(1, 5), (2, 5)]
+        done = 2
+        with pytest.raises(KeyboardInterrupt):
+            perform(place, request)
+
+
+def test_a_sweep_can_be_cancelled_between_back_tests(stocked: Path, tmp_path: Path) -> None:
+    file = tmp_path / "grid.toml"
+    file.write_text('"long.all.0.right" = [25, 26, 27]\n')
+    finished: list[int] = []
+    with Workplace.opened(stocked) as place:
+        request = Request("BTC/USDT:USDT", "1h", "rsi-oversold", file)
+        document = perform(place, request, lambda n, _total, _words: finished.append(n), lambda: len(finished) == 1)
+    assert (len(document["runs"]), document["complete"]) == (1, False)
+
+
+def test_a_person_sees_the_best_first_and_what_it_is_worth(
+    stocked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from app.main import main
+
+    file = tmp_path / "grid.toml"
+    file.write_text('"long.all.0.right" = [25, 35]\n')
+    assert main(["--home", str(stocked), "sweep", *SERIES, *RULE, "--grid", str(file)]) == 0
+    shown = capfd.readouterr().out
+    assert "2 of 2 configurations" in shown
+    assert "more than luck" in shown
