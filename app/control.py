@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import secrets
 import socket
@@ -23,6 +24,9 @@ CONTROL_FILE = "control.json"
 _SOCKET_FILE = "control.sock"
 _LONGEST_SOCKET_PATH = 100  # the limit of sun_path is 104 to 108 bytes, by system
 _LONGEST_LINE = 1 << 22
+_ASK_WITHIN_S = 10.0  # from connecting to the end of the request
+
+log = logging.getLogger(__name__)
 
 COMMANDS = ("status", "pause", "resume", "halt", "flatten", "stop")
 Handler = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
@@ -36,9 +40,21 @@ class ControlServer:
         self._handler = handler
         self._token = secrets.token_urlsafe(24)
         self._server: asyncio.AbstractServer | None = None
+        self._open: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
-        """Open the channel and write ``control.json``."""
+        """Open the channel and write ``control.json``, whole from the first moment that it is there.
+
+        Raises:
+            UserError: the home cannot be written to.
+        """
+        try:
+            await self._start()
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise UserError(f"The control channel in {self._home} cannot be opened ({why}).") from error
+
+    async def _start(self) -> None:
         path = self._home / _SOCKET_FILE
         if sys.platform != "win32" and len(os.fsencode(path)) < _LONGEST_SOCKET_PATH:
             path.unlink(missing_ok=True)
@@ -49,40 +65,46 @@ class ControlServer:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_LONGEST_LINE)
             address = {"port": self._server.sockets[0].getsockname()[1]}
         document = json.dumps({**address, "token": self._token, "pid": os.getpid()})
-        target = self._home / CONTROL_FILE
-        target.unlink(missing_ok=True)
-        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fresh = self._home / f"{CONTROL_FILE}.new"
+        fresh.unlink(missing_ok=True)
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(document)
+        fresh.replace(self._home / CONTROL_FILE)
 
     async def stop(self) -> None:
         """Close the channel and remove its files."""
         if self._server is not None:
             self._server.close()
+            for writer in self._open:
+                writer.close()
             await self._server.wait_closed()
             self._server = None
         (self._home / CONTROL_FILE).unlink(missing_ok=True)
         (self._home / _SOCKET_FILE).unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
         try:
-            answer = await self._answer(await reader.readline())
-            writer.write(json.dumps(answer).encode() + b"\n")
+            async with asyncio.timeout(_ASK_WITHIN_S):
+                line = await reader.readline()
+            writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
             await writer.drain()
-        except (ConnectionError, ValueError):
-            return  # the asker went away or sent an endless line; nothing was done
+        except (OSError, TimeoutError, ValueError):
+            return  # the asker went away, said nothing or sent an endless line; nothing was done
         finally:
+            self._open.discard(writer)
             writer.close()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
     async def _answer(self, line: bytes) -> Mapping[str, Any]:
         try:
             request = json.loads(line)
-            token, command, args = request["token"], request["command"], request.get("args", {})
-        except (ValueError, KeyError, TypeError):
+            token, command, args = request["token"], request["command"], dict(request.get("args", {}))
+        except (ValueError, KeyError, TypeError, AttributeError):
             return {"error": "The request is no valid JSON command."}
-        if not isinstance(token, str) or not secrets.compare_digest(token, self._token):
+        if not isinstance(token, str) or not secrets.compare_digest(token.encode(), self._token.encode()):
             return {"error": "The request carries no valid token."}
         if command not in COMMANDS:
             return {"error": f"Unknown command '{command}'."}
@@ -90,6 +112,9 @@ class ControlServer:
             return await self._handler(command, args)
         except QuantError as error:
             return {"error": str(error)}
+        except Exception:
+            log.exception("the command %s failed", command)
+            return {"error": f"The service could not do '{command}'; its log says more."}
 
 
 def send(home: Path, command: str, args: Mapping[str, Any] | None = None, timeout_s: float = 10.0) -> dict[str, Any]:
@@ -116,7 +141,10 @@ def send(home: Path, command: str, args: Mapping[str, Any] | None = None, timeou
         raise UserError(f"No service answers on {home}: it has ended or hangs; start it again with 'run'.") from None
     if not line:
         raise UserError(f"The service on {home} ended before it answered '{command}'.")
-    answer: dict[str, Any] = json.loads(line)
+    try:
+        answer: dict[str, Any] = json.loads(line)
+    except ValueError:
+        raise UserError(f"What answers on {home} is no service of this program: start one with 'run'.") from None
     if "error" in answer:
         raise UserError(str(answer["error"]))
     return answer

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from app.contract.events import Event, FillEvent, NoticeEvent, StateEvent
 from app.control import ControlServer
+from app.event_log import EventLog, both
 from app.jobs import Jobs, JobStatus
 from app.live_views import headline
 from app.options import RunOptions
@@ -21,6 +22,7 @@ from data.clock import Clock, iso
 if TYPE_CHECKING:
     from app.output import Output
 
+BEAT_S = 1.0
 LINE_EVERY_S = 0.5  # on a terminal
 QUIET_LINE_EVERY_S = 15.0  # elsewhere
 MAX_FILLS_TOLD = 40  # of an unpaced run; the ledger has them all
@@ -94,28 +96,43 @@ def run_headless(options: RunOptions, out: Output) -> dict[str, Any]:
     Raises:
         UserError: the home is in use or cannot be used, or the options do not fit.
     """
-    with Workplace.opened(options.home) as place, place.home.lock():
-        return asyncio.run(_run(place, options, Terminal(out.clock)))
+    with Workplace.opened(options.home, alone=True) as place, EventLog(place.database.logs, place.clock) as log:
+        return asyncio.run(_run(place, options, Terminal(out.clock), log))
 
 
-async def _run(place: Workplace, options: RunOptions, terminal: Terminal) -> dict[str, Any]:
+async def _run(place: Workplace, options: RunOptions, terminal: Terminal, log: EventLog) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
 
+    def show() -> None:
+        terminal.status(lambda: headline(service))
+
     def on_job(_status: JobStatus) -> None:
-        loop.call_soon_threadsafe(terminal.status, lambda: headline(service))
+        loop.call_soon_threadsafe(show)
 
     jobs = Jobs(on_job, place.clock)
-    service = TradingService(place, options, terminal.event, lambda s: terminal.status(lambda: headline(s)), jobs)
+    service = TradingService(place, options, both(terminal.event, log.event), lambda _: show(), jobs)
     control = ControlServer(place.home.path, service.command)
     await control.start()
     restore = _stop_on_signals(loop, service, terminal)
+    beat = asyncio.create_task(_beat(show, log))
     try:
         return await service.run()
     finally:
+        beat.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beat
         restore()
         await control.stop()
         await asyncio.to_thread(jobs.close)
         terminal.close()
+
+
+async def _beat(show: Callable[[], None], log: EventLog) -> None:
+    """Once a second, although no bar comes: the live line goes on and log rows are written."""
+    while True:
+        await asyncio.sleep(BEAT_S)
+        show()
+        await asyncio.to_thread(log.flush)
 
 
 def _stop_on_signals(
@@ -124,6 +141,8 @@ def _stop_on_signals(
     """Ctrl+C and SIGTERM stop the service after the present bar; the call that puts things back."""
 
     def stop() -> None:
+        if service.stopping:
+            return
         terminal.event(NoticeEvent(0, "info", "Stopping", "Open positions stay open; a second run goes on from here."))
         service.stop()
 

@@ -11,8 +11,9 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
@@ -60,8 +61,10 @@ class _Job:
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     started: float
+    limit_s: float | None
     future: Future[Any] = field(default_factory=Future)
     cancelled: bool = False
+    overdue: bool = False
 
 
 class Jobs:
@@ -76,16 +79,22 @@ class Jobs:
         self._next = 1
         self._lock = threading.Lock()
 
-    def start(self, name: str, work: str, arguments: Mapping[str, Any]) -> tuple[int, Future[Any]]:
-        """Start ``work`` (``"module:function"``) in a process of its own; the future holds its result or error."""
+    def start(
+        self, name: str, work: str, arguments: Mapping[str, Any], limit_s: float | None = None
+    ) -> tuple[int, Future[Any]]:
+        """Start ``work`` (``"module:function"``) in a process of its own; the future holds its result or error.
+
+        A job that takes longer than ``limit_s`` seconds is killed and has failed.
+        """
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_child, args=(theirs, work, dict(arguments)), daemon=False)
-        process.start()
+        with _interrupts_held():
+            process.start()
         theirs.close()
         with self._lock:
             job_id = self._next
             self._next += 1
-            job = _Job(JobStatus(job_id, name), process, ours, self._clock.monotonic())
+            job = _Job(JobStatus(job_id, name), process, ours, self._clock.monotonic(), limit_s)
             self._jobs[job_id] = job
         follower = threading.Thread(target=self._follow, args=(job,), name=f"job-{job_id}", daemon=True)
         self._threads.append(follower)
@@ -134,6 +143,10 @@ class Jobs:
         outcome: tuple[str, Any] | None = None
         while outcome is None:
             try:
+                if not job.pipe.poll(self._left(job)):
+                    job.overdue = True
+                    job.process.kill()
+                    break
                 kind, *body = job.pipe.recv()
             except (EOFError, OSError):
                 break
@@ -147,6 +160,11 @@ class Jobs:
         job.pipe.close()
         self._finish(job, outcome)
 
+    def _left(self, job: _Job) -> float | None:
+        if job.limit_s is None:
+            return None
+        return max(0.0, job.started + job.limit_s - self._clock.monotonic())
+
     def _finish(self, job: _Job, outcome: tuple[str, Any] | None) -> None:
         elapsed = self._clock.monotonic() - job.started
         name = job.status.name
@@ -158,6 +176,8 @@ class Jobs:
             state, error = "cancelled", UserError(f"{name} was cancelled.")
         elif outcome is not None:
             state, error = "failed", UserError(str(outcome[1]))
+        elif job.overdue:
+            state, error = "failed", UserError(f"{name} took longer than {_duration(job.limit_s)} and was ended.")
         else:
             code = job.process.exitcode
             state, error = "failed", UserError(f"{name} ended without a result (exit code {code}); the log says more.")
@@ -172,6 +192,27 @@ class Jobs:
             self._on_change(job.status)
 
 
+def _duration(seconds: float | None) -> str:
+    whole = seconds or 0.0
+    return f"{whole / 60:g} minutes" if whole >= 60 else f"{whole:g} seconds"
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A process started meanwhile never sees Ctrl+C, not even before its first line: it goes to the parent alone."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield  # Windows
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # its own start would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _child(pipe: Connection, work: str, arguments: dict[str, Any]) -> None:
     """Run in the worker process."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -180,8 +221,6 @@ def _child(pipe: Connection, work: str, arguments: dict[str, Any]) -> None:
     with contextlib.suppress(OSError, AttributeError):
         os.nice(5)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to the parent, which cancels us
     lock = threading.Lock()
 

@@ -20,11 +20,12 @@ from app.run_plan import RunPlan
 from app.trader import Trader
 from app.wiring import Workplace
 from data.errors import QuantError, UserError
-from data.market import short_symbol
+from data.market import SeriesKey, short_symbol
 from database.accounts import Account
 from database.journal import MODEL_SWITCH
 from database.models import ModelRow
 
+TRAINING_LIMIT_S = 1800.0  # a training that takes longer is ended, and trading goes on with what there is
 FIRST_MODEL_BARS = 600  # of a synthetic run: the rule trades while the first training goes on
 
 
@@ -60,16 +61,33 @@ class ModelSwitching:
         """The journalled schedule; on the account's first start the models that are promoted now.
 
         Models that trained on a bar abstain there, so a model promoted later than a replay's span does not leak.
+        Where no model of a series has sound files any more, the last sound one that was promoted before takes over.
         """
+        last = self._trader.session.last_bar_ms
         switches = self._place.database.trading.switches(self._account.id)
+        sound: set[SeriesKey] = set()
+        damaged: set[SeriesKey] = set()
         for switch in switches:
             row = self._place.database.models.get(switch.model_id)
-            self._add(row, switch.from_ms)
-        if not switches and self._trader.session.last_bar_ms is None:
-            for key in self._plan.keys:
-                promoted = self._place.database.models.promoted(key)
-                if promoted is not None and promoted.profile == self._plan.config.profile.name:
-                    self._switch(promoted, self._first_ms)
+            self._trader.name_model(row.model_id)  # stored decisions count it, whether it can be used or not
+            (sound if self._add(row, switch.from_ms) else damaged).add(row.key)
+        new = not switches and last is None
+        for key in self._plan.keys:
+            if new or key in damaged - sound:
+                next_ms = self._first_ms if last is None else last + self._plan.step_ms
+                self._switch_to_promoted(key, next_ms, {switch.model_id for switch in switches})
+
+    def _switch_to_promoted(self, key: SeriesKey, from_ms: int, tried: set[str]) -> None:
+        """The promoted model of a series, else the newest one promoted before it whose files are sound."""
+        models = self._place.database.models
+        present = models.promoted(key)
+        if present is None or present.promoted_ms is None:
+            return
+        once = [(r.promoted_ms, r) for r in models.all(key) if r.promoted_ms and r.promoted_ms <= present.promoted_ms]
+        for _, row in sorted(once, key=lambda pair: pair[0], reverse=True):
+            fits = row.profile == self._plan.config.profile.name and row.model_id not in tried
+            if fits and self._switch(row, from_ms):
+                return
 
     async def begin(self, bars: int) -> None:
         """At start: train where there is no model yet, or ask again for what a restart interrupted."""
@@ -118,7 +136,7 @@ class ModelSwitching:
             self._ask(bars + self._settings.retrain_latency_bars, until_ms)
 
     def want(self, row: ModelRow) -> None:
-        """A person promoted this model: it takes over at the next bar.
+        """A person wants this model: it takes over at the next bar.
 
         Raises:
             UserError: it does not fit the run.
@@ -147,9 +165,11 @@ class ModelSwitching:
             self._settings.calibration_share, incumbents, self._place.clock.now_ms(),
         )  # fmt: skip
         jobs = [
-            self._jobs.start(f"Training {short_symbol(r.key.symbol)} {r.key.timeframe}", WORKER, {"request": r})
+            self._jobs.start(
+                f"Training {short_symbol(r.key.symbol)} {r.key.timeframe}", WORKER, {"request": r}, TRAINING_LIMIT_S
+            )
             for r in wanted
-        ]
+        ]  # fmt: skip
         self._asked = _Asked(effective, until_ms, jobs)
 
     def _incumbents(self) -> Sequence[str | None]:
@@ -192,19 +212,22 @@ class ModelSwitching:
         else:
             self._say("info", f"Model {row.model_id} trained", f"Not promoted: {found.words}.")
 
-    def _switch(self, row: ModelRow, open_ms: int) -> None:
+    def _switch(self, row: ModelRow, open_ms: int) -> bool:
         """Add and journal a switch; files that are not sound leave everything as it is."""
+        if not self._add(row, open_ms):
+            return False
+        self._trader.session.note(MODEL_SWITCH, {"from_ms": open_ms, "model_id": row.model_id})
+        return True
+
+    def _add(self, row: ModelRow, from_ms: int) -> bool:
+        s = next(i for i, key in enumerate(self._plan.keys) if key.symbol == row.key.symbol)
         try:
-            self._add(row, open_ms)
+            model: EnsembleModel = load_model(self._place.home, row)
+            self._trader.add_model(s, row.model_id, model, from_ms)
         except UserError as error:
             self._say("bad", f"Model {row.model_id} cannot be used", f"{error} Trading goes on without it.")
-            return
-        self._trader.session.note(MODEL_SWITCH, {"from_ms": open_ms, "model_id": row.model_id})
-
-    def _add(self, row: ModelRow, from_ms: int) -> None:
-        s = next(i for i, key in enumerate(self._plan.keys) if key.symbol == row.key.symbol)
-        model: EnsembleModel = load_model(self._place.home, row)
-        self._trader.add_model(s, row.model_id, model, from_ms)
+            return False
+        return True
 
     def _say(self, level: str, title: str, sentence: str) -> None:
         self._tell(NoticeEvent(self._place.clock.now_ms(), level, title, sentence, "models"))

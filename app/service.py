@@ -15,24 +15,23 @@ from typing import Any
 import numpy as np
 
 from app.contract.commands import Outcome
-from app.contract.events import Event, FillEvent, NoticeEvent, StateEvent
+from app.contract.events import Event, NoticeEvent, StateEvent
 from app.contract.views import BarView
-from app.documents import trade_rows
-from app.feeds import ExchangeFeed, Feed, FeedHealth, Pace, StoredFeed, SyntheticFeed
+from app.feeds import Feed, FeedHealth
 from app.jobs import Jobs
-from app.live_views import live_positions, newest_bar, strip
+from app.live_views import newest_bar
 from app.model_switching import ModelSwitching
 from app.options import RunOptions
-from app.run_plan import RunPlan, plan_run
+from app.run_opening import OpenSession, RunOpening
+from app.run_plan import RunPlan
+from app.run_report import fill_event, status_document, summary_document
 from app.trader import StoredForecasts, Trader
-from app.wiring import Workplace, cut, market_for
-from data.clock import iso
-from data.errors import QuantError, Rejected, Retryable, UserError
+from app.wiring import Workplace, cut
+from data.errors import QuantError, UserError
 from data.exchange.session import ExchangeSession
 from data.grid import Grid
 from data.market import short_symbol
 from database.accounts import Account
-from trading.records import ExitReason, Purpose
 from trading.session import BarOutcome
 from trading.state import Trading
 
@@ -41,6 +40,7 @@ STOPPED, WARMING_UP, RUNNING, PAUSED, HALTED, FINISHED = (
 )  # fmt: skip
 _STATES = {Trading.RUNNING: RUNNING, Trading.PAUSED: PAUSED, Trading.HALTED: HALTED}
 FLUSH_AFTER_S = 1.0  # a batch of replayed bars is committed at the latest after this long
+PACED_BELOW = 1000.0  # bars per second: a slower run commits every bar
 
 Tell = Callable[[Event], None]
 
@@ -62,8 +62,9 @@ class TradingService:
     """Runs one plan until its feed ends, a limit is reached, or it is told to stop."""
 
     def __init__(
-        self, place: Workplace, options: RunOptions, tell: Tell, on_bar: Callable[[TradingService], None], jobs: Jobs
-    ) -> None:
+        self, place: Workplace, options: RunOptions, tell: Tell, on_bar: Callable[[TradingService], None], jobs: Jobs,
+        open_session: OpenSession = ExchangeSession,
+    ) -> None:  # fmt: skip
         self.place = place
         self.options = options
         self.jobs = jobs
@@ -73,11 +74,12 @@ class TradingService:
         self.trader: Trader | None = None
         self.feed: Feed | None = None
         self.switching: ModelSwitching | None = None
-        self.newest: BarView | None = None  # of the first symbol
         self.fallback = ""  # why the synthetic market stands in for the exchange
         self.started_ms = place.clock.now_ms()
         self._tell = tell
         self._on_bar = on_bar
+        self._open_session = open_session
+        self._newest: tuple[Grid, int] | None = None  # newest bar of the first symbol
         self._stop = asyncio.Event()
         self._flushed = place.clock.monotonic()
 
@@ -89,16 +91,27 @@ class TradingService:
         Raises:
             UserError: the options do not fit what is stored; nothing was changed.
         """
-        async with contextlib.AsyncExitStack() as stack:
-            plan, feed = await self._open(stack)
-            self.plan, self.feed = plan, feed
-            account = self._account(plan)
+        opening = RunOpening(self.place, self.options, self._stop, self._tell, self._open_session)
+        async with opening.stack:
+            self._state(WARMING_UP, "reading bars")
+            opened = await opening.open()
+            self.plan, self.feed, self.fallback = opened.plan, opened.feed, opened.fallback
+            self.progress.total = opened.total
+            account = opening.account(opened.plan)
             if account.finished:
                 self.account = account
                 self._note("info", "This replay is finished", "Its result is shown; --fresh starts it anew.")
                 return self.document(FINISHED)
-            await self._prepare(plan, feed, account)
-            ended = await self._loop(feed)
+            try:
+                await self._prepare(opened.plan, opened.feed, account)
+                ended = await self._loop(opened.feed)
+            except QuantError:
+                with contextlib.suppress(QuantError):
+                    self.flush()  # what happened before the failure, where it still can be written
+                raise
+            finally:
+                if self.switching is not None:
+                    self.switching.cancel()
             self._close(ended)
         return self.document(self.progress.state)
 
@@ -110,56 +123,6 @@ class TradingService:
     def stopping(self) -> bool:
         """Whether the run was told to end."""
         return self._stop.is_set()
-
-    async def _open(self, stack: contextlib.AsyncExitStack) -> tuple[RunPlan, Feed]:
-        self._state(WARMING_UP, "reading bars")
-        plan = plan_run(self.place, self.options)
-        if plan.mode == "paper" and plan.source == "exchange":
-            feed = await self._exchange_feed(plan, stack)
-            if feed is not None:
-                return plan, feed
-            plan = plan_run(self.place, self.options, "synthetic")
-        pace = Pace(plan.speed, self.place.clock, self._stop)
-        store = self.place.database.candles
-        if plan.mode == "replay":
-            assert plan.span is not None
-            grid, _, _ = await asyncio.to_thread(
-                market_for, store, plan.config.symbols, plan.timeframe, plan.span, plan.source, plan.warmup,
-                plan.keys[0].exchange,
-            )  # fmt: skip
-            stored = StoredFeed(grid, plan.span[0], pace, f"replay of {plan.keys[0].exchange}")
-            self.progress.total = stored.total
-            return plan, stored
-        history = self.place.settings.values.ai.history_limit
-        return plan, SyntheticFeed(plan.keys, plan.seed, max(history, plan.warmup), store, pace)
-
-    async def _exchange_feed(self, plan: RunPlan, stack: contextlib.AsyncExitStack) -> Feed | None:
-        session = ExchangeSession(self.place.settings.values.data, self.place.clock)
-        try:
-            await stack.enter_async_context(session)
-            await session.measure_offset()
-        except (Retryable, Rejected) as error:
-            self.fallback = str(error)
-            self._note(
-                "warn", "The exchange cannot be reached",
-                f"{error} The synthetic market goes on in an account of its own; nothing of it is real.",
-            )  # fmt: skip
-            return None
-        return ExchangeFeed(session, plan.keys, self.place.database.candles)
-
-    def _account(self, plan: RunPlan) -> Account:
-        database = self.place.database
-        ai = self.place.settings.values.ai.model_dump(mode="json")
-        key = plan.account_key(ai)
-        found = database.accounts.find(key)
-        if found is not None and self.options.fresh:
-            database.journal.forget(found.id)
-        account_id = database.journal.open_account(
-            key, plan.config.start_equity, self.place.clock.now_ms(), plan.about()
-        )
-        if found is not None and self.options.fresh:
-            database.accounts.set_about(account_id, plan.about())
-        return database.accounts.get(account_id)
 
     async def _prepare(self, plan: RunPlan, feed: Feed, account: Account) -> None:
         """Trader, models and warm-up; after a restart the bars traded so far are taken in again."""
@@ -210,39 +173,49 @@ class TradingService:
         self._state(_STATES[trader.session.trading], trader.session.halt_words)
         self._on_bar(self)
         last = trader.session.last_bar_ms
-        late = _deadline(options.for_seconds, self.place.clock.monotonic)
         bars = feed.bars(None if last is None else last + plan.step_ms)
+        timer = None
+        if options.for_seconds is not None:
+            timer = asyncio.get_running_loop().call_later(options.for_seconds, self._stop.set)
         try:
-            async for grid, t in _until(feed, bars, self._stop, late):
-                if self.switching is not None:
-                    await self.switching.before_bar(self.progress.account_bars + 1, int(grid.open_time[t]), self._stop)
-                    if self._stop.is_set():
+            async with contextlib.aclosing(bars), contextlib.aclosing(_until(feed, bars, self._stop)) as coming:
+                async for grid, t in coming:
+                    if not await self._take(grid, t):
                         return False
-                self._bar(trader.step(grid, t), grid, t)
-                if self.switching is not None:
-                    self.switching.after_bar(self.progress.account_bars, int(grid.open_time[t]) + plan.step_ms)
-                if options.bars is not None and self.progress.bars >= options.bars:
-                    return False
-            return not self._stop.is_set() and not late() and plan.mode == "replay"
+            return not self._stop.is_set() and plan.mode == "replay"
         finally:
-            await bars.aclose()
+            if timer is not None:
+                timer.cancel()
+
+    async def _take(self, grid: Grid, t: int) -> bool:
+        """One bar with what the models ask for around it; whether the run goes on."""
+        trader, plan, switching, progress = self.trader, self.plan, self.switching, self.progress
+        assert trader is not None and plan is not None
+        if switching is not None:
+            await switching.before_bar(progress.account_bars + 1, int(grid.open_time[t]), self._stop)
+            if self._stop.is_set():
+                return False
+        self._bar(trader.step(grid, t), grid, t)
+        if switching is not None:
+            switching.after_bar(progress.account_bars, int(grid.open_time[t]) + plan.step_ms)
+        return self.options.bars is None or progress.bars < self.options.bars
 
     def _bar(self, outcome: BarOutcome, grid: Grid, t: int) -> None:
-        trader, progress = self.trader, self.progress
-        assert trader is not None
+        trader, plan, feed, progress = self.trader, self.plan, self.feed, self.progress
+        assert trader is not None and plan is not None and feed is not None
         progress.bars += 1
         progress.account_bars += 1
         progress.last_bar_ms = outcome.open_time
         progress.revision += 1
         if grid.present[0, t]:
-            self.newest = newest_bar(grid, t)
-        if len(outcome.fills):
-            self._tell_fills(outcome)
+            self._newest = grid, t
+        for fill in outcome.fills:
+            self._tell(fill_event(fill, plan.config.symbols))
         if outcome.halted:
             self._state(HALTED, trader.session.halt_words)
             self._note("bad", "Trading halted", f"{trader.session.halt_words}. Stops stay; a person resumes.", "risk")
         now = self.place.clock.monotonic()
-        if now - self._flushed >= FLUSH_AFTER_S or (self.plan is not None and self.plan.speed < 1000):
+        if now - self._flushed >= FLUSH_AFTER_S or plan.speed < PACED_BELOW or not feed.prompt:
             self.flush()
         self._on_bar(self)
 
@@ -323,51 +296,22 @@ class TradingService:
 
     # ---- telling -----------------------------------------------------------------------------------------------------
 
+    @property
+    def newest(self) -> BarView | None:
+        """The newest closed bar of the first symbol."""
+        return None if self._newest is None else newest_bar(*self._newest)
+
     def status(self) -> dict[str, Any]:
         """The document of ``status``."""
-        view = strip(self)
-        positions = live_positions(self)
-        return {
-            "state": view.state, "why": view.state_why, "mode": view.mode,
-            "source": self.plan.source if self.plan else None,
-            "account": self.account.id if self.account else None, "bars": self.progress.bars,
-            "positions": [
-                {
-                    "symbol": p.symbol, "side": p.side, "qty": p.quantity, "entry_price": p.entry, "last": p.last,
-                    "pnl": p.pnl, "stop": p.stop, "target": p.target, "protected": p.protected,
-                }
-                for p in positions
-            ],
-            "protected": view.unprotected == 0, "equity": view.equity, "day_pnl": view.day_pnl,
-            "feeds": [self.feed_document()], "last_bar": iso(view.bar_ms),
-        }  # fmt: skip
+        return status_document(self)
+
+    def document(self, state: str) -> dict[str, Any]:
+        """The summary of the account."""
+        return summary_document(self, state)
 
     def health(self) -> FeedHealth:
         """The feed's health, or that there is none yet."""
         return self.feed.health() if self.feed is not None else FeedHealth("none", "none", "not started", None)
-
-    def feed_document(self) -> dict[str, Any]:
-        """The feed's health as a row."""
-        h = self.health()
-        return {"name": h.name, "state": h.state, "detail": h.detail, "last_bar": iso(h.last_bar_ms)}
-
-    def document(self, state: str) -> dict[str, Any]:
-        """The summary of the account: ``account mode source bars decisions trades[] equity state`` and more."""
-        account, plan, database = self.account, self.plan, self.place.database
-        assert account is not None and plan is not None
-        counts = database.trading.counts(account.id)
-        trades = database.trading.trades(account.id)
-        last = database.trading.last_equity(account.id)
-        equity = float(last["equity"]) if last is not None else account.start_equity
-        remembered = database.accounts.get(account.id).state
-        return {
-            "account": account.id, "mode": plan.mode, "source": plan.source, "exchange": plan.keys[0].exchange,
-            "symbols": list(plan.config.symbols), "timeframe": plan.timeframe, "strategy": plan.config.strategy.name,
-            "bars": counts.bars, "bars_now": self.progress.bars, "decisions": counts.decisions,
-            "plans": counts.plans, "blocked": counts.blocked,
-            "trades": trade_rows(trades, account.symbols), "equity_start": account.start_equity, "equity": equity,
-            "state": state, "trading_state": remembered, "fallback": self.fallback or None,
-        }  # fmt: skip
 
     def _state(self, state: str, why: str) -> None:
         before, self.progress.state, self.progress.why = self.progress.state, state, why
@@ -381,46 +325,18 @@ class TradingService:
     def _note(self, level: str, title: str, sentence: str, tab: str = "") -> None:
         self._tell(NoticeEvent(self.place.clock.now_ms(), level, title, sentence, tab))
 
-    def _tell_fills(self, outcome: BarOutcome) -> None:
-        assert self.plan is not None
-        for fill in outcome.fills:
-            symbol = self.plan.config.symbols[int(fill["symbol"])]
-            reason = ExitReason(int(fill["reason"])).name.lower() if fill["reason"] else ""
-            side = "buy" if fill["side"] > 0 else "sell"
-            entry = int(fill["purpose"]) == Purpose.ENTRY
-            words = "opened" if entry else f"closed by {reason}"
-            sentence = (
-                f"{short_symbol(symbol)} {words}: {side} {float(fill['quantity']):g} at {float(fill['price']):,.6g}"
-            )
-            if not entry:
-                sentence += f", {float(fill['realised']):+,.2f} USDT before fees"
-            self._tell(
-                FillEvent(
-                    int(fill["time"]), symbol, "entry" if entry else "exit", side, float(fill["quantity"]),
-                    float(fill["price"]), reason, float(fill["realised"]), sentence + ".",
-                )
-            )  # fmt: skip
-
-
-def _deadline(seconds: float | None, monotonic: Callable[[], float]) -> Callable[[], bool]:
-    """Whether so many seconds are over."""
-    if seconds is None:
-        return lambda: False
-    end = monotonic() + seconds
-    return lambda: monotonic() >= end
-
 
 def _since(grid: Grid, first_ms: int) -> Grid:
     return cut(grid, int(np.searchsorted(grid.open_time, first_ms)))
 
 
 async def _until(
-    feed: Feed, bars: AsyncGenerator[tuple[Grid, int], None], stop: asyncio.Event, late: Callable[[], bool]
+    feed: Feed, bars: AsyncGenerator[tuple[Grid, int], None], stop: asyncio.Event
 ) -> AsyncGenerator[tuple[Grid, int], None]:
-    """Bars until told to stop or until it is late; a feed that may wait long is waited for beside the stop."""
+    """Bars until told to stop; a feed that may wait long is waited for beside the stop."""
     if feed.prompt:
         async for item in bars:
-            if stop.is_set() or late():
+            if stop.is_set():
                 return
             yield item
         return
@@ -428,8 +344,7 @@ async def _until(
     try:
         while not stop.is_set():
             coming = asyncio.ensure_future(anext(bars))
-            while not coming.done() and not stop.is_set() and not late():
-                await asyncio.wait((coming, stopped), timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((coming, stopped), return_when=asyncio.FIRST_COMPLETED)
             if not coming.done():
                 coming.cancel()
                 with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, QuantError):

@@ -6,7 +6,7 @@ warm-up, which gives the same bits because every step is deterministic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -89,6 +89,10 @@ class Trader:
         if self._forecasters is None:
             raise ValueError("this run does not take models")
         self._forecasters[s].add_model(model_id, model, from_ms)
+        self.name_model(model_id)
+
+    def name_model(self, model_id: str) -> None:
+        """Give the model its number in DECISION rows."""
         if model_id not in self.model_ids:
             self.model_ids.append(model_id)
 
@@ -180,6 +184,3 @@ def stored_columns(stored: Sequence[StoredForecasts], grid: Grid) -> Float64Arra
     for s, rows in enumerate(stored):
         out[s] = rows.rows(grid.open_time)
     return out
-
-
-ModelsById = Mapping[str, EnsembleModel]

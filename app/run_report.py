@@ -1,0 +1,71 @@
+"""What a run says of itself: the documents of ``status`` and of its end, and the words for a fill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from app.contract.events import FillEvent
+from app.documents import trade_rows
+from app.live_views import live_positions, strip
+from data.clock import iso
+from data.market import short_symbol
+from trading.records import ExitReason, Purpose
+
+if TYPE_CHECKING:
+    from app.service import TradingService
+
+
+def status_document(service: TradingService) -> dict[str, Any]:
+    """``state positions protected equity day_pnl feeds`` and more, from memory."""
+    view, plan, feed = strip(service), service.plan, service.health()
+    return {
+        "state": view.state, "why": view.state_why, "mode": view.mode, "source": plan.source if plan else None,
+        "account": service.account.id if service.account else None, "bars": service.progress.bars,
+        "positions": [
+            {
+                "symbol": p.symbol, "side": p.side, "qty": p.quantity, "entry_price": p.entry, "last": p.last,
+                "pnl": p.pnl, "stop": p.stop, "target": p.target, "protected": p.protected,
+            }
+            for p in live_positions(service)
+        ],
+        "protected": view.unprotected == 0, "equity": view.equity, "day_pnl": view.day_pnl,
+        "feeds": [
+            {"name": feed.name, "state": feed.state, "detail": feed.detail, "last_bar": iso(feed.last_bar_ms)}
+        ],
+        "last_bar": iso(view.bar_ms), "fallback": service.fallback or None,
+    }  # fmt: skip
+
+
+def summary_document(service: TradingService, state: str) -> dict[str, Any]:
+    """The account at the end of a run: ``account mode source bars decisions trades[] equity state`` and more."""
+    account, plan, database = service.account, service.plan, service.place.database
+    assert account is not None and plan is not None
+    counts = database.trading.counts(account.id)
+    last = database.trading.last_equity(account.id)
+    return {
+        "account": account.id, "mode": plan.mode, "source": plan.source, "exchange": plan.keys[0].exchange,
+        "symbols": list(plan.config.symbols), "timeframe": plan.timeframe, "strategy": plan.config.strategy.name,
+        "bars": counts.bars, "bars_now": service.progress.bars, "decisions": counts.decisions,
+        "plans": counts.plans, "blocked": counts.blocked,
+        "trades": trade_rows(database.trading.trades(account.id), account.symbols),
+        "equity_start": account.start_equity,
+        "equity": float(last["equity"]) if last is not None else account.start_equity, "state": state,
+        "trading_state": database.accounts.get(account.id).state, "fallback": service.fallback or None,
+    }  # fmt: skip
+
+
+def fill_event(fill: Any, symbols: Sequence[str]) -> FillEvent:
+    """A FILL row with a sentence for a person."""
+    symbol, quantity, price = symbols[int(fill["symbol"])], float(fill["quantity"]), float(fill["price"])
+    reason = ExitReason(int(fill["reason"])).name.lower() if fill["reason"] else ""
+    side = "buy" if fill["side"] > 0 else "sell"
+    entry = int(fill["purpose"]) == Purpose.ENTRY
+    words = "opened" if entry else f"closed by {reason}"
+    sentence = f"{short_symbol(symbol)} {words}: {side} {quantity:g} at {price:,.6g}"
+    if not entry:
+        sentence += f", {float(fill['realised']):+,.2f} USDT before fees"
+    return FillEvent(
+        int(fill["time"]), symbol, "entry" if entry else "exit", side, quantity, price, reason,
+        float(fill["realised"]), sentence + ".",
+    )  # fmt: skip
