@@ -88,14 +88,10 @@ def _pinned() -> dict[str, str]:
 
 
 def _keychain(_place: _Place) -> Verdict:
-    import keyring
-    from keyring.backends import fail, null
+    from app.secrets import usable_backend
 
-    backend = keyring.get_keyring()
-    name = f"{type(backend).__module__}.{type(backend).__name__}"
-    if isinstance(backend, fail.Keyring | null.Keyring) or "keyrings.alt" in name:
-        return False, "No keychain on this machine: exchange keys cannot be stored (paper trading needs none)."
-    return True, str(getattr(backend, "name", name))
+    backend = usable_backend()
+    return True, str(getattr(backend, "name", type(backend).__name__))
 
 
 def _clock(place: _Place) -> Verdict:
