@@ -1,0 +1,209 @@
+"""A paper run on an exchange: the unmodified ccxt class against a loopback server whose time the session's sleep moves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.clock import ManualClock
+from data.exchange.session import ExchangeSession
+from data.market import FundingFrame, SeriesKey
+from data.synthetic import DEFAULT_START_MS as START
+from data.synthetic import synthetic_market
+from tests.app.service.running import running
+from tests.exchange.binance_server import BinanceServer
+
+STEP = 900_000
+BTC = "BTC/USDT:USDT"
+KEY = SeriesKey("binanceusdm", BTC, "15m")
+BEFORE = 2600  # bars that have closed when the run starts: more than the warm-up
+RUN = {"symbols": (BTC,), "timeframe": "15m", "source": "exchange", "strategy": "rsi-oversold"}
+
+
+@dataclass
+class Exchange:
+    """A loopback exchange with its clock; sleeping moves it and calls ``napped``."""
+
+    server: BinanceServer
+    clock: ManualClock
+    napped: Callable[[], None] = lambda: None
+    naps: list[float] = field(default_factory=list)
+
+    async def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.clock.advance(seconds)
+        self.napped()
+
+    def session(self, settings, clock) -> ExchangeSession:
+        return ExchangeSession(settings, clock, sleep=self.sleep, rng=np.random.default_rng(1))
+
+    def run(self, home: Path, **options):
+        made = {**RUN, **options}
+        return running(home, clock=self.clock, open_session=self.session, **made)
+
+
+@pytest.fixture
+async def exchange(monkeypatch) -> AsyncIterator[Exchange]:
+    clock = ManualClock(START + BEFORE * STEP + 30_000)
+    async with BinanceServer(clock) as server:
+        server.market.add(*synthetic_market("BTCUSDT", "15m", BEFORE + 700, 5))
+        monkeypatch.setenv("QUANTAI_DATA__BASE_URL", server.url)
+        monkeypatch.setenv("QUANTAI_DATA__REQUEST_ATTEMPTS", "2")
+        yield Exchange(server, clock)
+
+
+def stored(home: Path, run):
+    """What ``run(database, account)`` reads of a closed home."""
+    from database.home import Home
+
+    with Home(home).open_reader() as database:
+        return run(database, database.accounts.newest())
+
+
+async def test_it_back_fills_follows_trades_and_stops_after_its_bars(tmp_path, exchange):
+    async with exchange.run(tmp_path, bars=400) as run:
+        document = await run.document()
+        assert run.service.health().state == "live"
+    assert (document["state"], document["source"], document["bars"]) == ("STOPPED", "exchange", 400)
+    assert document["fallback"] is None and len(document["trades"]) >= 1
+    frame = stored(tmp_path, lambda d, _: d.candles.read(KEY))
+    served = exchange.server.market.candles["BTCUSDT", "15m"].between(int(frame.open_time[0]), 1 << 62)
+    assert np.array_equal(frame.close, served.close[: len(frame)])
+    assert (np.diff(frame.open_time) == STEP).all()
+    newest = stored(tmp_path, lambda d, a: a.about["from_ms"]) + 399 * STEP
+    assert int(frame.open_time[-1]) == newest
+    assert exchange.clock.ms >= newest + STEP, "a bar was traded before it closed"
+
+
+async def test_trades_are_those_of_the_back_test_over_the_same_bars(tmp_path, exchange, ask):
+    from tests.app.service.conftest import plain_trades
+
+    async with exchange.run(tmp_path, bars=600) as run:
+        document = await run.document()
+    first = stored(tmp_path, lambda d, a: a.about["from_ms"])
+    from data.clock import iso
+
+    span = ("--from", iso(first)[:19], "--to", iso(first + 600 * STEP)[:19])
+    test = ask(tmp_path, "backtest", "--symbols", "BTCUSDT", "--timeframe", "15m", "--strategy", "rsi-oversold", *span)
+    assert len(document["trades"]) >= 2
+    assert plain_trades(document) == plain_trades(test)
+
+
+async def test_every_settlement_since_the_start_is_stored_though_it_is_shown_late(tmp_path, exchange):
+    shown = exchange.server.market.funding["BTCUSDT"]
+    hidden = [0]
+
+    def late() -> None:
+        """A settlement appears three naps after its moment."""
+        due = shown.time[shown.time <= exchange.clock.ms]
+        held = exchange.server.market.funding["BTCUSDT"]
+        if len(due) and (not len(held) or held.time[-1] < due[-1]):
+            hidden[0] += 1
+            if hidden[0] % 4 == 0:
+                exchange.server.market.funding["BTCUSDT"] = cut(shown, exchange.clock.ms)
+
+    exchange.server.market.funding["BTCUSDT"] = cut(shown, exchange.clock.ms)
+    exchange.napped = late
+    async with exchange.run(tmp_path, bars=100) as run:
+        await run.document()
+    first = stored(tmp_path, lambda d, a: a.about["from_ms"])
+    found = stored(tmp_path, lambda d, _: d.candles.read_funding("binanceusdm", BTC, "exchange", first, 1 << 62))
+    inside = shown.time[(shown.time > first) & (shown.time <= first + 100 * STEP)]
+    assert len(inside) >= 3
+    assert hidden[0] > len(inside), "no settlement was late"
+    assert found.time.tolist()[: len(inside)] == inside.tolist()
+
+
+def cut(funding: FundingFrame, until_ms: int) -> FundingFrame:
+    held = funding.time <= until_ms
+    return replace(funding, time=funding.time[held], rate=funding.rate[held], mark_price=funding.mark_price[held])
+
+
+async def test_a_server_that_dies_makes_the_feed_stale_until_it_is_back(tmp_path, exchange):
+    seen: list[tuple[str, int]] = []
+
+    def outage() -> None:
+        seen.append((here.service.health().state, here.service.progress.bars))
+
+    def break_down(service) -> None:
+        if service.progress.bars == 5 and not seen:
+            exchange.server.misbehave("lines", times=6, status=503, body="down")
+            exchange.napped = outage
+
+    async with exchange.run(tmp_path, bars=20, at_bar=break_down) as here:
+        document = await here.document()
+    assert ("stale", 5) in seen
+    assert seen[-1][0] == "live"
+    assert document["bars"] == 20
+    assert here.notices.count("The feed is stale") == here.notices.count("The feed is back") == 1
+    times = stored(tmp_path, lambda d, a: d.trading.equity(a.id)["open_time"])
+    assert (np.diff(np.sort(times)) == STEP).all(), "a bar of the outage is missing"
+
+
+async def test_a_settlement_that_can_not_be_read_holds_its_bar_back(tmp_path, exchange):
+    states: list[str] = []
+
+    def break_down(service) -> None:
+        if service.progress.bars == 5:
+            exchange.server.misbehave("fundingRate", times=7, status=503, body="down")
+            exchange.napped = lambda: states.append(service.health().state)
+
+    async with exchange.run(tmp_path, bars=80, at_bar=break_down) as run:
+        assert (await run.document())["bars"] == 80
+    assert "stale" in states and states[-1] == "live"
+    first = stored(tmp_path, lambda d, a: a.about["from_ms"])
+    found = stored(tmp_path, lambda d, _: d.candles.read_funding("binanceusdm", BTC, "exchange", first, 1 << 62))
+    shown = exchange.server.market.funding["BTCUSDT"].time
+    assert found.time.tolist() == shown[(shown >= first) & (shown <= first + 80 * STEP)].tolist()
+
+
+async def test_a_restart_takes_the_bars_it_missed(tmp_path, exchange):
+    async with exchange.run(tmp_path, bars=50) as run:
+        first = await run.document()
+    exchange.clock.advance(100 * STEP / 1000)
+    async with exchange.run(tmp_path, bars=350) as run:
+        second = await run.document()
+    assert (first["account"], second["bars"]) == (second["account"], 400)
+    times = np.sort(stored(tmp_path, lambda d, a: d.trading.equity(a.id)["open_time"]))
+    assert (np.diff(times) == STEP).all()
+
+
+async def test_an_exchange_that_cannot_be_reached_is_said_and_nothing_is_mixed(tmp_path, exchange, monkeypatch):
+    monkeypatch.setenv("QUANTAI_AI__HISTORY_LIMIT", "2500")
+    async with exchange.run(tmp_path, bars=30) as run:
+        real = await run.document()
+    exchange.server.misbehave("time", times=100, status=503, body="down")
+    async with exchange.run(tmp_path, bars=30, speed=float("inf")) as run:
+        stand_in = await run.document()
+        assert run.service.status()["fallback"]
+    assert "The exchange cannot be reached" in run.notices
+    assert (real["source"], stand_in["source"]) == ("exchange", "synthetic")
+    assert stand_in["fallback"] and stand_in["account"] != real["account"]
+    exchange.server.faults.clear()
+    async with exchange.run(tmp_path, bars=30) as run:
+        again = await run.document()
+    assert (again["account"], again["bars"], again["fallback"]) == (real["account"], 60, None)
+    series = stored(tmp_path, lambda d, _: {i.key.source: i for i in d.candles.series()})
+    assert set(series) == {"exchange", "synthetic"}
+    frame = stored(tmp_path, lambda d, _: d.candles.read(KEY))
+    served = exchange.server.market.candles["BTCUSDT", "15m"]
+    assert np.isin(frame.close, served.close).all()
+
+
+async def test_a_hole_in_the_stored_bars_is_filled(tmp_path, exchange):
+    async with exchange.run(tmp_path, bars=3) as run:
+        await run.document()
+    whole = stored(tmp_path, lambda d, _: d.candles.read(KEY))
+    other = tmp_path / "other"
+    from database.home import Home
+
+    with Home(other).open() as database:
+        database.candles.write(whole.slice(0, 500))
+        database.candles.write(whole.slice(900, len(whole)))
+    async with exchange.run(other, bars=3) as run:
+        await run.document()
+    assert (np.diff(stored(other, lambda d, _: d.candles.read(KEY)).open_time) == STEP).all()
