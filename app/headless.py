@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from app.contract.events import Event, FillEvent, NoticeEvent, StateEvent
@@ -16,7 +17,7 @@ from app.jobs import Jobs, JobStatus
 from app.live_views import headline
 from app.options import RunOptions
 from app.service import TradingService
-from app.wiring import Workplace
+from app.wiring import Workplace, load_settings
 from data.clock import Clock, iso
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def run_headless(options: RunOptions, out: Output) -> dict[str, Any]:
         UserError: the home is in use or cannot be used, or the options do not fit.
     """
     with Workplace.opened(options.home, alone=True) as place, EventLog(place.database.logs, place.clock) as log:
+        place = replace(place, settings=load_settings(place.home, place.database, options.profile))
         return asyncio.run(_run(place, options, Terminal(out.clock), log))
 
 

@@ -33,6 +33,7 @@ class RunOptions:
     bars: int | None = None  # stop after this many bars per symbol
     fresh: bool = False  # start the account anew
     exit_profile: str | None = None  # scalp | swing | even; None: by timeframe
+    profile: str | None = None  # named bundle of settings, above the stored ones
     seed: int | None = None
     json: bool = False
     debug: bool = False

@@ -148,7 +148,7 @@ class Runtime:
         """Begin a run with the options and the settings of this moment; ``--fresh`` holds for one run only."""
         place = self.opened()
         assert self.tray is not None
-        self._place = place = replace(place, settings=load_settings(place.home, place.database))
+        self._place = place = replace(place, settings=load_settings(place.home, place.database, self.options.profile))
         self.service = TradingService(place, self.options, self._tell, self._bar, self.tray.jobs)
         self.options = replace(self.options, fresh=False)
         self._run = self._loop.create_task(self._run_service(self.service))

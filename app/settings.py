@@ -1,7 +1,7 @@
 """Every setting of the program: groups of the floors' own, read from four places, changed in one.
 
-Precedence: environment ``QUANTAI_<GROUP>__<KEY>``, then changes stored in the database (``settings set`` and the
-window), then ``settings.toml`` in the home folder, then the defaults.
+Precedence: environment ``QUANTAI_<GROUP>__<KEY>``, then the profile of a run, then changes stored in the database
+(``settings set`` and the window), then ``settings.toml`` in the home folder, then the defaults.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PREFIX = "QUANTAI_"
 SETTINGS_FILE = "settings.toml"
 Nested = dict[str, Any]
 _NO_UNITS = ("number", "name", "names", "yes/no", "duration", "symbols")  # what the kind of the setting says already
-Origin = Literal["environment", "stored", "settings.toml", "default"]
+Origin = Literal["environment", "profile", "stored", "settings.toml", "default"]
 
 
 class Settings(BaseSettings):
@@ -244,9 +244,11 @@ def _sentence(setting: Known) -> str:
 
 
 def load(
-    folder: Path | None, stored: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None
-) -> Loaded:
-    """Read all places. ``stored`` are persisted changes by dotted key; ``environ`` defaults to the process's.
+    folder: Path | None, stored: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None,
+    profile: Mapping[str, object] | None = None,
+) -> Loaded:  # fmt: skip
+    """Read all places. ``stored`` are persisted changes by dotted key, ``profile`` a run's bundle in the same form;
+    ``environ`` defaults to the process's.
 
     Raises:
         UserError: an unknown key or a value out of range; the sentence names it, its range and its unit.
@@ -255,7 +257,7 @@ def load(
     changes = _nested(stored or {})
     file = _from_file(folder / SETTINGS_FILE) if folder is not None else {}
     places: list[tuple[Origin, Nested]] = [
-        ("environment", environment), ("stored", changes), ("settings.toml", file)
+        ("environment", environment), ("profile", _nested(profile or {})), ("stored", changes), ("settings.toml", file),
     ]  # fmt: skip
 
     class Layered(Settings):

@@ -70,13 +70,15 @@ class Workplace:
             yield cls(home, database, load_settings(home, database), clock)
 
 
-def load_settings(home: Home, database: Repositories) -> Loaded:
-    """The settings in force: environment, changes stored in the database, settings.toml, defaults.
+def load_settings(home: Home, database: Repositories, profile: str | None = None) -> Loaded:
+    """The settings in force: environment, the named profile, stored changes, settings.toml, defaults.
 
     Raises:
-        UserError: an unknown key or a value out of range.
+        UserError: an unknown key or profile, or a value out of range.
     """
-    return load(home.path, database.settings.all())
+    from app.profiles import overlay
+
+    return load(home.path, database.settings.all(), None, overlay(profile))
 
 
 # ---- stored series ---------------------------------------------------------------------------------------------------

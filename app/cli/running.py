@@ -69,6 +69,11 @@ ProfileOption = Annotated[
     str | None,
     typer.Option("--exit-profile", help="Exits: scalp, swing or even (default: scalp to 5m, swing from 15m on)."),
 ]
+BundleOption = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="P",
+                 help="Named bundle of settings, as sigma ('profile list'); other options go before it."),
+]  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -90,6 +95,7 @@ def run(
     exchange: ExchangeOption = None, replay: ReplayOption = None, data_source: DataSourceOption = None,
     schedule: ScheduleOption = None, speed: SpeedOption = None, for_seconds: ForOption = None,
     bars: BarsOption = None, fresh: FreshOption = False, exit_profile: ProfileOption = None, seed: SeedOption = None,
+    profile: BundleOption = None,
 ) -> None:  # fmt: skip
     """The headless service."""
     given = invocation(context)
@@ -112,6 +118,10 @@ def run(
         for_seconds=for_seconds, bars=bars, fresh=fresh, exit_profile=exit_profile, seed=seed, json=given.out.json,
         debug=given.out.debug,
     )  # fmt: skip
+    if profile is not None:
+        from app.profiles import profile as named
+
+        options = named(profile).options(options)
     if given.run is not None:
         given.run(options)
         return
