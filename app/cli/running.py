@@ -184,14 +184,10 @@ def _control(name: str) -> Any:
 
 def show_run(console: Console, document: Mapping[str, Any]) -> None:
     """The summary of a run."""
-    trades = document.get("trades") or []
-    pnl = sum(float(t.get("pnl") or 0.0) for t in trades)
-    console.print(
-        f"{document.get('mode')} account {document.get('account')} on {document.get('source')} data: "
-        f"{document.get('bars')} bars, {document.get('decisions')} decisions, {len(trades)} trades, "
-        f"net {pnl:+,.2f} USDT, equity {plain(document.get('equity'), ',.2f')} USDT, state {document.get('state')}.",
-        markup=False,
-    )
+    from app.run_report import summary_lines
+
+    for line in summary_lines(document):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def show_status(console: Console, document: Mapping[str, Any]) -> None:
