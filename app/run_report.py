@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.contract.events import FillEvent
@@ -53,6 +53,30 @@ def summary_document(service: TradingService, state: str) -> dict[str, Any]:
         "equity": float(last["equity"]) if last is not None else account.start_equity, "state": state,
         "trading_state": database.accounts.get(account.id).state, "fallback": service.fallback or None,
     }  # fmt: skip
+
+
+def summary_lines(document: Mapping[str, Any]) -> list[str]:
+    """The end of a run for a person: a few lines from its document."""
+    trades, start, equity = document["trades"], document["equity_start"], document["equity"]
+    won = sum(float(t["pnl"]) > 0 for t in trades)
+    symbols = ", ".join(short_symbol(s) for s in document["symbols"])
+    lines = [
+        f"{document['state'].capitalize()}: {document['mode']} account {document['account']} on {document['source']} "
+        f"data, {symbols} {document['timeframe']}, strategy {document['strategy']}.",
+        f"{document['bars_now']:,} bars this time, {document['bars']:,} in all: {document['decisions']:,} decisions, "
+        f"{document['plans']:,} plans, {document['blocked']:,} of them blocked by a gate.",
+        f"{len(trades):,} closed trades, {won:,} with a gain: {sum(float(t['pnl']) for t in trades):+,.2f} USDT "
+        "after fees and funding.",
+        f"Equity {equity:,.2f} USDT ({equity / start - 1.0:+.2%} of {start:,.2f}).",
+    ]
+    if document["fallback"]:
+        lines.append(f"Synthetic data stood in for the exchange: {document['fallback']}")
+    if document["trading_state"] in ("PAUSED", "HALTED"):
+        state = document["trading_state"].lower()
+        lines.append(f"The account is {state} and stays so until 'resume' is sent to a running service.")
+    if document["state"] == "STOPPED":
+        lines.append("The same command goes on from here; what is open stays open with its stop.")
+    return lines
 
 
 def fill_event(fill: Any, symbols: Sequence[str]) -> FillEvent:
