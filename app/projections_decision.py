@@ -37,6 +37,12 @@ PERCENTILE_BARS = 2_000  # the window in which a value is ranked
 TIERS = {"position": "Position", "daily": "Day", "system": "System", "compliance": "Compliance"}
 BY_DESIGN = ("Leverage", "Stop distance", "Target distance")  # these stand on their limit by construction
 BARS_AROUND = 24
+UNITS = {
+    "percent": "%",
+    "standard deviations": "σ",
+    "per mille of price per bar": "‰ / bar",
+    "index": "",
+}  # as they are short
 ENDS = {
     "stop": "Stopped out", "target": "Target reached", "trailing": "Trailing stop", "time": "Time limit",
     "liquidation": "Liquidated", "signal": "Closed by the strategy", "emergency": "Emergency stop", "end": "Run ended",
@@ -113,8 +119,9 @@ def _feature(name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float64]
     recent = values[-PERCENTILE_BARS:]
     known = recent[np.isfinite(recent)]
     share = float((known <= now).mean()) if math.isfinite(now) and len(known) > 1 else None
-    label = name.replace("_", " ")
-    return FeatureValue(name, label[:1].upper() + label[1:], number(now), spec.unit, share, spec.meaning)
+    label = name.replace("_pct", " %").replace("_", " ").replace("zscore", "Z-score")
+    unit = UNITS.get(spec.unit, spec.unit)
+    return FeatureValue(name, label[:1].upper() + label[1:], number(now), unit, share, spec.meaning)
 
 
 def _ensemble(row: Record) -> MemberRow | None:

@@ -110,6 +110,6 @@ def words(kind: str, body: dict[str, Any]) -> str:
         return "; ".join(f"{key} set to {value}" for key, value in after.items())
     if kind == "batch":
         counts = {name: n for name, n in body.get("counts", {}).items() if n}
-        return ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items()) or "a checkpoint"
+        return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items()) or "a checkpoint"
     shown = {key: value for key, value in body.items() if isinstance(value, str | int | float)}
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in list(shown.items())[:5])

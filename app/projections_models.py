@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from ai.models.files import MANIFEST
 from app.contract.queries import ModelsQuery
 from app.contract.results import FoldRow, ModelRow, ModelsView, ReliabilityBin, Score
+from app.contract.views import FloatArray
 from app.projection_context import Context
 from app.projections_forecast import member_name
 from data.timeframes import parse_time
@@ -21,11 +23,12 @@ if TYPE_CHECKING:
     from database.models import ModelRow as StoredModel
 
 STATES = {"promoted": "active", "candidate": "candidate", "retired": "retired"}
-STATE_WORDS = {"active": "makes the forecasts", "candidate": "waits for promotion", "retired": "was replaced"}
+STATE_WORDS = {"active": "promoted", "candidate": "waits for promotion", "retired": "was replaced"}
 VERDICTS = {None: "no out-of-sample score", True: "beats the base rate", False: "no better than the base rate"}
 LONG = 1
 EVIDENCE = 0.95
 Z95 = 1.96
+WEIGHT_POINTS = 48
 
 
 def models(query: ModelsQuery, context: Context) -> ModelsView:
@@ -52,13 +55,21 @@ def models(query: ModelsQuery, context: Context) -> ModelsView:
         about=f"train {spec.get('train')} · test {spec.get('test')} · step {spec.get('step')}",
         folds=tuple(_fold(f) for f in result.get("folds", ())), auc_low=overall.get("auc_low"),
         auc_high=overall.get("auc_high"), reliability=_reliability(result),
-        weights_time=np.array(weights.get("time", ()), dtype=np.int64),
+        weights_time=_blocks(np.array(weights.get("time", ()), dtype=np.float64)).astype(np.int64),
         weights={
-            member_name(name): np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+            member_name(name): _blocks(np.array([np.nan if v is None else v for v in values], dtype=np.float64))
             for name, values in weights.get("members", {}).items()
         },
         **shared,
     )  # fmt: skip
+
+
+def _blocks(values: FloatArray) -> FloatArray:
+    """Means of stretches of equal length, so that the weights' course shows and not their jitter."""
+    if len(values) <= WEIGHT_POINTS:
+        return values
+    edges = np.linspace(0, len(values), WEIGHT_POINTS + 1).astype(np.int64)
+    return np.array([values[a:b].mean() for a, b in pairwise(edges.tolist())])
 
 
 def _run(query: ModelsQuery, context: Context) -> RunInfo | None:

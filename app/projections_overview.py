@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LAST_DECISIONS = 12
 SPARK_POINTS = 120
 SPARK_DAYS = 30
+SPARK_TRADES = 40
 SHARPE_MIN_DAYS = 30
 ADVISED_PAPER_DAYS = 90.0
 ACCOUNT_WORDS = {"paper": "paper account", "replay": "replay account", "backtest": "back-test", "live": "live account"}
@@ -76,13 +77,30 @@ def _health(context: Context) -> tuple[HealthRow, ...]:
     """The service's rows, and the audit chain by its last verification."""
     if not context.health:
         return ()
+    rows = tuple(_model_health(context) if row.name == "Model" else row for row in context.health)
     entries, report = f"{context.place.database.audit.head().seq:,} entries", context.audit
     if report is None or context.audit_ms is None:
-        return (*context.health, HealthRow("Audit chain", "Kept", "ok", f"{entries} · not verified in this run"))
+        return (*rows, HealthRow("Audit chain", "Kept", "ok", f"{entries} · not verified in this run"))
     at = (iso(context.audit_ms) or "")[11:16]
     if report.ok:
-        return (*context.health, HealthRow("Audit chain", "Verified", "ok", f"{entries} · at {at} UTC"))
-    return (*context.health, HealthRow("Audit chain", "Broken", "bad", f"entry {report.first_bad} · at {at} UTC"))
+        return (*rows, HealthRow("Audit chain", "Verified", "ok", f"{entries} · at {at} UTC"))
+    return (*rows, HealthRow("Audit chain", "Broken", "bad", f"entry {report.first_bad} · at {at} UTC"))
+
+
+def _model_health(context: Context) -> HealthRow:
+    """Who makes the forecasts of the run."""
+    account = context.account
+    strategy = str(account.about.get("strategy", "")) if account is not None else ""
+    if account is not None and account.about.get("schedule"):
+        return HealthRow("Model", "By schedule", "ok", "stored walk-forward forecasts, none in sample")
+    switches = context.place.database.trading.switches(account.id) if account is not None else ()
+    if switches:
+        return HealthRow("Model", switches[-1].model_id, "ok", "makes the forecasts")
+    if any(job.state == "running" and job.name == "Training" for job in context.jobs.jobs):
+        return HealthRow("Model", "In training", "info", "the rule trades until a model is promoted")
+    if strategy == "auto":
+        return HealthRow("Model", "None yet", "idle", "the rule trades until a model is promoted")
+    return HealthRow("Model", "None", "idle", f"{strategy or 'the rule'} reads no forecasts")
 
 
 def _days(account: Account, time: IntArray) -> float | None:
@@ -139,9 +157,9 @@ def _win_card(trades: Record) -> MetricCard:
 def _trades_card(time: IntArray, trades: Record) -> MetricCard:
     span = max(float(time[-1] - time[0]) / DAY_MS, 0.0) if len(time) else 0.0
     note = f"{len(trades) / span:.1f} a day" if span >= 1.0 else "none closed yet" if not len(trades) else ""
-    counted = np.arange(1, len(trades) + 1, dtype=np.float64)
+    newest = np.asarray(trades["pnl"], dtype=np.float64)[-SPARK_TRADES:]
     return MetricCard("trades", "Trades", float(len(trades)), "count", TIPS["trades"], suffix="closed", note=note,
-                      series=_spark(counted))  # fmt: skip
+                      series=newest, bars=True)  # fmt: skip
 
 
 def _sharpe_card(returns: FloatArray) -> MetricCard:

@@ -1,30 +1,36 @@
 #!/usr/bin/env python3
 """Pictures of every tab with real content: ``python scripts/screenshots.py --out DIR``.
 
-Fills an empty home through the program's own commands (import, walk-forward, replay), opens the window offscreen on
-that home, and saves each tab as ``<tab>.png``. Market data are looked for in QUANTAI_TEST_DATA (default: the folder
+Fills an empty home through the program's own commands (import, train, walk-forward, replay), opens the window offscreen
+on that home, and saves each tab as ``<tab>.png``. Market data are looked for in QUANTAI_TEST_DATA (default: the folder
 ``shared/data`` beside this repository); without them the synthetic market is used, and the output says so.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from dashboard.bridge import Bridge
+
+Until = Callable[[Callable[[], bool], float], bool]
 ROOT = Path(__file__).resolve().parent.parent
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 TIMEFRAME = "15m"
-REPLAY = "2025-03-01..2025-07-18"
-REPLAY_BARS = 13_268  # up to 17 Jul 2025 05:00, in the middle of a trade
-WALK_FORWARD_FROM = "2023-06-01"
+REPLAY = "2025-01-01..2025-07-18"
+REPLAY_BARS = 17_496  # up to 2 Jul 2025 06:00, in the middle of three trades
+LONG_WALK_FORWARD_FROM = "2023-06-01"  # of the first symbol
+WALK_FORWARD_FROM = "2024-11-01"  # its models take over in May 2025; until then the rule trades
+TRAIN = ("--from", "2024-06-01", "--to", "2025-06-01")
 SYNTHETIC_BARS = 12_000
-# The volatility halt stays until a person resumes: no person watches here, so the run is given room.
-SETTINGS = {"trading.limits.black_swan": "20"}
 
 
 def say(words: str) -> None:
@@ -32,13 +38,15 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def program(home: Path, *arguments: str) -> None:
-    """One command of the program on this home; its output is shown only if it fails."""
-    command = [sys.executable, "-m", "app.main", "--home", str(home), *arguments]
+def program(home: Path, *arguments: str) -> dict[str, Any]:
+    """One command of the program on this home and its document; what it says is shown only if it fails."""
+    command = [sys.executable, "-m", "app.main", "--home", str(home), "--json", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.stderr.write(done.stderr)
         raise SystemExit(f"'{' '.join(arguments)}' failed with exit code {done.returncode}.")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
 
 
 def newest(folder: Path, pattern: str) -> Path | None:
@@ -66,23 +74,46 @@ def import_market(home: Path, data: Path) -> bool:
 
 def fill(home: Path, data: Path, *, quick: bool) -> list[str]:
     """Give the home a history; the result is the window's command line."""
-    for key, value in SETTINGS.items():
-        program(home, "settings", "set", key, value)
+    first = ("--symbol", SYMBOLS[0], "--timeframe", TIMEFRAME)
     if import_market(home, data):
-        symbols, replay, bars = ",".join(SYMBOLS), ["--replay", REPLAY], str(REPLAY_BARS)
-        since = ["--from", "2024-09-01" if quick else WALK_FORWARD_FROM]
+        symbols, replay, bars = SYMBOLS, ["--replay", REPLAY], str(REPLAY_BARS)
+        spans = {symbol: ["--from", WALK_FORWARD_FROM] for symbol in symbols}
+        if not quick:
+            spans[symbols[0]] = ["--from", LONG_WALK_FORWARD_FROM]
+        train = list(TRAIN)
     else:
         say(f"no market data at {data}: these pictures show the synthetic market")
-        symbols, replay, bars = "BTCUSDT", ["--data-source", "synthetic"], str(SYNTHETIC_BARS - 200)
-        program(home, "synthetic", "--symbol", "BTCUSDT", "--timeframe", TIMEFRAME, "--bars", str(SYNTHETIC_BARS),
-                "--seed", "7")  # fmt: skip
-        since = ["--train", "2mo", "--test", "2w", "--step", "2w"]
-    say("walk-forward: training and scoring out of sample (this takes a minute or two)")
-    program(home, "walk-forward", "--symbol", "BTCUSDT", "--timeframe", TIMEFRAME, *since)
-    run = ["--source", "replay", *replay, "--symbols", symbols, "--timeframe", TIMEFRAME, "--strategy", "rsi-oversold"]
+        symbols, replay, bars = SYMBOLS[:1], ["--data-source", "synthetic"], str(SYNTHETIC_BARS - 200)
+        program(home, "synthetic", *first, "--bars", str(SYNTHETIC_BARS), "--seed", "7")
+        spans = {symbols[0]: ["--train", "2mo", "--test", "2w", "--step", "2w"]}
+        train = []
+    say("training a model and promoting it")
+    model = str(program(home, "train", *first, *train)["model_id"])
+    program(home, "models", "promote", model)
+    for symbol in reversed(symbols):  # the first symbol's result is the newest: Models shows it
+        say(f"walk-forward of {symbol}: training and scoring out of sample")
+        program(home, "walk-forward", "--symbol", symbol, "--timeframe", TIMEFRAME, *spans[symbol])
+    run = ["--source", "replay", *replay, "--symbols", ",".join(symbols), "--timeframe", TIMEFRAME,
+           "--strategy", "auto", "--schedule", "walk-forward"]  # fmt: skip
     say("replaying")
     program(home, "run", *run, "--speed", "max", "--bars", bars)
     return ["--home", str(home), "run", *run, "--speed", "0.02"]
+
+
+def modelled_decision(bridge: Bridge, until: Until) -> str:
+    """The newest trade that a model decided; empty where there is none."""
+    from app.contract.queries import DecisionQuery, SignalsQuery
+
+    answers: list[Any] = []
+    bridge.ask(SignalsQuery("traded", "", 40), answers.append, "traded")
+    until(lambda: bool(answers), 30)
+    for row in answers[0].rows if answers else ():
+        found: list[Any] = []
+        bridge.ask(DecisionQuery(row.decision_id), found.append, "told")
+        until(lambda found=found: bool(found), 30)  # type: ignore[misc]
+        if found and found[0].members:
+            return str(row.decision_id)
+    return ""
 
 
 def picture(arguments: Sequence[str], out: Path, size: tuple[int, int], look: str) -> list[Path]:
@@ -92,7 +123,7 @@ def picture(arguments: Sequence[str], out: Path, size: tuple[int, int], look: st
     from PyQt6.QtCore import QElapsedTimer
     from PyQt6.QtWidgets import QApplication
 
-    from app.contract.commands import VerifyAudit
+    from app.contract.commands import RunWalkForward, VerifyAudit
     from app.runtime import open_service
     from dashboard.bridge import Bridge
     from dashboard.main_window import MainWindow
@@ -124,6 +155,11 @@ def picture(arguments: Sequence[str], out: Path, size: tuple[int, int], look: st
     if not running:
         raise SystemExit(f"The window did not come to a running service: {'; '.join(problems) or 'no reason given'}")
     bridge.send(VerifyAudit(), lambda _: None)
+    told = modelled_decision(bridge, until)
+    if told:
+        window.by_key["signals"].focus_on(told)
+    bridge.send(RunWalkForward(SYMBOLS[0], TIMEFRAME), lambda _: None)  # the tray shows it while pictures are taken
+    until(lambda: bool(window.tray.words.text()), 20)
     saved = []
     held = window.by_key["overview"]
     until(lambda: held.shown, 30)
@@ -156,7 +192,7 @@ def main() -> None:
     parser.add_argument("--size", default="1600x900", help="width x height in pixels (default: 1600x900)")
     parser.add_argument("--look", choices=("dark", "light"), default="dark", help="palette (default: dark)")
     parser.add_argument("--home", type=Path, help="keep the filled home here for the next time")
-    parser.add_argument("--quick", action="store_true", help="a shorter walk-forward")
+    parser.add_argument("--quick", action="store_true", help="shorter walk-forwards")
     given = parser.parse_args()
     wide, _, tall = given.size.partition("x")
     given.out.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from dashboard.charts.plot import round_ticks, tick_digits
 from dashboard.theme import font
 
 AXIS_W, TIME_H = 72, 24
+PLATE_H = 18.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,21 @@ class Tag:
     words: str
     token: str
     ink: str = "onTag"
+
+
+def spread(places: list[float], tall: float) -> list[float | None]:
+    """Middles of the tags' plates, pushed apart where they would overlap; ``None`` for those out of sight."""
+    made: list[float | None] = [None] * len(places)
+    seen = sorted((y, i) for i, y in enumerate(places) if -1 <= y <= tall + 1)
+    below = PLATE_H / 2 - PLATE_H
+    for y, i in seen:
+        below = max(min(y, tall - PLATE_H / 2), below + PLATE_H)
+        made[i] = below
+    above = tall + PLATE_H / 2
+    for _, i in reversed(seen):
+        above = min(made[i] or 0.0, above - PLATE_H)
+        made[i] = above
+    return made
 
 
 class PriceAxis(pg.AxisItem):  # type: ignore[misc]
@@ -60,10 +76,9 @@ class PriceAxis(pg.AxisItem):  # type: ignore[misc]
             label = QRectF(9, at(value) - 9, AXIS_W, 18)
             painting.text(p, label, numbers.number(value, digits), font(11), "axis", elide=False)
         p.setRenderHint(QPainter.RenderHint.Antialiasing, True)
-        for tag in self.tags:
-            y = at(tag.value)
-            if -1 <= y <= tall + 1:
-                plate = QRectF(2, round(min(max(y, 9.0), tall - 9)) - 9, AXIS_W - 4, 18)
+        for tag, y in zip(self.tags, spread([at(tag.value) for tag in self.tags], tall), strict=True):
+            if y is not None:
+                plate = QRectF(2, round(y) - 9, AXIS_W - 4, 18)
                 painting.fill(p, plate, tag.token, 1.0, 3)
                 painting.text(p, plate, tag.words, font(11, 600), tag.ink, painting.CENTER, elide=False)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyqtgraph as pg
 from PyQt6.QtCore import QLineF, QPointF, QRectF, Qt
 from PyQt6.QtGui import QPainter, QPen
+from pyqtgraph.Qt.internals import PrimitiveArray
 
 from app.contract.views import ChartView, FloatArray, IntArray, PositionRow, TradeMarker, no_floats
 from dashboard import numbers, painting
@@ -20,6 +21,7 @@ from dashboard.theme import font, theme
 
 COARSE = 64  # bars merged ahead of time, for views of very many bars
 VOLUME_SHARE = 0.13
+POINT_PX = 1.5  # pixels between two points of a line that is thinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,34 +197,44 @@ class CandleLayer(Layer):
             for token, mask in (("candleUp", up), ("candleDown", ~up)):
                 p.setPen(Qt.PenStyle.NoPen)
                 p.setBrush(theme.color(token, 0.30))
-                _draw_rects(p, _rects(left[mask], m.box.bottom() - tall[mask], body, tall[mask]))
+                _draw_rects(p, left[mask], m.box.bottom() - tall[mask], body, tall[mask])
         for token, mask in (("candleUp", up), ("candleDown", ~up)):
             if not mask.any():
                 continue
             p.setPen(QPen(theme.color(token), 1))
             middle = left[mask] + body // 2
             top, bottom = np.round(m.ay * h[mask] + m.by), np.round(m.ay * lo[mask] + m.by)
-            wicks = zip(middle.tolist(), top.tolist(), bottom.tolist(), strict=True)
-            p.drawLines(*[QLineF(a, t, a, b) for a, t, b in wicks])
+            _draw_lines(p, middle, top, middle, bottom)
             if body > 1:
                 p.setPen(Qt.PenStyle.NoPen)
                 p.setBrush(theme.color(token))
                 high, low = np.maximum(o[mask], c[mask]), np.minimum(o[mask], c[mask])
                 y = np.round(m.ay * high + m.by)
-                _draw_rects(p, _rects(left[mask], y, body, np.maximum(1.0, np.round(m.ay * low + m.by) - y)))
+                _draw_rects(p, left[mask], y, body, np.maximum(1.0, np.round(m.ay * low + m.by) - y))
 
 
-def _draw_rects(p: QPainter, rects: list[QRectF]) -> None:
-    if rects:
-        p.drawRects(*rects)
+def _draw_rects(p: QPainter, x: FloatArray, y: FloatArray, wide: float, tall: FloatArray) -> None:
+    """Rectangles straight from arrays: one Python object for all of them."""
+    if x.size:
+        rects = PrimitiveArray(QRectF, 4)
+        rects.resize(x.size)
+        into = rects.ndarray()
+        into[:, 0], into[:, 1], into[:, 2], into[:, 3] = x, y, wide, tall
+        p.drawRects(*rects.drawargs())
 
 
-def _rects(x: FloatArray, y: FloatArray, wide: float, tall: FloatArray) -> list[QRectF]:
-    return [QRectF(a, b, wide, t) for a, b, t in zip(x.tolist(), y.tolist(), tall.tolist(), strict=True)]
+def _draw_lines(p: QPainter, x1: FloatArray, y1: FloatArray, x2: FloatArray, y2: FloatArray) -> None:
+    """Lines straight from arrays."""
+    if x1.size:
+        lines = PrimitiveArray(QLineF, 4)
+        lines.resize(x1.size)
+        into = lines.ndarray()
+        into[:, 0], into[:, 1], into[:, 2], into[:, 3] = x1, y1, x2, y2
+        p.drawLines(*lines.drawargs())
 
 
 class LineLayer(Layer):
-    """One indicator line; breaks at NaN, thinned to a point a pixel."""
+    """One indicator line; breaks at NaN, thinned to about a point every other pixel."""
 
     def __init__(self, token: str, width: float = 1.3, alpha: float = 0.9) -> None:
         super().__init__()
@@ -238,18 +250,16 @@ class LineLayer(Layer):
         a, b = max(0, int(m.first) - 1), min(self._y.size, int(m.last) + 3)
         if b - a < 2:
             return
-        step = max(1, int((b - a) / max(1.0, m.box.width())))
+        step = max(1, round((b - a) * POINT_PX / max(1.0, m.box.width())))
         index = np.arange(a - a % step, b, step)  # the same bars while panning: a line must not shimmer
-        x, y = index * m.ax + m.bx, self._y[index] * m.ay + m.by
+        x: FloatArray = np.asarray(index * m.ax + m.bx, dtype=np.float64)
+        y: FloatArray = np.asarray(self._y[index] * m.ay + m.by, dtype=np.float64)
         p.setRenderHint(QPainter.RenderHint.Antialiasing, True)
         p.setPen(QPen(theme.color(self.token, self._alpha), self._width))
         # Single segments: stroking one long antialiased path is many times slower.
         good = np.isfinite(y)
         both = good[1:] & good[:-1]
-        ends = (x[:-1][both], y[:-1][both], x[1:][both], y[1:][both])
-        segments = [QLineF(*four) for four in zip(*(end.tolist() for end in ends), strict=True)]
-        if segments:
-            p.drawLines(*segments)
+        _draw_lines(p, x[:-1][both], y[:-1][both], x[1:][both], y[1:][both])
 
 
 class TradeLayer(Layer):

@@ -135,6 +135,7 @@ class CandleChart(QWidget):
     def _wire(self) -> None:
         self.rsi.setXLink(self.price)
         self.price.getViewBox().sigXRangeChanged.connect(self._fit)
+        self.rsi.getViewBox().sigXRangeChanged.connect(self._settle)
         for pane in (self.price, self.rsi):
             pane.getViewBox().sigRangeChangedManually.connect(self.follow_check)
         theme.changed.connect(self._ground)
@@ -274,6 +275,12 @@ class CandleChart(QWidget):
             high = max([high, *(v for v in near if v < high + reach)])
         reach = (high - low) or max(1e-9, abs(high) * 0.001)
         self.price.setYRange(low - reach * 0.17, high + reach * 0.06, padding=0)
+        self._settle(self.price.getViewBox())
+
+    @staticmethod
+    def _settle(box: pg.ViewBox, *_: object) -> None:
+        """Take a new range over at once: left to the painting, it would ask for every picture twice."""
+        box.updateMatrix()
 
     def _tags(self) -> None:
         v = self.view

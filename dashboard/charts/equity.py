@@ -85,7 +85,8 @@ class EquityPlot(Plot):
             floor, top = min(floor, self.start), max(top, self.start)
         reach = (top - floor) or max(1.0, abs(top) * 0.01)
         floor, top = floor - reach * 0.06, top + reach * 0.06
-        grid_y(p, upper, floor, top, lambda v, d: numbers.number(v, d))
+        clear = 12 / max(1.0, upper.height()) * (top - floor) if low_pane else 0.0  # room for the lower pane's label
+        grid_y(p, upper, floor, top, lambda v, d: numbers.number(v, d) if v - floor >= clear else "")
         self._upper(p, upper, a, (floor, top), (first, last))
         if low_pane:
             self._lower(p, lower, a, (first, last))

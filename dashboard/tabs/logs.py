@@ -35,7 +35,7 @@ def log_columns() -> list[Column]:
         Column("level", "Level", lambda r: Cell(r.level.capitalize(), badge=LEVEL_TONES.get(r.level, "text2")), 84,
                grow=0),
         Column("source", "From", lambda r: Cell(r.source, "text3", mono=True, tip=r.source), 120, grow=0, rank=1),
-        Column("text", "What", lambda r: Cell(r.text, "danger" if r.level == "error" else "text",
+        Column("text", "What", lambda r: Cell(numbers.typeset(r.text), "danger" if r.level == "error" else "text",
                                               tip=r.detail or r.text), 200, grow=1),
     ]  # fmt: skip
 

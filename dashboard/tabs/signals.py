@@ -39,12 +39,12 @@ def _symbol_cell(symbol: str) -> Cell:
 def signal_columns() -> list[Column]:
     """Columns of the list of decisions."""
     return [
-        Column("time", "Time UTC", lambda r: time_cell(r.time_ms), 96, grow=0),
-        Column("symbol", "Symbol", lambda r: _symbol_cell(r.symbol), 58, grow=0),
-        Column("action", "Decision", lambda r: action_cell(r.action), 88, grow=0),
-        Column("ev", "EV", lambda r: Cell(numbers.percent(r.expected_value, 3, signed=True)), 72, right=True, grow=0,
+        Column("time", "Time UTC", lambda r: time_cell(r.time_ms), 92, grow=0),
+        Column("symbol", "Symbol", lambda r: _symbol_cell(r.symbol), 56, grow=0),
+        Column("action", "Decision", lambda r: action_cell(r.action), 82, grow=0),
+        Column("ev", "EV", lambda r: Cell(numbers.percent(r.expected_value, 3, signed=True)), 66, right=True, grow=0,
                rank=1, tip="Expected value after costs, share of the notional. Rules have none."),
-        Column("why", "Why / outcome", _outcome_cell, 96),
+        Column("why", "Why / outcome", _outcome_cell, 84),
     ]  # fmt: skip
 
 
@@ -73,12 +73,12 @@ class OutcomeCard(Card):
         self.pnl.setVisible(o.pnl is not None)
         self.facts.setVisible(o.best is not None)
         way = {1: "▲ ", -1: "▼ "}.get(numbers.arrow(o.pnl), "")
-        r = f"{numbers.number(o.pnl_r, signed=True)} R   " if o.pnl_r is not None else ""
+        self.subtitle.setText(f"{numbers.number(o.pnl_r, signed=True)} R" if o.pnl_r is not None else "")
         self.pnl.setText(f"{way}{numbers.number(o.pnl, signed=True)} {d.currency}")
         set_tone(self.pnl, painting.money_token(o.pnl))
         minutes = "" if o.minutes is None else f"   {numbers.span(o.minutes * 60)}"
         best, worst = numbers.percent(o.best, signed=True), numbers.percent(o.worst, signed=True)
-        self.facts.show_words(f"{r}Best {best}   Worst {worst}{minutes}")
+        self.facts.show_words(f"Best {best}   Worst {worst}{minutes}")
         side = d.plan.side if d.plan is not None else d.side
         self.trade.show_outcome(o, side, d.price_digits)
 
@@ -179,7 +179,7 @@ class SignalsTab(Tab):
         row = QHBoxLayout(lower)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(GAP)
-        for card, share in ((self.plan_card, 35), (self.value_card, 30), (self.outcome_card, 35)):
+        for card, share in ((self.plan_card, 38), (self.value_card, 29), (self.outcome_card, 33)):
             row.addWidget(card, share)
         self.body.addWidget(self.features_card, 1, 0)
         self.body.addWidget(self.members_card, 1, 1)

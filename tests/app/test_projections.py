@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from app.projections import BUILDERS, Context, build
 from app.wiring import Workplace
 from data.errors import UserError
 from data.market import SeriesKey
+from data.timeframes import HOUR_MS, parse_time
 
 ANSWERS = {
     q.OverviewQuery(): OverviewView, q.ChartQuery(): ChartView, q.SignalsQuery(): SignalsView,
@@ -105,6 +107,61 @@ def test_a_decision_shows_the_features_that_it_read(context: Context) -> None:
         assert len(detail.gates) >= 13
         assert detail.outcome is not None
         assert len(detail.outcome.time) > 0
+
+
+def test_no_view_shows_a_bar_beyond_the_account_s_newest(context: Context) -> None:
+    assert context.account is not None and context.account.last_bar_ms is not None
+    traded = build(q.SignalsQuery(action="traded"), context)
+    assert isinstance(traded, SignalsView)
+    newest = traded.rows[0]
+    entered = newest.time_ms  # as if the run had come no further: the store knows what follows
+    account = replace(context.account, last_bar_ms=entered + HOUR_MS)
+    early = replace(context, account=account)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(context.place.database.accounts), "get", lambda _self, _id: account)
+        detail = build(q.DecisionQuery(newest.decision_id), early)
+    assert isinstance(detail, DecisionDetail)
+    assert detail.outcome is not None
+    assert int(detail.outcome.time[-1]) == account.last_bar_ms
+    chart = build(q.ChartQuery(bars=100), early)
+    assert isinstance(chart, ChartView)
+    assert int(chart.time[-1]) == account.last_bar_ms
+
+
+def test_before_its_first_bar_a_replay_shows_what_lies_before_its_span(context: Context) -> None:
+    assert context.account is not None
+    fresh = replace(context, account=replace(context.account, last_bar_ms=None))
+    chart = build(q.ChartQuery(bars=100), fresh)
+    assert isinstance(chart, ChartView)
+    assert int(chart.time[-1]) == parse_time("2024-05-01") - HOUR_MS
+
+
+@pytest.mark.parametrize("days", [2, 29, 30, 31])
+def test_the_sharpe_ratio_is_unknown_under_thirty_days_and_one_number_everywhere(context: Context, days: int) -> None:
+    place = context.place
+    account = context.account
+    assert account is not None
+    start = int(place.database.trading.equity(account.id)["open_time"][0])
+    rows = [(start + (k + 1) * HOUR_MS * 24 - HOUR_MS, 10_000.0 * (1 + 0.01 * (k % 3))) for k in range(days)]
+    table = np.array([(t, e, 0.0) for t, e in rows], dtype=[("t", "<i8"), ("e", "<f8"), ("d", "<f8")])
+    times, levels = table["t"] + HOUR_MS, np.ascontiguousarray(table["e"])
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("app.projections_overview", "app.projections_performance"):
+            patch.setattr(f"{module}.curve", lambda *_: (times, levels, np.ascontiguousarray(table["d"])))
+        overview, performance = build(q.OverviewQuery(), context), build(q.PerformanceQuery(), context)
+    assert isinstance(overview, OverviewView)
+    assert isinstance(performance, PerformanceView)
+    card = next(c for c in overview.cards if c.key == "sharpe")
+    score = next(s for s in performance.scores if s.label == "Sharpe")
+    assert card.value == score.value
+    if days < 30:
+        assert card.value is None
+        assert "needs 30 days" in (card.right, score.words)
+        assert len(card.series) == 0
+    else:
+        path = np.concatenate([[account.start_equity], levels])
+        returns = path[1:] / path[:-1] - 1
+        assert card.value == pytest.approx(returns.mean() / returns.std(ddof=1) * np.sqrt(365))
 
 
 def test_an_unknown_decision_is_one_sentence(context: Context) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import sample_views as sample
 from PyQt6.QtCore import QRectF
 
+from dashboard.charts.candle_axes import spread
 from dashboard.charts.candle_layers import COARSE, CandleLayer, Mapping, index_ticks
 
 pytestmark = pytest.mark.qt
@@ -62,3 +64,14 @@ def test_ticks_outside_the_data_carry_the_bar_length_on() -> None:
     assert max(index for index, _ in ticks) > 99
     steps = np.diff([index for index, _ in ticks])
     assert np.allclose(steps, steps[0])
+
+
+def test_tags_are_pushed_apart_and_those_out_of_sight_left_out() -> None:
+    made = spread([100.0, 104.0, 390.0, 399.0, -50.0], 400.0)
+    assert made[4] is None
+    seen = sorted(y for y in made if y is not None)
+    assert len(seen) == 4
+    assert all(b - a >= 18.0 for a, b in pairwise(seen))
+    assert min(seen) >= 9.0
+    assert max(seen) <= 391.0
+    assert spread([50.0, 200.0], 400.0) == [50.0, 200.0]
