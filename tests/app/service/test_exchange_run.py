@@ -1,4 +1,4 @@
-"""A paper run on an exchange: the unmodified ccxt class against a loopback server whose time the session's sleep moves."""
+"""A paper run on an exchange: ccxt's own class against a loopback server; the session's sleep moves the time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.exchange.binance_server import BinanceServer
 STEP = 900_000
 BTC = "BTC/USDT:USDT"
 KEY = SeriesKey("binanceusdm", BTC, "15m")
-BEFORE = 2600  # bars that have closed when the run starts: more than the warm-up
+BEFORE = 2800  # bars that have closed when the run starts: more than the warm-up
 RUN = {"symbols": (BTC,), "timeframe": "15m", "source": "exchange", "strategy": "rsi-oversold"}
 
 
@@ -50,7 +50,7 @@ class Exchange:
 async def exchange(monkeypatch) -> AsyncIterator[Exchange]:
     clock = ManualClock(START + BEFORE * STEP + 30_000)
     async with BinanceServer(clock) as server:
-        server.market.add(*synthetic_market("BTCUSDT", "15m", BEFORE + 700, 5))
+        server.market.add(*synthetic_market("BTCUSDT", "15m", BEFORE + 700, 2))
         monkeypatch.setenv("QUANTAI_DATA__BASE_URL", server.url)
         monkeypatch.setenv("QUANTAI_DATA__REQUEST_ATTEMPTS", "2")
         yield Exchange(server, clock)
