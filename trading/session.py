@@ -273,8 +273,11 @@ class TradingSession:
         )  # fmt: skip
 
     def flush(self) -> None:
-        """Commit everything since the last commit, with a checkpoint, in one transaction."""
-        buffers, moved = self._buffers, self._orders.drain()
+        """Commit everything since the last commit, with a checkpoint, in one transaction.
+
+        Where that fails, the next call offers the same again.
+        """
+        buffers, moved = self._buffers, self._orders.changed()
         if buffers.bars == 0 and not moved and not self._events:
             return
         about: dict[str, object] = {
@@ -287,6 +290,7 @@ class TradingSession:
             moved, self._events, self.state.to_bytes(self._digest, about),
         )  # fmt: skip
         self._journal.commit(batch)
+        self._orders.journalled()
         self._events = []
         self._buffers = Buffers(self._batch, len(self.config.symbols))
 

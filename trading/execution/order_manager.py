@@ -99,11 +99,13 @@ class OrderManager:
             self._venue.submit(order)
             self._keep(order.moved(Status.RESTING, ms, "rests for the full quantity"))
 
-    def drain(self) -> list[OrderRow]:
-        """Orders that changed since the last call, for the journal."""
-        rows = [order.row() for order in self._changed.values()]
+    def changed(self) -> list[OrderRow]:
+        """Orders that changed since the last :meth:`journalled`."""
+        return [order.row() for order in self._changed.values()]
+
+    def journalled(self) -> None:
+        """The journal holds what :meth:`changed` said."""
         self._changed = {}
-        return rows
 
     def documents(self) -> list[dict[str, object]]:
         """Open orders, for a checkpoint."""
