@@ -37,6 +37,7 @@ PERCENTILE_BARS = 2_000  # the window in which a value is ranked
 TIERS = {"position": "Position", "daily": "Day", "system": "System", "compliance": "Compliance"}
 BY_DESIGN = ("Leverage", "Stop distance", "Target distance")  # these stand on their limit by construction
 BARS_AROUND = 24
+LEAST_MULTIPLE = 0.5  # no profile asks for a smaller multiple, none for a larger share
 UNITS = {
     "percent": "%",
     "standard deviations": "σ",
@@ -139,12 +140,19 @@ def gate_views(row: Record) -> tuple[GateRow, ...]:
     return tuple(
         GateRow(
             key=spec.name.lower().replace(" ", "_"), label=spec.name, tier=TIERS.get(spec.tier, spec.tier),
-            value=number(v.value), limit=number(v.limit), unit="fraction" if v.unit.startswith("fraction") else v.unit,
+            value=number(v.value), limit=number(v.limit), unit=_unit(v.unit, v.limit),
             passed=v.passed, measured=v.measured, words=f"{v.words}.", at_least=spec.at_least,
             by_design=spec.name in BY_DESIGN, text=_text(v.gate, v.passed),
         )
         for spec, v in zip(GATES, verdicts(row), strict=False)
     )  # fmt: skip
+
+
+def _unit(unit: str, limit: float) -> str:
+    """The target's minimum is a share of the price or a multiple of the stop distance, by the exit profile."""
+    if unit == "by profile":
+        return "fraction" if limit < LEAST_MULTIPLE else "× stop"
+    return "fraction" if unit.startswith("fraction") else unit
 
 
 def _text(gate: str, passed: bool) -> str:

@@ -216,7 +216,8 @@ class MainWindow(QMainWindow):
         elif isinstance(event, JobEvent) and event.state != "cancelled":
             level = "ok" if event.state == "done" else "bad"
             act = (lambda: self.go_to(event.tab, None)) if event.tab else None
-            self.notices.add(level, event.name, event.sentence, event.time_ms, "Open" if act else "", act)
+            title = f"{event.name} {'is done' if event.state == 'done' else 'failed'}"
+            self.notices.add(level, title, numbers.sentence(event.sentence), event.time_ms, "Open" if act else "", act)
         elif isinstance(event, FillEvent) and event.reason in ("liquidation", "emergency"):
             self.notices.add("bad", f"{numbers.ticker(event.symbol)} was closed", event.sentence, event.time_ms)
 

@@ -150,6 +150,12 @@ def typeset(sentence: str) -> str:
     return _PERCENT.sub(rf"\1{NBSP}%", _HYPHEN_MINUS.sub(MINUS, sentence))
 
 
+def sentence(words: str) -> str:
+    """Words of a job as a sentence: a capital first, a full stop last."""
+    words = typeset(words.strip())
+    return words if not words else words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
+
+
 def grouped(text: str) -> str:
     """A typed number with its thousands apart: ``1000000`` as ``1,000,000``; any other text stays."""
     whole, dot, rest = text.partition(".")

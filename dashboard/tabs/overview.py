@@ -148,6 +148,7 @@ class OverviewTab(Tab):
         self.unprotected = Badge()
         self.close_all = Button("Close all…", "danger", height=24)
         self.close_all.clicked.connect(self._close_all)
+        self.close_all.hide()
         self.positions_card.control(self.unprotected, self.close_all)
         rows = Rows(position_columns(), lambda r: r.symbol, lambda r: not r.protected)
         self.positions = DataTable(rows)

@@ -26,10 +26,20 @@ ALL_SYMBOLS = "All symbols"
 ACTIONS = {"All": "all", "Traded": "traded", "Blocked": "blocked", "Abstained": "abstained"}
 
 
+SHORT = {  # of a narrow column; the whole sentence stands in the tip
+    "a position is open already": "position open", "the probability is below the threshold": "P too low",
+    "the expected value after costs is not positive": "EV ≤ 0", "features are still warming up": "warming up",
+    "no trained model covers this bar": "no model", "the stored forecasts do not cover this bar": "no forecast",
+    "the model was trained on this bar": "in sample", "trading is halted": "halted", "entries are paused": "paused",
+    "the order would be below the minimum notional": "too small", "the bar is missing": "no bar",
+}  # fmt: skip
+
+
 def _outcome_cell(row: SignalRow) -> Cell:
     if row.outcome is not None:
         return money_cell(row.outcome)
-    return Cell("Open" if row.open else sentence_words(row.why), "text2", tip=row.why)
+    words = SHORT.get(row.why, row.why.removeprefix("blocked by "))
+    return Cell("Open" if row.open else sentence_words(words), "text2", tip=row.why)
 
 
 def _symbol_cell(symbol: str) -> Cell:
@@ -39,10 +49,10 @@ def _symbol_cell(symbol: str) -> Cell:
 def signal_columns() -> list[Column]:
     """Columns of the list of decisions."""
     return [
-        Column("time", "Time UTC", lambda r: time_cell(r.time_ms), 92, grow=0),
+        Column("time", "Time UTC", lambda r: time_cell(r.time_ms), 102, grow=0),
         Column("symbol", "Symbol", lambda r: _symbol_cell(r.symbol), 56, grow=0),
-        Column("action", "Decision", lambda r: action_cell(r.action), 82, grow=0),
-        Column("ev", "EV", lambda r: Cell(numbers.percent(r.expected_value, 3, signed=True)), 66, right=True, grow=0,
+        Column("action", "Decision", lambda r: action_cell(r.action), 80, grow=0),
+        Column("ev", "EV", lambda r: Cell(numbers.percent(r.expected_value, 3, signed=True)), 62, right=True, grow=0,
                rank=1, tip="Expected value after costs, share of the notional. Rules have none."),
         Column("why", "Why / outcome", _outcome_cell, 84),
     ]  # fmt: skip
@@ -76,7 +86,7 @@ class OutcomeCard(Card):
         self.subtitle.setText(f"{numbers.number(o.pnl_r, signed=True)} R" if o.pnl_r is not None else "")
         self.pnl.setText(f"{way}{numbers.number(o.pnl, signed=True)} {d.currency}")
         set_tone(self.pnl, painting.money_token(o.pnl))
-        minutes = "" if o.minutes is None else f"   {numbers.span(o.minutes * 60)}"
+        minutes = "" if o.minutes is None else f"   {numbers.span(o.minutes * 60).removesuffix(f' 00{numbers.NBSP}s')}"
         best, worst = numbers.percent(o.best, signed=True), numbers.percent(o.worst, signed=True)
         self.facts.show_words(f"Best {best}   Worst {worst}{minutes}")
         side = d.plan.side if d.plan is not None else d.side
@@ -154,7 +164,7 @@ class SignalsTab(Tab):
     def _evidence(self) -> None:
         self.features_card, self.members_card = Card("Features", "percentile in history"), Card("Members")
         self.gates_card, self.plan_card = Card("Gates"), Card("Plan")
-        self.value_card, self.outcome_card = Card("Expected value", "% of notional"), OutcomeCard()
+        self.value_card, self.outcome_card = Card("Expected value", "%"), OutcomeCard()
         self.features, self.members = FeatureRows(), MemberBars()
         self.features.nothing = "This decision read no feature."
         self.members.nothing = "A rule made this signal: it has no probabilities."

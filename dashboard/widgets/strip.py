@@ -106,7 +106,7 @@ class StateWords(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words, self.tone = "Stopped", "idle"
+        self.words, self.tone = "Starting", "idle"
         self.setMinimumWidth(70)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
@@ -148,6 +148,7 @@ class Strip(QWidget):
         inner.setSpacing(4)
         for button in (self.start_button, self.pause_button, self.stop_button):
             inner.addWidget(button)
+            button.block("The service is starting.")
         row.addLayout(inner)
         row.addWidget(self.emergency_button)
         self.start_button.clicked.connect(self.start)

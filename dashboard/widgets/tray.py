@@ -147,7 +147,7 @@ class Tray(QWidget):
         elif job.state == "cancelled":
             words = f"{job.name} cancelled"
         else:
-            words = job.result or f"{job.name} is done"
+            words = f"{job.name} {job.about}".strip() + " is done" + (f": {job.result}" if job.result else "")
         self.end_words.show_words(numbers.typeset(words), "danger" if failed else "text2")
         self.end_words.setMaximumWidth(self.end_words.sizeHint().width() + 4)
         self.open_button.setVisible(bool(job.result_tab) and not failed)
