@@ -1,0 +1,167 @@
+"""P9 prediction, P14 lateness while a model trains, P6 the decision cycle of a rule."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scripts.benchmarks.bench import SEED, Bench
+from scripts.benchmarks.feature_rows import training_rows
+from scripts.benchmarks.rows import Goal, Row, absent, measured
+from scripts.benchmarks.timing import in_turn, quantile, repeated
+
+if TYPE_CHECKING:
+    from trading.journal import AccountKey, Batch, Checkpoint
+
+TRAINING_BARS = 20_000
+TICK_S = 0.01
+LONGEST_S = 60.0
+WATCH_S = 6.0
+
+
+class NoJournal:
+    """A journal that keeps nothing: the cycle is measured without I/O."""
+
+    def open_account(self, key: AccountKey, start_equity: float, started_ms: int, about: Mapping[str, object]) -> int:
+        return 1
+
+    def commit(self, batch: Batch) -> None:
+        return
+
+    def checkpoint(self, account_id: int) -> Checkpoint | None:
+        return None
+
+    def forget(self, account_id: int) -> None:
+        return
+
+
+def prediction(bench: Bench) -> list[Row]:
+    """P9: a member as it is trained by default, one row, through the decision path's predictor."""
+    import lightgbm
+    import xgboost
+
+    from ai.models.boosting import LightgbmModel, XgboostModel
+    from ai.models.predictor import IDENTITY, pack, predict_rows
+
+    x, y, weight = training_rows(bench, TRAINING_BARS)
+    row = np.ascontiguousarray(x[-1:])
+    rows = []
+    goal = Goal("≤ 25 µs", at_most=25.0)
+    xgb, lgb = XgboostModel(), LightgbmModel()
+    xgb.fit(x, y, weight)
+    lgb.fit(x, y, weight)
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(xgb.text or b""))
+    trees = xgb.table().trees
+    p = lgb.parameters
+    classifier = lightgbm.LGBMClassifier(
+        n_estimators=p.rounds, num_leaves=2**p.depth, learning_rate=p.learning_rate, min_child_weight=p.min_leaf,
+        reg_lambda=p.l2, max_bin=p.bins - 1, n_jobs=1, verbose=-1,
+    )  # fmt: skip
+    classifier.fit(x, y)
+    sides: list[tuple[str, Any, Callable[[], object], int, str]] = [
+        (f"xgboost {xgboost.__version__} inplace_predict", xgb, lambda: booster.inplace_predict(row), 500,
+         f"{len(trees)} trees, the same on both sides"),
+        (f"lightgbm {lightgbm.__version__} scikit API", lgb, lambda: classifier.predict_proba(row), 50,
+         f"{len(lgb.table().trees)} trees, the peer as many of the same size"),
+    ]  # fmt: skip
+    for title, model, theirs, calls, note in sides:
+        packed = pack([model.table()], [[IDENTITY] * 3], x.shape[1])
+        ours = repeated(lambda packed=packed: predict_rows(packed, row), 5000)  # type: ignore[misc]
+        mine, other = in_turn(ours, repeated(theirs, calls))
+        rows.append(measured("P9", "one-row prediction of a member", 1e6 * mine, "µs", goal, title, 1e6 * other, note))
+    return rows
+
+
+def decision_cycle(bench: Bench) -> list[Row]:
+    """P6: what there is of it: rules without Monte-Carlo."""
+    from app.trader import Trader
+    from app.wiring import run_schema
+    from data.grid import align
+    from scripts.benchmarks.engine_rows import crossing_config
+    from trading.config import TradingConfig
+    from trading.strategy.library import load_strategy
+
+    frame, funding = bench.market
+    bars = min(len(frame), 12_000)
+    grid = align([frame.slice(0, bars)], [funding])
+    base, strategy = crossing_config(), load_strategy("rsi-oversold")
+    config = TradingConfig(base.symbols, "1m", strategy, strategy.profile("1m"), base.instruments, base.settings)
+    trader = Trader(config, run_schema(config), NoJournal(), 1)
+    times = []
+    for t in range(bars):
+        began = perf_counter()
+        trader.step(grid, t)
+        times.append(1e6 * (perf_counter() - began))
+    times = times[2000:] or times
+    what = "decision cycle of a rule, without Monte-Carlo, p99"
+    note = f"median {quantile(times, 0.5):.0f} µs; journal batches without I/O included"
+    goal = Goal("≤ 250 µs", at_most=250.0)
+    missing = "the forecast has no Monte-Carlo step yet"
+    return [
+        measured("P6", what, quantile(times, 0.99), "µs", goal, note=note),
+        absent("P6", "decision cycle with Monte-Carlo and three boosted members, p99", "ms", "≤ 1 ms", missing),
+    ]
+
+
+def training_load(report: Callable[[int, int, str], None], npz: bytes, seconds: float) -> int:
+    """Fit boosted members until the time is up; how many. Runs in a worker process or in a thread."""
+    from ai.models.boosting import LightgbmModel
+
+    with np.load(io.BytesIO(npz)) as stored:
+        x, y, weight = stored["x"], stored["y"], stored["weight"]
+    began, fits = perf_counter(), 0
+    report(0, 1, "fitting")
+    while perf_counter() - began < seconds:
+        LightgbmModel().fit(x, y, weight)
+        fits += 1
+    return fits
+
+
+async def _lateness(running: Callable[[], bool]) -> list[float]:
+    """How late a 10 ms timer of this loop fires, in ms, while ``running``."""
+    loop = asyncio.get_running_loop()
+    late: list[float] = []
+    end = loop.time() + LONGEST_S
+    due = loop.time() + TICK_S
+    while running() and loop.time() < end:
+        fired: asyncio.Future[float] = loop.create_future()
+        loop.call_at(due, lambda fired=fired: fired.set_result(loop.time()))  # type: ignore[misc]
+        at = await fired
+        late.append(1e3 * (at - due))
+        due = max(due, at) + TICK_S
+    return late
+
+
+def lateness(bench: Bench) -> list[Row]:
+    """P14: the program's worker process, then the same training in a thread."""
+    from app.jobs import Jobs
+
+    x, y, weight = training_rows(bench, TRAINING_BARS)
+    held = io.BytesIO()
+    np.savez(held, x=x, y=y, weight=weight)
+    seconds = WATCH_S if bench.bars >= TRAINING_BARS else 1.0
+    arguments = {"npz": held.getvalue(), "seconds": seconds}
+    jobs = Jobs()
+    try:
+        _, future = jobs.start("benchmark", "scripts.benchmarks.model_rows:training_load", arguments)
+        ours = asyncio.run(_lateness(lambda: not future.done()))
+        future.result(LONGEST_S)
+    finally:
+        jobs.close()
+    thread = threading.Thread(target=training_load, args=(lambda *_: None, held.getvalue(), seconds), daemon=True)
+    thread.start()
+    theirs = asyncio.run(_lateness(thread.is_alive))
+    thread.join()
+    title = "training in a thread"
+    return [
+        measured("P14", "lateness of a 10 ms timer while a model trains, p99", quantile(ours, 0.99), "ms",
+                 Goal("≤ 5 ms", at_most=5.0), title, quantile(theirs, 0.99), f"{len(ours)} ticks, seed {SEED}"),
+        measured("P14", "the same, longest", max(ours), "ms", Goal("≤ 50 ms", at_most=50.0), title, max(theirs)),
+    ]  # fmt: skip
