@@ -65,3 +65,47 @@ def test_a_dead_service_is_said_in_one_sentence(tmp_path):
     (tmp_path / CONTROL_FILE).write_text(json.dumps({"port": 1, "token": "t"}))
     with pytest.raises(UserError, match="No service answers"):
         send(tmp_path, "status")
+
+
+async def ask_raw(home, line: bytes) -> dict[str, object]:
+    reader, writer = await asyncio.open_unix_connection(home / "control.sock")
+    writer.write(line + b"\n")
+    answer = json.loads(await reader.readline())
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+NO_REQUESTS = (b"", b"nonsense", b"[]", b'{"token": 1}', b'{"token": "x", "command": "halt", "args": 3}')
+
+
+@pytest.mark.parametrize("line", NO_REQUESTS)
+async def test_a_line_that_is_no_request_is_refused(server, tmp_path, line):
+    assert "valid" in str((await ask_raw(tmp_path, line))["error"])
+
+
+async def test_an_unknown_command_is_refused(server, tmp_path):
+    with pytest.raises(UserError, match="Unknown command 'dance'"):
+        await asyncio.to_thread(send, tmp_path, "dance")
+
+
+async def test_a_failing_command_is_answered_and_the_channel_stays_open(tmp_path, caplog):
+    async def broken(command, args):
+        return {} if command == "status" else {}["planted"]
+
+    server = ControlServer(tmp_path, broken)
+    await server.start()
+    with pytest.raises(UserError, match="could not do 'pause'"):
+        await asyncio.to_thread(send, tmp_path, "pause")
+    assert "planted" in caplog.text
+    assert await asyncio.to_thread(send, tmp_path, "status") == {}
+    await server.stop()
+
+
+async def test_someone_who_connects_and_says_nothing_does_not_hold_up_the_end(server, tmp_path):
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "control.sock")
+    await asyncio.to_thread(send, tmp_path, "status")
+    await asyncio.wait_for(server.stop(), 2.0)
+    assert await reader.read() == b""
+    writer.close()
+    assert not list(tmp_path.iterdir())

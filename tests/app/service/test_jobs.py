@@ -73,6 +73,20 @@ def test_a_job_can_be_cancelled(seen):
     jobs.close()
 
 
+def test_a_job_that_takes_too_long_is_ended_and_said(jobs):
+    _, future = jobs.start("hanging", f"{SAMPLES}:hang", {}, limit_s=0.2)
+    with pytest.raises(QuantError, match=r"hanging took longer than 0\.2 seconds and was ended"):
+        future.result(60)
+    assert jobs.statuses()[0].state == "failed"
+
+
+def test_ctrl_c_does_not_reach_a_worker_even_before_its_first_line(jobs):
+    _, future = jobs.start("adding", f"{SAMPLES}:add", {"left": 2, "right": 3})
+    for _ in range(50):
+        os.kill(jobs._jobs[1].process.pid, signal.SIGINT)
+    assert future.result(60) == 5
+
+
 PARENT = """
 import threading
 from app.jobs import Jobs
