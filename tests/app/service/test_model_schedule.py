@@ -11,14 +11,15 @@ from tests.app.service.conftest import REPLAY, SPAN, SYMBOL, plain_trades
 from tests.app.service.test_replay import crash
 
 pytestmark = pytest.mark.workers
+SHORT = ("--source", "replay", "--replay", "2024-03-01..2024-03-08", *SYMBOL, "--speed", "max")
 
 
 @pytest.fixture(autouse=True)
 def quick_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One linear member, retrained every 500 bars on 3,500."""
+    """One linear member, retrained every 300 bars on 2,000."""
     monkeypatch.setenv("QUANTAI_AI__MEMBERS", '["logistic"]')
-    monkeypatch.setenv("QUANTAI_AI__MODEL_RETRAIN_EVERY_N_STEPS", "500")
-    monkeypatch.setenv("QUANTAI_AI__HISTORY_LIMIT", "3500")
+    monkeypatch.setenv("QUANTAI_AI__MODEL_RETRAIN_EVERY_N_STEPS", "300")
+    monkeypatch.setenv("QUANTAI_AI__HISTORY_LIMIT", "2000")
 
 
 def switches(home: Path) -> list[tuple[int, str]]:
@@ -32,13 +33,13 @@ def switches(home: Path) -> list[tuple[int, str]]:
 
 def test_a_promoted_model_takes_over_and_a_kill_follows_the_same_schedule(market, stocked, tmp_path, ask):
     other = Path(shutil.copytree(market, tmp_path / "other"))
-    whole = ask(other, "run", *REPLAY)
+    whole = ask(other, "run", *SHORT)
     assert whole["strategy"] == "auto" and whole["state"] == "FINISHED"
     schedule = switches(other)
     assert schedule, "no model was promoted: the test would show nothing"
     assert {model for model in deciding_models(other) if model >= 0}, "no bar was decided by a model"
-    assert "reached bar" in crash(stocked, "bar", 900, *REPLAY)
-    resumed = ask(stocked, "run", *REPLAY)
+    assert "reached bar" in crash(stocked, "bar", 400, *SHORT)
+    resumed = ask(stocked, "run", *SHORT)
     assert switches(stocked) == schedule
     assert plain_trades(resumed) == plain_trades(whole)
     assert resumed["equity"] == whole["equity"]
