@@ -69,11 +69,16 @@ def _chance(returns: FloatArray) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'s' if number != 1 else ''}"
+
+
 def _verdict(trades: int, days: int, chance: float | None, figures: dict[str, float | None]) -> tuple[str, str, str]:
     if trades < FEW_TRADES or days < FEW_DAYS:
         return (
             "Too early to tell", "idle",
-            f"{trades} trades over {days} days: at least {FEW_TRADES} trades and {FEW_DAYS} days are needed.",
+            f"{_count(trades, 'trade')} over {_count(days, 'day')}: at least {FEW_TRADES} trades and {FEW_DAYS} days "
+            "are needed.",
         )  # fmt: skip
     net = figures["net_return"] or 0.0
     words = f"{trades} trades over {days} days made {net:+.1%} after costs"

@@ -147,6 +147,7 @@ class ModelsTab(Tab):
 
     def set_narrow(self, width: int) -> None:
         self.fold_legend.setVisible(width >= NARROW)
+        self.verdict.setFixedHeight(108 if width >= NARROW else 126)
 
     def show_view(self, view: Any) -> None:
         v: ModelsView = view

@@ -33,8 +33,9 @@ class PerformanceTab(Tab):
         self.which.chosen.connect(lambda _: self._show_groups())
         self.group_card.control(self.which)
         self.months.nothing = "The first month is still open."
-        self.results.nothing = self.groups.nothing = self.hours.nothing = "No closed trade yet."
+        self.groups.nothing = self.hours.nothing = "No closed trade yet."
         self.costs.nothing = "No closed trade yet."
+        self.results.nothing = "Shown from the second closed trade on."
         pairs = (
             (self.curve_card, self.curve), (self.cost_card, self.costs), (self.month_card, self.months),
             (self.result_card, self.results), (self.group_card, self.groups), (self.hour_card, self.hours),

@@ -186,11 +186,12 @@ class SignalsTab(Tab):
         self.plan_card.column.addStretch(1)
         self.value_card.body(self.value)
         lower = QWidget()
-        row = QHBoxLayout(lower)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GAP)
-        for card, share in ((self.plan_card, 38), (self.value_card, 29), (self.outcome_card, 33)):
-            row.addWidget(card, share)
+        self.lower_row = QHBoxLayout(lower)
+        self.lower_row.setContentsMargins(0, 0, 0, 0)
+        self.lower_row.setSpacing(GAP)
+        self.lower_cards = (self.plan_card, self.value_card, self.outcome_card)
+        for card, share in zip(self.lower_cards, (38, 29, 33), strict=True):
+            self.lower_row.addWidget(card, share)
         self.body.addWidget(self.features_card, 1, 0)
         self.body.addWidget(self.members_card, 1, 1)
         self.body.addWidget(lower, 2, 0, 1, 2)
@@ -222,8 +223,15 @@ class SignalsTab(Tab):
         self._wanted = ""
 
     def set_narrow(self, width: int) -> None:
-        self.list_card.setFixedWidth(424 if width >= 1500 else 396)
-        self.value_card.subtitle.setVisible(width >= 1500)
+        wide = width >= 1500
+        self.list_card.setFixedWidth(424 if wide else 340)
+        self.count.setVisible(wide)
+        for card in (self.value_card, self.outcome_card):
+            card.subtitle.setVisible(wide)
+        self.threshold.setVisible(wide)
+        self.plan.set_pitch(20 if wide else 17)
+        for card, share in zip(self.lower_cards, (38, 29, 33) if wide else (36, 31, 33), strict=True):
+            self.lower_row.setStretchFactor(card, share)
 
     def focus_on(self, what: object) -> None:
         if isinstance(what, str) and what:

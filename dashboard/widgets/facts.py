@@ -29,6 +29,13 @@ class Facts(QWidget):
         self.setAccessibleDescription("; ".join(f"{a} {b}" for a, b, _ in facts))
         self.update()
 
+    def set_pitch(self, pitch: int) -> None:
+        """Pixels from row to row."""
+        if pitch != self._pitch:
+            self._pitch = pitch
+            self.updateGeometry()
+            self.update()
+
     def sizeHint(self) -> QSize:
         return QSize(220, self._pitch * max(1, len(self.facts)))
 
