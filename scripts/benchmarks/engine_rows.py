@@ -111,7 +111,7 @@ def backtest(bench: Bench) -> list[Row]:
     def work() -> None:
         result[:] = [run_fast(config, grid, X, None, schema)]
 
-    what = f"back-test, {bench.bars:,} 1m bars, EMA 20/100, gates on"
+    what = f"back-test, {bench.bars:,} 1m bars, EMA 20/100, gates on, limits wide"
     peers = (
         ("vectorbt", "with_vectorbt", 10.0, False, 300, "no time exit, no funding"),
         ("backtesting", "with_backtesting", 500.0, False, 300, "no funding"),
