@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ai.forecast import ABSTAIN_WORDS, Abstain
 from data.clock import iso
 from data.market import Record
@@ -144,8 +142,3 @@ def gate_rows(decision: Record) -> list[Row]:
         }
         for v in verdicts(decision)
     ]  # fmt: skip
-
-
-def total_pnl(trades: Record) -> float:
-    """Σ net profit of closed trades."""
-    return math.fsum(np.asarray(trades["pnl"], dtype=np.float64).tolist())

@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ai.ensemble import EnsembleModel, train_ensemble
-from ai.exits import exit_profile
-from ai.forecast import Abstain, Col, ModelSwitch
-from ai.forecaster import Forecaster
 from ai.models.registry import model_id_of
-from ai.validation.scores import score_rows
 from ai.validation.walk_forward import TrainingData, training_data
+from app.retraining import fold_scores
 from app.version import VERSION
 from app.wiring import Workplace, choose_series, market_for
 from data.clock import iso
@@ -121,13 +118,7 @@ def _holdout_scores(
         )
     except UserError:
         return NO_SCORES  # the real training says what is missing, or gets by with what there is
-    exits = exit_profile(data.context.profile, data.context.timeframe)
-    switch = ModelSwitch(int(frame.open_time[0]), "probe")
-    forecaster = Forecaster({"probe": probe}, (switch,), data.schema, exits, data.context.timeframe)
-    rows = forecaster.span(frame.open_time, frame.open, frame.high, frame.low, frame.close, data.x)
-    scored = np.flatnonzero(data.labels.complete & (rows[:, Col.ABSTAIN] == Abstain.NO))
-    p = rows[scored][:, (Col.P_SHORT, Col.P_NEUTRAL, Col.P_LONG)]
-    scores = score_rows(p, data.labels.label[scored], np.array(probe.base))
+    scores = fold_scores(probe, data, frame, int(border), data.context.profile)
     return {name: _finite(getattr(scores, name)) for name in NO_SCORES}
 
 
