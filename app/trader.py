@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ai.ensemble import EnsembleModel
-from ai.features.engine import FeatureEngine
+from ai.features.engine import FeatureEngine, funding_by_bar
 from ai.forecast import WIDTH, Abstain, Col, abstaining_row
 from ai.forecaster import Forecaster
 from ai.schema import FeatureSchema
@@ -66,7 +66,9 @@ class Trader:
         self._forecasters: list[Forecaster] | None = None
         if config.strategy.kind != "rule" and stored is None:
             self._forecasters = [Forecaster({}, (), schema, config.profile, config.timeframe) for _ in config.symbols]
-        self._known_until: Int64Array = np.full(len(config.symbols), -(1 << 62), dtype=np.int64)
+        self._known_until: list[int | None] = [None] * len(config.symbols)  # settlements up to then are taken in
+        self._grid: Grid | None = None
+        self._rates: Float64Array = np.empty((0, 0))
         self._window: Float64Array = np.full((len(config.symbols), len(schema), 2), np.nan)
         self._rows: Float64Array = np.tile(abstaining_row(Abstain.NO_MODEL), (len(config.symbols), 1))
 
@@ -117,6 +119,8 @@ class Trader:
 
     def step(self, grid: Grid, t: int) -> BarOutcome:
         """Bar ``t`` of ``grid``: features, forecast, decision, orders, fills."""
+        if grid is not self._grid:
+            self._see(grid, t)
         window, rows = self._window, self._rows
         window[:, :, 0] = window[:, :, 1]
         open_time = int(grid.open_time[t])
@@ -126,8 +130,8 @@ class Trader:
                 rows[s] = abstaining_row(Abstain.MISSING)
                 continue
             o, h, low, c = grid.open[s, t], grid.high[s, t], grid.low[s, t], grid.close[s, t]
-            rate = self._funding_rate(grid, s, open_time)
-            x = engine.step(open_time, o, h, low, c, grid.volume[s, t], rate)
+            x = engine.step(open_time, o, h, low, c, grid.volume[s, t], self._rates[s, t])
+            self._known_until[s] = open_time + grid.step_ms
             window[s, :, 1] = x
             if self._forecasters is not None:
                 rows[s] = self._forecasters[s].step(open_time, o, h, low, c, x)
@@ -147,15 +151,14 @@ class Trader:
         if number >= 0:
             self._rows[s, Col.MODEL] = self.model_ids.index(self._forecasters[s].model_ids[number])
 
-    def _funding_rate(self, grid: Grid, s: int, open_time: int) -> float:
-        """Rate of the last settlement that became known since the bar before, NaN where there was none."""
-        close_time = open_time + grid.step_ms
-        since = self._known_until[s] if self._known_until[s] > 0 else open_time
-        self._known_until[s] = close_time
-        first, last = int(grid.funding_start[s, 0]), int(grid.funding_start[s, -1])
-        times = grid.funding_time[first:last]
-        begin, end = np.searchsorted(times, [since, close_time], side="right")
-        return float(grid.funding_rate[first + end - 1]) if end > begin else float("nan")
+    def _see(self, grid: Grid, t: int) -> None:
+        """A grid not seen before: which funding rate each of its bars from ``t`` on learns of."""
+        self._grid = grid
+        rates: Float64Array = np.full((len(self.config.symbols), grid.bars), np.nan)
+        for s, known in enumerate(self._known_until):
+            here = t + np.flatnonzero(grid.present[s, t:])
+            rates[s, here] = funding_by_bar(grid.open_time[here], grid.step_ms, funding_of(grid, s), known)
+        self._rates = rates
 
     def _extend(self, grid: Grid, s: int) -> Float64Array:
         here = np.flatnonzero(grid.present[s])

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.clock import ManualClock
+from data.clock import ManualClock, iso
 from data.exchange.session import ExchangeSession
 from data.market import FundingFrame, SeriesKey
 from data.synthetic import DEFAULT_START_MS as START
 from data.synthetic import synthetic_market
+from tests.app.service.conftest import plain_trades
 from tests.app.service.running import running
 from tests.exchange.binance_server import BinanceServer
 
@@ -64,32 +65,21 @@ def stored(home: Path, run):
         return run(database, database.accounts.newest())
 
 
-async def test_it_back_fills_follows_trades_and_stops_after_its_bars(tmp_path, exchange):
+async def test_it_back_fills_follows_and_trades_as_the_back_test_over_the_same_bars(tmp_path, exchange, ask):
     async with exchange.run(tmp_path, bars=400) as run:
         document = await run.document()
         assert run.service.health().state == "live"
     assert (document["state"], document["source"], document["bars"]) == ("STOPPED", "exchange", 400)
-    assert document["fallback"] is None and len(document["trades"]) >= 1
     frame = stored(tmp_path, lambda d, _: d.candles.read(KEY))
     served = exchange.server.market.candles["BTCUSDT", "15m"].between(int(frame.open_time[0]), 1 << 62)
     assert np.array_equal(frame.close, served.close[: len(frame)])
     assert (np.diff(frame.open_time) == STEP).all()
-    newest = stored(tmp_path, lambda d, a: a.about["from_ms"]) + 399 * STEP
-    assert int(frame.open_time[-1]) == newest
-    assert exchange.clock.ms >= newest + STEP, "a bar was traded before it closed"
-
-
-async def test_trades_are_those_of_the_back_test_over_the_same_bars(tmp_path, exchange, ask):
-    from tests.app.service.conftest import plain_trades
-
-    async with exchange.run(tmp_path, bars=600) as run:
-        document = await run.document()
     first = stored(tmp_path, lambda d, a: a.about["from_ms"])
-    from data.clock import iso
-
-    span = ("--from", iso(first)[:19], "--to", iso(first + 600 * STEP)[:19])
+    assert int(frame.open_time[-1]) == first + 399 * STEP
+    assert exchange.clock.ms >= first + 400 * STEP, "a bar was traded before it closed"
+    span = ("--from", iso(first)[:19], "--to", iso(first + 400 * STEP)[:19])
     test = ask(tmp_path, "backtest", "--symbols", "BTCUSDT", "--timeframe", "15m", "--strategy", "rsi-oversold", *span)
-    assert len(document["trades"]) >= 2
+    assert document["fallback"] is None and len(document["trades"]) >= 2
     assert plain_trades(document) == plain_trades(test)
 
 
@@ -162,12 +152,12 @@ async def test_a_settlement_that_can_not_be_read_holds_its_bar_back(tmp_path, ex
 
 
 async def test_a_restart_takes_the_bars_it_missed(tmp_path, exchange):
-    async with exchange.run(tmp_path, bars=50) as run:
+    async with exchange.run(tmp_path, bars=20) as run:
         first = await run.document()
-    exchange.clock.advance(100 * STEP / 1000)
-    async with exchange.run(tmp_path, bars=350) as run:
+    exchange.clock.advance(40 * STEP / 1000)
+    async with exchange.run(tmp_path, bars=60) as run:
         second = await run.document()
-    assert (first["account"], second["bars"]) == (second["account"], 400)
+    assert (first["account"], second["bars"]) == (second["account"], 80)
     times = np.sort(stored(tmp_path, lambda d, a: d.trading.equity(a.id)["open_time"]))
     assert (np.diff(times) == STEP).all()
 

@@ -11,15 +11,15 @@ from tests.app.service.conftest import REPLAY, SPAN, SYMBOL, plain_trades
 from tests.app.service.test_replay import crash
 
 pytestmark = pytest.mark.workers
-SHORT = ("--source", "replay", "--replay", "2024-03-01..2024-03-08", *SYMBOL, "--speed", "max")
+SHORT = ("--source", "replay", "--replay", "2024-03-01..2024-03-06", *SYMBOL, "--speed", "max")
 
 
 @pytest.fixture(autouse=True)
 def quick_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One linear member, retrained every 300 bars on 2,000."""
+    """One linear member, retrained every 300 bars on 3,500."""
     monkeypatch.setenv("QUANTAI_AI__MEMBERS", '["logistic"]')
     monkeypatch.setenv("QUANTAI_AI__MODEL_RETRAIN_EVERY_N_STEPS", "300")
-    monkeypatch.setenv("QUANTAI_AI__HISTORY_LIMIT", "2000")
+    monkeypatch.setenv("QUANTAI_AI__HISTORY_LIMIT", "3500")
 
 
 def switches(home: Path) -> list[tuple[int, str]]:
@@ -38,7 +38,7 @@ def test_a_promoted_model_takes_over_and_a_kill_follows_the_same_schedule(market
     schedule = switches(other)
     assert schedule, "no model was promoted: the test would show nothing"
     assert {model for model in deciding_models(other) if model >= 0}, "no bar was decided by a model"
-    assert "reached bar" in crash(stocked, "bar", 400, *SHORT)
+    assert "reached bar" in crash(stocked, "bar", 350, *SHORT)
     resumed = ask(stocked, "run", *SHORT)
     assert switches(stocked) == schedule
     assert plain_trades(resumed) == plain_trades(whole)
