@@ -58,15 +58,16 @@ def summary_document(service: TradingService, state: str) -> dict[str, Any]:
 def summary_lines(document: Mapping[str, Any]) -> list[str]:
     """The end of a run for a person: a few lines from its document."""
     trades, start, equity = document["trades"], document["equity_start"], document["equity"]
+    net = sum(float(t["pnl"]) for t in trades)
     won = sum(float(t["pnl"]) > 0 for t in trades)
     symbols = ", ".join(short_symbol(s) for s in document["symbols"])
     lines = [
         f"{document['state'].capitalize()}: {document['mode']} account {document['account']} on {document['source']} "
         f"data, {symbols} {document['timeframe']}, strategy {document['strategy']}.",
-        f"{document['bars_now']:,} bars this time, {document['bars']:,} in all: {document['decisions']:,} decisions, "
-        f"{document['plans']:,} plans, {document['blocked']:,} of them blocked by a gate.",
-        f"{len(trades):,} closed trades, {won:,} with a gain: {sum(float(t['pnl']) for t in trades):+,.2f} USDT "
-        "after fees and funding.",
+        f"{_counted(document['bars_now'], 'bar')} this time, {document['bars']:,} in all: "
+        f"{_counted(document['decisions'], 'decision')}, {_counted(document['plans'], 'plan')}, "
+        f"{document['blocked']:,} of them blocked by a gate.",
+        f"{_counted(len(trades), 'closed trade')}, {won:,} with a gain: {net:+,.2f} USDT after fees and funding.",
         f"Equity {equity:,.2f} USDT ({equity / start - 1.0:+.2%} of {start:,.2f}).",
     ]
     if document["fallback"]:
@@ -77,6 +78,10 @@ def summary_lines(document: Mapping[str, Any]) -> list[str]:
     if document["state"] == "STOPPED":
         lines.append("The same command goes on from here; what is open stays open with its stop.")
     return lines
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def fill_event(fill: Any, symbols: Sequence[str]) -> FillEvent:
