@@ -111,7 +111,7 @@ def test_ctrl_c_prints_a_summary_for_a_person(start):
     assert program.process.returncode == 0
     assert 3 <= len(lines) <= 8, lines
     text = "\n".join(lines)
-    for words in ("Stopped", "synthetic", "bars", "trades", "Equity", "USDT"):
+    for words in ("Stopped", "synthetic", "bar", "closed trade", "Equity", "USDT"):
         assert words in text, text
 
 
