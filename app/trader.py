@@ -12,7 +12,7 @@ import numpy as np
 
 from ai.ensemble import EnsembleModel
 from ai.features.engine import FeatureEngine, funding_by_bar
-from ai.forecast import WIDTH, Abstain, Col, abstaining_row
+from ai.forecast import Abstain, Col, abstaining_row
 from ai.forecaster import Forecaster
 from ai.schema import FeatureSchema
 from data.grid import Grid
@@ -179,11 +179,3 @@ def funding_of(grid: Grid, s: int) -> FundingFrame:
     return FundingFrame(
         "", grid.symbols[s], "", grid.funding_time[part], grid.funding_rate[part], grid.funding_mark[part]
     )
-
-
-def stored_columns(stored: Sequence[StoredForecasts], grid: Grid) -> Float64Array:
-    """``[S, T, WIDTH]`` of stored forecasts over a grid, as the fast engine reads them."""
-    out: Float64Array = np.empty((len(stored), grid.bars, WIDTH))
-    for s, rows in enumerate(stored):
-        out[s] = rows.rows(grid.open_time)
-    return out
