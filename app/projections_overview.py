@@ -92,7 +92,7 @@ def _model_health(context: Context) -> HealthRow:
     account = context.account
     strategy = str(account.about.get("strategy", "")) if account is not None else ""
     if account is not None and account.about.get("schedule"):
-        return HealthRow("Model", "By schedule", "ok", "stored walk-forward forecasts, none in sample")
+        return HealthRow("Model", "By schedule", "ok", "stored walk-forward forecasts")
     switches = context.place.database.trading.switches(account.id) if account is not None else ()
     if switches:
         return HealthRow("Model", switches[-1].model_id, "ok", "makes the forecasts")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dashboard.bridge import Bridge
+    from dashboard.main_window import MainWindow
 
 Until = Callable[[Callable[[], bool], float], bool]
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,7 @@ LONG_WALK_FORWARD_FROM = "2023-06-01"  # of the first symbol
 WALK_FORWARD_FROM = "2024-11-01"  # its models take over in May 2025; until then the rule trades
 TRAIN = ("--from", "2024-06-01", "--to", "2025-06-01")
 SYNTHETIC_BARS = 12_000
+SHOWN = ("RUNNING", "PAUSED", "HALTED")  # a run that its own gates have halted is a picture too
 
 
 def say(words: str) -> None:
@@ -74,9 +76,10 @@ def import_market(home: Path, data: Path) -> bool:
 
 def fill(home: Path, data: Path, *, quick: bool) -> list[str]:
     """Give the home a history; the result is the window's command line."""
+    symbols: tuple[str, ...] = SYMBOLS
     first = ("--symbol", SYMBOLS[0], "--timeframe", TIMEFRAME)
     if import_market(home, data):
-        symbols, replay, bars = SYMBOLS, ["--replay", REPLAY], str(REPLAY_BARS)
+        replay, bars = ["--replay", REPLAY], str(REPLAY_BARS)
         spans = {symbol: ["--from", WALK_FORWARD_FROM] for symbol in symbols}
         if not quick:
             spans[symbols[0]] = ["--from", LONG_WALK_FORWARD_FROM]
@@ -116,11 +119,27 @@ def modelled_decision(bridge: Bridge, until: Until) -> str:
     return ""
 
 
+def end_jobs(bridge: Bridge, window: MainWindow, until: Until) -> None:
+    """Cancel what runs, before its result changes what later pictures show, and clear the tray."""
+    from app.contract.commands import CancelJob, DismissJob
+    from app.contract.queries import JobsQuery
+
+    for state, command in (("running", CancelJob), ("cancelled", DismissJob)):
+        answers: list[Any] = []
+        bridge.ask(JobsQuery(), answers.append, "jobs")
+        until(lambda answers=answers: bool(answers), 30)  # type: ignore[misc]
+        for job in answers[0].jobs if answers else ():
+            if job.state == state:
+                bridge.send(command(job.job_id), lambda _: None)
+        until(lambda: not window.tray.bar.isVisible(), 10)
+
+
 def picture(arguments: Sequence[str], out: Path, size: tuple[int, int], look: str) -> list[Path]:
     """Open the window on the home and save every tab."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     sys.path.insert(0, str(ROOT))
     from PyQt6.QtCore import QElapsedTimer
+    from PyQt6.QtGui import QImage
     from PyQt6.QtWidgets import QApplication
 
     from app.contract.commands import RunWalkForward, VerifyAudit
@@ -151,15 +170,16 @@ def picture(arguments: Sequence[str], out: Path, size: tuple[int, int], look: st
         return True
 
     bridge.start(lambda _: None)
-    running = until(lambda: window.strip_view is not None and window.strip_view.state == "RUNNING", 120)
+    running = until(lambda: window.strip_view is not None and window.strip_view.state in SHOWN, 120)
     if not running:
-        raise SystemExit(f"The window did not come to a running service: {'; '.join(problems) or 'no reason given'}")
+        state = window.strip_view.state if window.strip_view is not None else "nothing"
+        raise SystemExit(f"The window did not come to a running service: {'; '.join(problems) or state}.")
     bridge.send(VerifyAudit(), lambda _: None)
     told = modelled_decision(bridge, until)
     if told:
         window.by_key["signals"].focus_on(told)
-    bridge.send(RunWalkForward(SYMBOLS[0], TIMEFRAME), lambda _: None)  # the tray shows it while pictures are taken
-    until(lambda: bool(window.tray.words.text()), 20)
+    bridge.send(RunWalkForward(SYMBOLS[0], TIMEFRAME), lambda _: None)  # the tray of the first picture shows it
+    until(lambda: (window.tray.bar.fraction or 0.0) > 0.0, 60)
     saved = []
     held = window.by_key["overview"]
     until(lambda: held.shown, 30)
@@ -174,10 +194,13 @@ def picture(arguments: Sequence[str], out: Path, size: tuple[int, int], look: st
         waited.start()
         until(lambda waited=waited: waited.elapsed() > 1200, 3)  # type: ignore[misc]
         path = out / f"{tab.key}.png"
-        if not window.grab().save(str(path)):
+        shown = window.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+        if not shown.save(str(path), "PNG", 0):  # 0: the smallest file
             raise SystemExit(f"{path} could not be written.")
         saved.append(path)
         say(f"saved {path}")
+        if at == 0:
+            end_jobs(bridge, window, until)
     window.close()
     closing = bridge.close()
     if closing is not None:

@@ -27,7 +27,7 @@ ACTIONS = {"All": "all", "Traded": "traded", "Blocked": "blocked", "Abstained": 
 
 
 SHORT = {  # of a narrow column; the whole sentence stands in the tip
-    "a position is open already": "position open", "the probability is below the threshold": "P too low",
+    "a position is open already": "in position", "the probability is below the threshold": "P too low",
     "the expected value after costs is not positive": "EV ≤ 0", "features are still warming up": "warming up",
     "no trained model covers this bar": "no model", "the stored forecasts do not cover this bar": "no forecast",
     "the model was trained on this bar": "in sample", "trading is halted": "halted", "entries are paused": "paused",
@@ -52,9 +52,9 @@ def signal_columns() -> list[Column]:
         Column("time", "Time UTC", lambda r: time_cell(r.time_ms), 102, grow=0),
         Column("symbol", "Symbol", lambda r: _symbol_cell(r.symbol), 56, grow=0),
         Column("action", "Decision", lambda r: action_cell(r.action), 80, grow=0),
-        Column("ev", "EV", lambda r: Cell(numbers.percent(r.expected_value, 3, signed=True)), 62, right=True, grow=0,
+        Column("ev", "EV", lambda r: Cell(numbers.percent(r.expected_value, 3, signed=True)), 60, right=True, grow=0,
                rank=1, tip="Expected value after costs, share of the notional. Rules have none."),
-        Column("why", "Why / outcome", _outcome_cell, 84),
+        Column("why", "Outcome", _outcome_cell, 84),
     ]  # fmt: skip
 
 
@@ -83,12 +83,13 @@ class OutcomeCard(Card):
         self.pnl.setVisible(o.pnl is not None)
         self.facts.setVisible(o.best is not None)
         way = {1: "▲ ", -1: "▼ "}.get(numbers.arrow(o.pnl), "")
-        self.subtitle.setText(f"{numbers.number(o.pnl_r, signed=True)} R" if o.pnl_r is not None else "")
+        held = "" if o.minutes is None else numbers.span(o.minutes * 60).removesuffix(f" 00{numbers.NBSP}s")
+        r = f"{numbers.number(o.pnl_r, signed=True)} R" if o.pnl_r is not None else ""
+        self.subtitle.setText(r)
         self.pnl.setText(f"{way}{numbers.number(o.pnl, signed=True)} {d.currency}")
         set_tone(self.pnl, painting.money_token(o.pnl))
-        minutes = "" if o.minutes is None else f"   {numbers.span(o.minutes * 60).removesuffix(f' 00{numbers.NBSP}s')}"
         best, worst = numbers.percent(o.best, signed=True), numbers.percent(o.worst, signed=True)
-        self.facts.show_words(f"Best {best}   Worst {worst}{minutes}")
+        self.facts.show_words(f"Best {best}  Worst {worst}  {held}")
         side = d.plan.side if d.plan is not None else d.side
         self.trade.show_outcome(o, side, d.price_digits)
 
@@ -190,7 +191,7 @@ class SignalsTab(Tab):
         self.lower_row.setContentsMargins(0, 0, 0, 0)
         self.lower_row.setSpacing(GAP)
         self.lower_cards = (self.plan_card, self.value_card, self.outcome_card)
-        for card, share in zip(self.lower_cards, (38, 29, 33), strict=True):
+        for card, share in zip(self.lower_cards, (36, 28, 36), strict=True):
             self.lower_row.addWidget(card, share)
         self.body.addWidget(self.features_card, 1, 0)
         self.body.addWidget(self.members_card, 1, 1)
@@ -224,13 +225,14 @@ class SignalsTab(Tab):
 
     def set_narrow(self, width: int) -> None:
         wide = width >= 1500
-        self.list_card.setFixedWidth(424 if wide else 340)
+        self.list_card.setFixedWidth(424 if wide else 386)
+        self.symbols.setFixedWidth(112 if wide else 104)
         self.count.setVisible(wide)
         for card in (self.value_card, self.outcome_card):
             card.subtitle.setVisible(wide)
         self.threshold.setVisible(wide)
         self.plan.set_pitch(20 if wide else 17)
-        for card, share in zip(self.lower_cards, (38, 29, 33) if wide else (36, 31, 33), strict=True):
+        for card, share in zip(self.lower_cards, (36, 28, 36) if wide else (36, 31, 33), strict=True):
             self.lower_row.setStretchFactor(card, share)
 
     def focus_on(self, what: object) -> None:
