@@ -289,13 +289,13 @@ class SignalsTab(Tab):
             ("Entry, next open", numbers.number(plan.entry, digits), "text"),
             ("Stop", f"{numbers.number(plan.stop, digits)}   "
                      f"{numbers.percent(plan.stop / plan.entry - 1, signed=True)}", "loss"),
-            (f"Target · {numbers.number(times, 1)} × stop", f"{numbers.number(plan.target, digits)}   "
+            (f"Target · {numbers.number(times, 1)} ×", f"{numbers.number(plan.target, digits)}   "
              f"{numbers.percent(plan.target / plan.entry - 1, signed=True)}", "profit"),
             ("Quantity", f"{numbers.number(plan.quantity, d.quantity_digits)} {d.base}{bound}", "text"),
             ("Notional", f"{numbers.number(plan.notional, 0)} {d.currency} · "
                          f"{numbers.percent(plan.notional_fraction, 1)}", "text"),
             ("Loss at stop", f"{numbers.number(loss)} {d.currency} · {numbers.percent(plan.loss_fraction)}", "text"),
-            ("Reward after costs", f"{numbers.number(plan.reward_to_risk)} × the loss", "text"),
+            ("Reward, net", f"{numbers.number(plan.reward_to_risk)} × loss", "text"),
             ("Time limit", f"{limit}{numbers.clock(plan.time_limit_ms)} UTC", "text"),
         )  # fmt: skip
 
