@@ -14,7 +14,7 @@ from app.options import RunOptions
 from app.run_plan import RunPlan, plan_run
 from app.wiring import Workplace, market_for
 from data.clock import Clock
-from data.errors import Rejected, Retryable
+from data.errors import QuantError, Rejected, Retryable
 from data.exchange.session import ExchangeSession
 from data.settings import DataSettings
 from database.accounts import Account
@@ -55,17 +55,24 @@ class RunOpening:
         if plan.source == "synthetic":
             return self._synthetic(plan)
         session = self.open_session(self.place.settings.values.data, self.place.clock)
+        feed = ExchangeFeed(session, plan.keys, self.place.database.candles, self._history(plan), self._feed_changed)
         try:
             await self.stack.enter_async_context(session)
             await session.measure_offset()
         except (Retryable, Rejected) as error:
-            self._note(
-                "warn", "The exchange cannot be reached",
-                f"{error} The synthetic market goes on in an account of its own; nothing of it is real.",
-            )  # fmt: skip
-            return self._synthetic(plan_run(self.place, self.options, "synthetic"), str(error))
-        feed = ExchangeFeed(session, plan.keys, self.place.database.candles, self._history(plan), self._feed_changed)
+            return self._without_exchange(error)
+        try:
+            await feed.history(plan.warmup, None)  # what a restart needs besides is asked for again, from the store
+        except Retryable as error:
+            return self._without_exchange(error)
         return Opened(plan, feed)
+
+    def _without_exchange(self, error: QuantError) -> Opened:
+        self._note(
+            "warn", "The exchange cannot be reached",
+            f"{error} The synthetic market goes on in an account of its own; nothing of it is real.",
+        )  # fmt: skip
+        return self._synthetic(plan_run(self.place, self.options, "synthetic"), str(error))
 
     async def _stored(self, plan: RunPlan) -> Opened:
         assert plan.span is not None

@@ -184,6 +184,15 @@ async def test_an_exchange_that_cannot_be_reached_is_said_and_nothing_is_mixed(t
     assert np.isin(frame.close, served.close).all()
 
 
+async def test_an_exchange_that_fails_in_the_first_back_fill_is_as_good_as_not_there(tmp_path, exchange, monkeypatch):
+    monkeypatch.setenv("QUANTAI_AI__HISTORY_LIMIT", "2500")
+    exchange.server.misbehave("klines", times=100, status=503, body="down")
+    async with exchange.run(tmp_path, bars=30, speed=float("inf")) as run:
+        document = await run.document()
+    assert (document["source"], document["bars"]) == ("synthetic", 30)
+    assert document["fallback"] and "The exchange cannot be reached" in run.notices
+
+
 async def test_a_hole_in_the_stored_bars_is_filled(tmp_path, exchange):
     async with exchange.run(tmp_path, bars=3) as run:
         await run.document()
