@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from data.grid import Grid
 
 SYNTHETIC_BANNER = (
-    "These are synthetic data: a seeded, made-up market to look around in; it says nothing about a real one. "
-    "Bring real bars with 'import FILE --symbol BTCUSDT', or start with --source exchange."
+    "Synthetic data: a made-up market to look around in; it says nothing about a real one. "
+    "Import recorded bars, or take them from the exchange."
 )
 OPEN_RISK_LIMIT = 0.02  # loss at every stop together, as a share of equity
 
