@@ -92,7 +92,7 @@ def test_an_empty_home_comes_to_life_and_every_topic_is_sent(seat):
     seat.until(lambda: set(seat.latest) == set(TOPICS))
     strip = seat.latest["strip"]
     assert (strip.mode, strip.feed_state) == ("paper", "synthetic")
-    assert "synthetic data" in strip.banner
+    assert strip.banner.startswith("Synthetic data")
     states = [e.after for e in seat.events if isinstance(e, StateEvent)]
     assert states[:2] == ["WARMING_UP", "RUNNING"]
 
