@@ -93,7 +93,7 @@ def audit(query: AuditQuery, context: Context) -> AuditView:
     chain = context.place.database.audit
     head, report = chain.head(), context.audit
     rows = tuple(
-        AuditRow(e.seq, e.at_ms, e.kind, words(e.kind, json.loads(e.body)), e.hash)
+        AuditRow(e.seq, e.at_ms, e.kind.replace("_", " "), words(e.kind, json.loads(e.body)), e.hash)
         for e in chain.entries(limit=query.limit)
     )
     return AuditView(

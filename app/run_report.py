@@ -91,7 +91,7 @@ def fill_event(fill: Any, symbols: Sequence[str]) -> FillEvent:
     side = "buy" if fill["side"] > 0 else "sell"
     entry = int(fill["purpose"]) == Purpose.ENTRY
     words = "opened" if entry else f"closed by {reason}"
-    sentence = f"{short_symbol(symbol)} {words}: {side} {quantity:g} at {price:,.6g}"
+    sentence = f"{short_symbol(symbol)} {words}: {side} {quantity:.10g} at {price:,.10g}"
     if not entry:
         sentence += f", {float(fill['realised']):+,.2f} USDT before fees"
     return FillEvent(
