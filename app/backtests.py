@@ -12,6 +12,7 @@ import numpy as np
 
 from ai.forecast import Abstain, Col, abstaining_row
 from app.documents import trade_rows
+from app.schedules import profile_of_runs, same_profile, stored_run
 from app.training import find_model
 from app.wiring import (
     DEFAULT_RULE,
@@ -31,7 +32,7 @@ from app.wiring import (
 from data.clock import iso
 from data.errors import UserError
 from data.instruments import instrument_for
-from data.market import Float64Array, Frame, FundingFrame, SeriesKey, short_symbol
+from data.market import Float64Array, Frame, FundingFrame, SeriesKey
 from trading.backtest import RunResult, run_fast, run_service
 from trading.journal import AccountKey
 
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from trading.strategy.spec import StrategySpec
 
 Document = dict[str, Any]
-
-NEWEST = "walk-forward"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,41 +137,9 @@ def chosen(
         return spec, None, note
     if request.model is not None:
         row = place.database.models.get(find_model(place, request.model))
-        return _with_profile(spec, row.profile, request), None, note
+        return with_exits(spec, same_profile(row.profile, request.exit_profile)), None, note
     runs = [stored_run(place, key, request.schedule) for key in keys]
-    profiles = {str(run.spec.get("profile")) for run in runs}
-    if len(profiles) > 1:
-        raise UserError(f"The stored walk-forwards have different exit profiles ({', '.join(sorted(profiles))}).")
-    return _with_profile(spec, profiles.pop(), request), runs, note
-
-
-def _with_profile(spec: StrategySpec, profile: str, request: Request) -> StrategySpec:
-    """The forecasts' own exits: probabilities of one profile say nothing of another."""
-    if request.exit_profile is not None and request.exit_profile != profile:
-        raise UserError(f"The forecasts are of the exit profile '{profile}', not '{request.exit_profile}'.")
-    return with_exits(spec, profile)
-
-
-def stored_run(place: Workplace, key: SeriesKey, schedule: str | None) -> RunInfo:
-    """The newest walk-forward of a series, or the named one.
-
-    Raises:
-        UserError: none is stored, or the named one is of another series.
-    """
-    store = place.database.forecasts
-    if schedule in (None, NEWEST):
-        found = store.newest(key)
-        if found is None:
-            name = short_symbol(key.symbol)
-            raise UserError(
-                f"No walk-forward of {key} is stored: run 'walk-forward --symbol {name} --timeframe {key.timeframe}', "
-                "or trade a rule with --strategy."
-            )
-        return found
-    found = store.info(str(schedule))
-    if found.key != key:
-        raise UserError(f"The walk-forward '{schedule}' is of {found.key}, not of {key}.")
-    return found
+    return with_exits(spec, profile_of_runs(runs, request.exit_profile)), runs, note
 
 
 # ---- inputs ----------------------------------------------------------------------------------------------------------

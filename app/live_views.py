@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from app.contract.views import BarView, PositionRow, PositionsView, StripView
+from app.projection_context import base, decimals
 from data.market import short_symbol
 from trading.costs import price_of, quantity_of
 
@@ -18,16 +18,6 @@ SYNTHETIC_BANNER = (
     "Import recorded bars, or take them from the exchange."
 )
 OPEN_RISK_LIMIT = 0.02  # loss at every stop together, as a share of equity
-
-
-def digits_of(step: Decimal) -> int:
-    """Decimals of a price or quantity on this step."""
-    return max(0, -int(step.normalize().as_tuple().exponent))
-
-
-def base_of(symbol: str) -> str:
-    """``BTC`` of ``BTC/USDT:USDT``."""
-    return symbol.split("/")[0]
 
 
 def live_positions(service: TradingService) -> list[PositionRow]:
@@ -54,7 +44,7 @@ def live_positions(service: TradingService) -> list[PositionRow]:
         leaving = int(p["exit_at_open"]) != 0
         rows.append(
             PositionRow(
-                symbol=symbol, side="long" if side > 0 else "short", quantity=quantity, base=base_of(symbol),
+                symbol=symbol, side="long" if side > 0 else "short", quantity=quantity, base=base(symbol),
                 entry=entry, last=last, pnl=pnl, pnl_r=pnl / risk if risk > 0 else None, stop=stop, target=target,
                 to_stop=abs(last - stop) / last, to_target=abs(target - last) / last,
                 to_liquidation=None if liquidation is None else abs(last - liquidation) / last,
@@ -64,7 +54,7 @@ def live_positions(service: TradingService) -> list[PositionRow]:
                 margin_limit=config.settings.limits.margin_share, loss_at_stop=risk,
                 leverage=quantity * entry / float(p["margin"]) if p["margin"] > 0 else None, protected=True,
                 protection="Closing at the next price" if leaving else "Stop resting",
-                price_digits=digits_of(rules.tick), quantity_digits=digits_of(rules.lot),
+                price_digits=decimals(rules.tick), quantity_digits=decimals(rules.lot),
             )
         )  # fmt: skip
     return rows

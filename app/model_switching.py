@@ -71,22 +71,41 @@ class ModelSwitching:
             row = self._place.database.models.get(switch.model_id)
             self._trader.name_model(row.model_id)  # stored decisions count it, whether it can be used or not
             (sound if self._add(row, switch.from_ms) else damaged).add(row.key)
-        new = not switches and last is None
-        for key in self._plan.keys:
-            if new or key in damaged - sound:
-                next_ms = self._first_ms if last is None else last + self._plan.step_ms
-                self._switch_to_promoted(key, next_ms, {switch.model_id for switch in switches})
+        if not switches and last is None:
+            for rows in self._first_models():
+                self._switch_to_first_sound(rows, self._first_ms)
+            return
+        tried = {switch.model_id for switch in switches}
+        next_ms = self._first_ms if last is None else last + self._plan.step_ms
+        for key in damaged - sound:
+            self._switch_to_first_sound([row for row in self._promoted(key) if row.model_id not in tried], next_ms)
 
-    def _switch_to_promoted(self, key: SeriesKey, from_ms: int, tried: set[str]) -> None:
-        """The promoted model of a series, else the newest one promoted before it whose files are sound."""
+    def _first_models(self) -> list[list[ModelRow]]:
+        """By series the models that were promoted when the account began, best first; remembered with the account.
+
+        What a run promotes before its first commit must not be there from the first bar on after a crash.
+        """
+        accounts, models = self._place.database.accounts, self._place.database.models
+        about = accounts.get(self._account.id).about
+        if "first_models" not in about:
+            found = [[row.model_id for row in self._promoted(key)] for key in self._plan.keys]
+            about = {**about, "first_models": found}
+            accounts.set_about(self._account.id, about)
+        return [[models.get(model_id) for model_id in ids] for ids in about["first_models"]]
+
+    def _promoted(self, key: SeriesKey) -> list[ModelRow]:
+        """The promoted model of a series, then those promoted before it, newest first; of this run's exits."""
         models = self._place.database.models
         present = models.promoted(key)
         if present is None or present.promoted_ms is None:
-            return
+            return []
         once = [(r.promoted_ms, r) for r in models.all(key) if r.promoted_ms and r.promoted_ms <= present.promoted_ms]
-        for _, row in sorted(once, key=lambda pair: pair[0], reverse=True):
-            fits = row.profile == self._plan.config.profile.name and row.model_id not in tried
-            if fits and self._switch(row, from_ms):
+        ordered = [row for _, row in sorted(once, key=lambda pair: pair[0], reverse=True)]
+        return [row for row in ordered if row.profile == self._plan.config.profile.name]
+
+    def _switch_to_first_sound(self, rows: Sequence[ModelRow], from_ms: int) -> None:
+        for row in rows:
+            if self._switch(row, from_ms):
                 return
 
     async def begin(self, bars: int) -> None:
@@ -174,11 +193,10 @@ class ModelSwitching:
 
     def _incumbents(self) -> Sequence[str | None]:
         folders: list[str | None] = []
-        switches = self._place.database.trading.switches(self._account.id)
-        for key in self._plan.keys:
-            rows = [self._place.database.models.get(s.model_id) for s in switches]
-            mine = [row for row in rows if row.key == key]
-            folders.append(str(self._place.home.models / mine[-1].path) if mine else None)
+        for s in range(len(self._plan.keys)):
+            model_id = self._trader.present_model(s)
+            row = None if model_id is None else self._place.database.models.get(model_id)
+            folders.append(None if row is None else str(self._place.home.models / row.path))
         return folders
 
     async def _wait(self, asked: _Asked, stop: asyncio.Event) -> None:

@@ -88,10 +88,11 @@ def newest_bar_ms(account: Account) -> int | None:
 def digits(symbol: str) -> tuple[int, int]:
     """Decimals of the symbol's price and quantity."""
     rules = INSTRUMENTS.get(symbol)
-    return (_decimals(rules.tick), _decimals(rules.lot)) if rules else DEFAULT_DIGITS
+    return (decimals(rules.tick), decimals(rules.lot)) if rules else DEFAULT_DIGITS
 
 
-def _decimals(step: Decimal) -> int:
+def decimals(step: Decimal) -> int:
+    """Decimals of a price or quantity on this step."""
     return max(0, -int(step.normalize().as_tuple().exponent))
 
 

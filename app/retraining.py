@@ -9,7 +9,7 @@ the same model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from ai.training import TrainingData, training_data
 from ai.validation.folds import scored_rows
 from ai.validation.scores import Scores, score_rows
 from app.jobs import Report
+from app.version import VERSION
 from data.errors import UserError
 from data.market import Float64Array, Frame, SeriesKey
 from database.models import ModelRow
@@ -154,19 +155,13 @@ def register(database: Repositories, home: Home, key: SeriesKey, found: Candidat
                     "log_loss": record.log_loss, "base_log_loss": record.base_log_loss, "auc": record.auc,
                     "n": found.fold_bars, "incumbent_log_loss": found.incumbent_log_loss, "verdict": found.words,
                 },
-                code_version=_code_version(), path=str(Path(record.path).relative_to(home.models)),
+                code_version=VERSION, path=str(Path(record.path).relative_to(home.models)),
                 sha256=record.digest, created_ms=record.created_ms,
             )
         )  # fmt: skip
     if found.promote:
         return database.models.promote(record.model_id)
     return database.models.get(record.model_id)
-
-
-def _code_version() -> str:
-    from app.version import VERSION
-
-    return VERSION
 
 
 def load_model(home: Home, row: ModelRow) -> EnsembleModel:
@@ -199,5 +194,5 @@ def as_document(found: Candidate) -> dict[str, Any]:
     return {
         "model_id": found.record.model_id, "log_loss": found.record.log_loss,
         "base_log_loss": found.record.base_log_loss, "promoted": found.promote, "why": found.words,
-        "members": list(found.members), "record": asdict(found.record)["digest"],
+        "members": list(found.members), "digest": found.record.digest,
     }  # fmt: skip

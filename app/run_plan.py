@@ -10,6 +10,7 @@ from typing import Any
 
 from ai.schema import FeatureSchema
 from app.options import MAX_SPEED, RunOptions
+from app.schedules import profile_of_runs, stored_run
 from app.wiring import Workplace, choose_series, run_schema, run_warmup, strategy_for, trading_config
 from data.clock import iso
 from data.errors import UserError
@@ -22,7 +23,6 @@ from trading.journal import AccountKey
 
 AUTO = "auto"
 ENSEMBLE = "ensemble"
-WALK_FORWARD = "walk-forward"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,9 +83,10 @@ def plan_run(place: Workplace, options: RunOptions, source: str | None = None) -
     timeframe_ms(timeframe)
     exchange = options.exchange or data.exchange
     keys, bars_source = _series(place, options, asked, symbols, timeframe, exchange)
-    schedule = _schedule(place, options, keys)
+    schedule = tuple(stored_run(place, key, options.schedule) for key in keys) if options.schedule else ()
     name = options.strategy or (ENSEMBLE if schedule else run.strategy)
-    strategy = strategy_for(name, _exit_profile(options, schedule))
+    exits = profile_of_runs(schedule, options.exit_profile) if schedule else options.exit_profile
+    strategy = strategy_for(name, exits)
     if schedule and strategy.kind == "rule":
         raise UserError(f"Strategy '{name}' reads no forecasts: leave out --schedule, or use --strategy ensemble.")
     seed = place.settings.values.ai.seed if options.seed is None else options.seed
@@ -125,39 +126,6 @@ def _span(place: Workplace, options: RunOptions, keys: tuple[SeriesKey, ...]) ->
             f"No bar of {keys[0]} lies in {iso(start)} to {iso(end)}: stored are {iso(first)} to {iso(last)}."
         )
     return start, end
-
-
-def _schedule(place: Workplace, options: RunOptions, keys: tuple[SeriesKey, ...]) -> tuple[RunInfo, ...]:
-    if options.schedule is None:
-        return ()
-    found = []
-    for key in keys:
-        if options.schedule == WALK_FORWARD:
-            info = place.database.forecasts.newest(key)
-            if info is None:
-                raise UserError(
-                    f"No walk-forward of {key} is stored: run 'walk-forward --symbol {key.symbol} "
-                    f"--timeframe {key.timeframe}' first."
-                )
-        else:
-            info = place.database.forecasts.info(options.schedule)
-            if info.key != key:
-                raise UserError(f"Walk-forward run '{options.schedule}' is of {info.key}, not of {key}.")
-        found.append(info)
-    return tuple(found)
-
-
-def _exit_profile(options: RunOptions, schedule: tuple[RunInfo, ...]) -> str | None:
-    """That of the stored forecasts: probabilities of one profile say nothing of another."""
-    profiles = {str(info.spec.get("profile")) for info in schedule}
-    if len(profiles) > 1:
-        raise UserError(f"The stored walk-forwards have different exit profiles ({', '.join(sorted(profiles))}).")
-    if not profiles:
-        return options.exit_profile
-    profile = profiles.pop()
-    if options.exit_profile not in (None, profile):
-        raise UserError(f"The forecasts are of the exit profile '{profile}', not '{options.exit_profile}'.")
-    return profile
 
 
 def _instruments(place: Workplace, keys: tuple[SeriesKey, ...], source: str) -> tuple[Instrument, ...]:

@@ -93,6 +93,11 @@ class Trader:
         self._forecasters[s].add_model(model_id, model, from_ms)
         self.name_model(model_id)
 
+    def present_model(self, s: int) -> str | None:
+        """The model that was switched to last for symbol ``s``, journalled yet or not."""
+        schedule = self._forecasters[s].schedule if self._forecasters is not None else ()
+        return schedule[-1].model_id if schedule else None
+
     def name_model(self, model_id: str) -> None:
         """Give the model its number in DECISION rows."""
         if model_id not in self.model_ids:

@@ -66,3 +66,38 @@ def test_replay_trades_equal_the_back_test_over_stored_forecasts(stocked, ask):
     assert plain_trades(run) == plain_trades(fast) == plain_trades(service)
     assert fast["equity_end"] == service["equity_end"]
     assert fast["in_sample_bars"] == 0
+
+
+def test_f37_a_model_promoted_before_the_first_commit_is_not_there_from_the_first_bar(tmp_path, ask):
+    """The registry outlives a crash that the ledger does not: the run must begin as it began."""
+    words = ("--source", "synthetic", "--timeframe", "15m", "--speed", "max", "--seed", "3", "--bars", "640")
+    whole, crashed = tmp_path / "whole", tmp_path / "crashed"
+    uninterrupted = ask(whole, "run", *words)
+    schedule = switches(whole)
+    assert schedule, "no model was promoted: the test would show nothing"
+    assert "reached begin" in crash(crashed, "begin", 1, *words)
+    assert [m["state"] for m in ask(crashed, "models", "list")["models"]] == ["promoted"]
+    assert ask(crashed, "trades")["trades"] == []
+    resumed = ask(crashed, "run", *words)
+    assert switches(crashed) == schedule
+    assert plain_trades(resumed) == plain_trades(uninterrupted)
+
+
+def test_a_candidate_is_held_against_the_model_that_trades_though_nothing_is_committed_yet(stocked, ask, monkeypatch):
+    from app import model_switching, service
+
+    asked = []
+    made = model_switching.requests
+
+    def seen(*arguments):
+        found = made(*arguments)
+        asked.extend(request.incumbent and Path(request.incumbent).name for request in found)
+        return found
+
+    monkeypatch.setattr(model_switching, "requests", seen)
+    monkeypatch.setattr(service, "FLUSH_AFTER_S", float("inf"))
+    monkeypatch.setenv("QUANTAI_TRADING__PAPER__BATCH_BARS", "100000")
+    ask(stocked, "run", *REPLAY)
+    taken = [model_id for _, model_id in switches(stocked)]
+    assert taken and asked[0] is None
+    assert set(taken[:-1]) <= set(asked) and asked[1] == taken[0]
