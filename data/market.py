@@ -22,16 +22,19 @@ UInt8Array = npt.NDArray[np.uint8]
 Record = npt.NDArray[Any]  # structured array
 
 QUOTES = ("USDT", "USDC", "USD")
-KINDS = ("ohlcv", "mark", "funding", "metrics", "trades", "book")
+BAR_KINDS = ("ohlcv", "mark", "index")  # series of candles; the others are settlements and observations
+KINDS = (*BAR_KINDS, "funding", "premium", "metrics", "trades", "book", "liquidations")
+TICK = "tick"  # the timeframe of a series of events
 SOURCES = ("exchange", "synthetic")  # a file import declares the exchange it was recorded from
 
 
 class BarMark(IntEnum):
-    """Where a bar comes from."""
+    """Where a bar comes from, and whether it may be decided on."""
 
     REAL = 0
-    REPAIRED = 1
+    REPAIRED = 1  # missing or broken at first; fetched again, or made from a finer series, later
     SYNTHETIC = 2
+    SUSPECT = 3  # as the exchange has it, but at odds with its mark price: stored, never decided on
 
 
 def unified_symbol(text: str) -> str:
@@ -65,7 +68,7 @@ def distinct_times(times: Int64Array) -> Int64Array:
 
 @dataclass(frozen=True, slots=True, order=True)
 class SeriesKey:
-    """One stored series. ``symbol`` is unified, ``timeframe`` is one of TIMEFRAMES (funding uses ``8h``)."""
+    """One stored series. ``symbol`` is unified, ``timeframe`` one of TIMEFRAMES (funding ``8h``, events ``tick``)."""
 
     exchange: str
     symbol: str
@@ -77,6 +80,11 @@ class SeriesKey:
     def step_ms(self) -> int:
         """Length of one bar in milliseconds."""
         return timeframe_ms(self.timeframe)
+
+    @property
+    def holds_bars(self) -> bool:
+        """Whether its rows are candles (then, and only then, it has a step)."""
+        return self.kind in BAR_KINDS
 
     def __str__(self) -> str:
         return f"{self.exchange} {short_symbol(self.symbol)} {self.timeframe} {self.kind} ({self.source})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from data.market import Frame, FundingFrame, SeriesInfo, SeriesKey, WriteReport
+from data.observations import Observations
 
 
 class CandleStore(Protocol):
@@ -14,8 +15,13 @@ class CandleStore(Protocol):
         """Insert new bars, revise changed ones, leave equal ones; one transaction."""
         ...
 
-    def read(self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None) -> Frame:
-        """Bars with ``start_ms <= open_time < end_ms``; an unknown series gives an empty frame."""
+    def read(
+        self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None, as_of_ms: int | None = None
+    ) -> Frame:
+        """Bars with ``start_ms <= open_time < end_ms``; an unknown series gives an empty frame.
+
+        With ``as_of_ms``: as they were known at that moment (later bars left out, revised ones as they stood then).
+        """
         ...
 
     def tail(self, key: SeriesKey, rows: int, before_ms: int | None = None) -> Frame:
@@ -35,3 +41,21 @@ class CandleStore(Protocol):
     ) -> FundingFrame:
         """Settlements with ``start_ms <= time < end_ms``."""
         ...
+
+
+class ObservationStore(Protocol):
+    """Stored observations (``data.observations``): idempotent by ``(time, id)``, one transaction a write."""
+
+    def write_observations(self, observations: Observations) -> WriteReport:
+        """Insert new rows, revise changed ones, leave equal ones (they keep their first ``known_at``)."""
+        ...
+
+    def read_observations(
+        self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None, as_of_ms: int | None = None
+    ) -> Observations:
+        """Rows with ``start_ms <= time < end_ms``, as known at ``as_of_ms`` where given; unknown series: no rows."""
+        ...
+
+
+class MarketStore(CandleStore, ObservationStore, Protocol):
+    """Everything that a feed writes and reads."""

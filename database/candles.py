@@ -81,15 +81,21 @@ class Candles:
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
-    def read(self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None) -> Frame:
-        """Bars with ``start_ms <= open_time < end_ms``; an unknown series gives an empty frame."""
+    def read(
+        self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None, as_of_ms: int | None = None
+    ) -> Frame:
+        """Bars with ``start_ms <= open_time < end_ms``, those known at ``as_of_ms`` where it is given.
+
+        An unknown series gives an empty frame.
+        """
         low = -FOREVER if start_ms is None else start_ms
         high = FOREVER if end_ms is None else end_ms
         with self._db.snapshot() as connection:
             series = _series_id(connection, key)
             if series is None:
                 return Frame.empty(key)
-            return _frame(key, read_columns(connection, series, key.step_ms, low, high))
+            columns = read_columns(connection, series, key.step_ms, low, high)
+        return _frame(key, columns if as_of_ms is None else columns.take(columns.known_at <= as_of_ms))
 
     def tail(self, key: SeriesKey, rows: int, before_ms: int | None = None) -> Frame:
         """The last ``rows`` bars that open before ``before_ms``."""

@@ -60,13 +60,20 @@ class ExchangeSession:
         self._rng = rng if rng is not None else np.random.default_rng(0)
         self._exchange: Any = None
 
-    async def __aenter__(self) -> Self:
-        ccxt = await asyncio.to_thread(importlib.import_module, "ccxt.async_support")
+    def stream_client(self) -> Any:
+        """A ccxt.pro instance of its own for streams, prepared as ours is; whoever takes it closes it."""
+        return self._prepared(importlib.import_module("ccxt.pro"))
+
+    def _prepared(self, library: Any) -> Any:
         options = {"enableRateLimit": True, "timeout": round(self.settings.request_timeout_s * 1000)}
-        exchange = getattr(ccxt, self.settings.exchange)({**options, "options": dict(binanceusdm.OPTIONS)})
+        exchange = getattr(library, self.settings.exchange)({**options, "options": dict(binanceusdm.OPTIONS)})
         if self.settings.base_url is not None:
             binanceusdm.redirect(exchange, self.settings.base_url)
         binanceusdm.use_linear_errors(exchange)
+        return exchange
+
+    async def __aenter__(self) -> Self:
+        exchange = self._prepared(await asyncio.to_thread(importlib.import_module, "ccxt.async_support"))
         exchange.throttle = self.pace
         exchange.handle_errors = self._watch_answers(exchange.handle_errors)
         self._exchange = exchange

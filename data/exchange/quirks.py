@@ -1,0 +1,88 @@
+"""What differs between exchanges: one subclass per exchange, beside this file.
+
+The base class speaks ccxt's unified calls; a subclass overrides what its exchange does differently (``EXCHANGES``
+facts). A quirk never waits, retries or counts: that is the session's. It takes the ccxt instance, makes exactly one
+request where it is ``async``, and gives the project's types. ccxt errors pass through untouched.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from data.exchange.events import BookSnapshot, MarketEvent, PremiumUpdate, Subscription, TradePrint
+from data.instruments import Instrument
+from data.market import Float64Array, Int64Array
+
+Columns = tuple[Int64Array, Float64Array]
+
+
+class Quirks(abc.ABC):
+    """Facts and calls of one exchange's USDT-margined perpetuals."""
+
+    name: ClassVar[str]  # ccxt's id
+    options: ClassVar[Mapping[str, Any]]  # constructor ``options``
+    candles_a_page: ClassVar[int]
+    settlements_a_page: ClassVar[int]
+    weight_per_minute: ClassVar[int]  # what the exchange allows
+    # of: mark_candles index_candles premium metrics_history open_interest trades book liquidations_stream
+    # candle_stream book_stream trade_stream premium_stream
+    can: ClassVar[frozenset[str]]
+
+    @abc.abstractmethod
+    def prepare(self, exchange: Any, base_url: str | None) -> None:
+        """After construction: point every address at ``base_url`` where one is given, mend error tables, options."""
+
+    @abc.abstractmethod
+    def refuse_wrong_shape(self, status: int, url: str, answer: Any) -> None:
+        """A successful answer that cannot be what was asked for raises ``Retryable``."""
+
+    @abc.abstractmethod
+    async def server_time(self, exchange: Any) -> int:
+        """The exchange's clock, ms UTC."""
+
+    @abc.abstractmethod
+    def instrument_of(self, exchange: Any, market: Mapping[str, Any]) -> Instrument:
+        """The rules of a ccxt market, quantities in base units."""
+
+    @abc.abstractmethod
+    async def candles(
+        self, exchange: Any, symbol: str, timeframe: str, kind: str, since: int, end: int | None
+    ) -> list[list[float]]:
+        """One page of ``[time, open, high, low, close, volume]`` with ``since <= time`` (< ``end``), oldest first.
+
+        The forming bar may come last. Volume in base units; 0 for ``mark`` and ``index``.
+        """
+
+    @abc.abstractmethod
+    async def settlements(self, exchange: Any, symbol: str, since: int, end: int) -> list[list[float]]:
+        """One page of ``[time, rate, mark price or NaN]`` with ``since <= time < end``, oldest first."""
+
+    @abc.abstractmethod
+    async def premium(self, exchange: Any, symbol: str, now_ms: int) -> PremiumUpdate:
+        """Mark, index and current funding; the interval where the exchange says it."""
+
+    @abc.abstractmethod
+    async def metrics(self, exchange: Any, symbol: str, timeframe: str, since: int, end: int) -> Columns:
+        """One page of times ``[n]`` and values ``[n, 6]`` (METRIC_COLUMNS, NaN where not given), oldest first."""
+
+    @abc.abstractmethod
+    async def recent_trades(self, exchange: Any, symbol: str, limit: int, now_ms: int) -> list[TradePrint]:
+        """The newest trades, oldest first."""
+
+    @abc.abstractmethod
+    async def book_snapshot(self, exchange: Any, symbol: str, now_ms: int) -> BookSnapshot:
+        """The visible book with the update id that the stream's diffs follow."""
+
+    @abc.abstractmethod
+    async def watch(self, exchange: Any, subscription: Subscription) -> None:
+        """One turn of ccxt.pro's ``watch_*`` for a subscription: keeps it subscribed; what it returns is not used."""
+
+    @abc.abstractmethod
+    def read_message(self, exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:
+        """Events of one raw stream message (``[]`` for acknowledgements and channels that are not ours).
+
+        Raises:
+            ValueError, KeyError, TypeError: the message is not what the exchange documents (the stream counts it).
+        """

@@ -1,0 +1,74 @@
+"""Time that only the test moves: sleepers wake in order, and the loop comes to rest between two moments.
+
+``sleep`` is what the program under test gets instead of ``asyncio.sleep``. ``run_for`` moves the clock from one due
+sleeper to the next and lets everything that follows from it (answers over loopback sockets included) happen before
+the clock moves on, so a day passes in as long as its messages take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+
+QUIET_TURNS = 15  # loop turns without work after which the loop is at rest
+
+
+class SimulatedClock:
+    """A ``data.clock.Clock`` with its own ``sleep``.
+
+    ``busy`` holds questions asked while the loop settles: as long as one of them says True (a request is being
+    answered, a message has been sent and not read) time stands still.
+    """
+
+    def __init__(self, ms: int = 0) -> None:
+        self.ms = ms
+        self.seconds = 0.0
+        self.busy: list[Callable[[], bool]] = []
+        self._start_ms = ms
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        """Jump without waking anybody in between (as a machine that slept)."""
+        self.seconds += seconds
+        self.ms = self._start_ms + round(self.seconds * 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when the clock has been moved by ``seconds``."""
+        due: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.seconds + max(0.0, seconds), next(self._order), due))
+        await due
+
+    async def run_for(self, seconds: float) -> None:
+        """Let ``seconds`` pass."""
+        end = self.seconds + seconds
+        await self.settle()
+        while self._sleepers and self._sleepers[0][0] <= end:
+            at, _, due = heapq.heappop(self._sleepers)
+            if due.done():
+                continue
+            self.advance(max(0.0, at - self.seconds))
+            due.set_result(None)
+            if not (self._sleepers and self._sleepers[0][0] <= at):
+                await self.settle()
+        self.advance(max(0.0, end - self.seconds))
+        await self.settle()
+
+    async def run_until(self, ms: int) -> None:
+        """Let the time pass until ``ms``."""
+        await self.run_for(max(0.0, (ms - self.ms) / 1000))
+
+    async def settle(self) -> None:
+        """Return when the loop is at rest."""
+        quiet = 0
+        while quiet < QUIET_TURNS:
+            await asyncio.sleep(0)
+            quiet = 0 if any(question() for question in self.busy) else quiet + 1
