@@ -116,7 +116,35 @@ class ImportFiles:
     paths: tuple[str, ...]
     symbol: str
     timeframe: str = ""
-    kind: str = "ohlcv"  # ohlcv | funding
+    kind: str = "ohlcv"  # ohlcv mark index funding premium metrics trades book liquidations
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadSeries:
+    """Start a back-fill job; ``since`` and ``until`` are dates as people write them, ``until`` empty: now."""
+
+    symbol: str
+    timeframe: str
+    since: str
+    until: str = ""
+    kind: str = "ohlcv"  # ohlcv | mark | index | funding | metrics
+    exchange: str = ""  # empty: that of the settings
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSeries:
+    """Start a data check of one series, or of all (empty key); ``repair`` fetches anew what is missing or broken."""
+
+    key: str = ""
+    repair: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSeries:
+    """Write one series to a ``.csv`` or ``.parquet`` file."""
+
+    key: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +155,5 @@ class UseExchangeData:
 Command = (
     Start | Pause | Resume | Stop | EmergencyStop | ClosePosition | SetSetting | ResetSetting | RunWalkForward
     | PromoteModel | RollbackModel | CancelJob | DismissJob | VerifyAudit | ExportTable | ImportFiles | UseExchangeData
+    | DownloadSeries | CheckSeries | ExportSeries
 )  # fmt: skip

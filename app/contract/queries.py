@@ -113,7 +113,22 @@ class JobsQuery:
     """Answered by ``results.JobsView``."""
 
 
+@dataclass(frozen=True, slots=True)
+class DataQuery:
+    """Answered by ``market_views.DataView``; ``bins``: cells of a coverage strip."""
+
+    bins: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsQuery:
+    """Answered by ``market_views.FindingsView``; ``key`` is that of a ``SeriesRow``."""
+
+    key: str
+
+
 Query = (
     StripQuery | OverviewQuery | ChartQuery | SignalsQuery | DecisionQuery | PositionsQuery | OrdersQuery | TradesQuery
-    | ModelsQuery | PerformanceQuery | RiskQuery | SettingsQuery | LogsQuery | AuditQuery | JobsQuery
+    | ModelsQuery | PerformanceQuery | RiskQuery | SettingsQuery | LogsQuery | AuditQuery | JobsQuery | DataQuery
+    | FindingsQuery
 )  # fmt: skip
