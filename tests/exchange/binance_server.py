@@ -7,19 +7,18 @@ Payload shapes: https://developers.binance.com/docs/derivatives/usds-margined-fu
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from aiohttp import web
 
-from data.clock import ManualClock
+from data.clock import Clock
 from data.instruments import INSTRUMENTS
 from data.market import Frame, FundingFrame, short_symbol
 from data.timeframes import MINUTE_MS, timeframe_ms
+from tests.exchange.loopback import LoopbackServer, Refusal, Request, Route
 
 WEIGHT_LIMIT = 2400  # a minute, per address
 MAX_KLINES = 1500
@@ -50,125 +49,37 @@ class Market:
         return sorted({name for name, _ in self.candles})
 
 
-@dataclass
-class Fault:
-    """Misbehaviour for the next ``times`` requests whose path ends with ``path``.
-
-    ``status``/``body``/``headers`` replace the answer; ``cut`` closes the connection in the middle of it; ``hang``
-    never answers.
-    """
-
-    path: str
-    times: int = 1
-    status: int = 200
-    body: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    cut: bool = False
-    hang: bool = False
-
-
-@dataclass
-class Request:
-    """One request as it came."""
-
-    path: str
-    query: dict[str, str]
-    at_ms: int
-
-
-class BinanceError(Exception):
+class BinanceError(Refusal):
     """An error answer: HTTP 400 with a code and a message."""
 
     def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+        super().__init__({"code": code, "msg": message})
 
 
-class BinanceServer:
+class BinanceServer(LoopbackServer):
     """``async with BinanceServer(clock) as server:`` listens on ``server.url``."""
 
-    def __init__(self, clock: ManualClock) -> None:
-        self.clock = clock
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
         self.market = Market()
-        self.faults: list[Fault] = []
-        self.requests: list[Request] = []
         self.most_per_page = MAX_KLINES
         self.weight_limit = WEIGHT_LIMIT
-        self.skew_ms = 0  # the server's clock against ours
-        self.url = ""
         self._weights: dict[int, int] = {}
-        self._hanging = asyncio.Event()
-        self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Self:
-        app = web.Application(middlewares=[self._front])
-        app.add_routes([web.get(path, self._answering(handler)) for path, handler in ROUTES.items()])
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        return self
+    def routes(self) -> list[Route]:
+        return [
+            Route(path, lambda server, request, h=handler: h(server, request.query), _weight if "lines" in path else 1)
+            for path, handler in ROUTES.items()
+        ]
 
-    async def __aexit__(self, *_: object) -> None:
-        self._hanging.set()
-        assert self._runner is not None
-        await self._runner.cleanup()
-
-    @property
-    def now_ms(self) -> int:
-        """The exchange's own clock."""
-        return self.clock.now_ms() + self.skew_ms
-
-    def asked(self, path: str) -> list[Request]:
-        """The requests so far whose path ends with ``path``."""
-        return [r for r in self.requests if r.path.endswith(path)]
-
-    def misbehave(self, path: str, times: int = 1, **how: Any) -> None:
-        """Add a :class:`Fault`."""
-        self.faults.append(Fault(path, times, **how))
-
-    def _answering(self, handler: Callable[[BinanceServer, dict[str, str]], Any]) -> Callable[..., Awaitable[Any]]:
-        async def answer(request: web.Request) -> web.Response:
-            return web.json_response(handler(self, dict(request.query)))
-
-        return answer
-
-    @web.middleware
-    async def _front(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """What happens before and around every endpoint: log, faults, weight, errors."""
-        self.requests.append(Request(request.path, dict(request.query), self.clock.now_ms()))
-        fault = next((f for f in self.faults if f.times > 0 and request.path.endswith(f.path)), None)
-        if fault is not None:
-            fault.times -= 1
-            return await self._misbehaved(request, fault)
-        used = self._spend(_weight(request.path, dict(request.query)))
+    def charge(self, request: Request) -> dict[str, str]:
+        used = self._spend(request.weight)
         headers = {"X-MBX-USED-WEIGHT-1M": str(used)}
         if used > self.weight_limit:
             wait = 60 - self.now_ms // 1000 % 60
             body = {"code": -1003, "msg": "Too many requests; current limit is 2400 request weight per 1 MINUTE."}
-            return web.json_response(body, status=429, headers={**headers, "Retry-After": str(wait)})
-        try:
-            response: web.StreamResponse = await handler(request)
-        except BinanceError as error:
-            response = web.json_response({"code": error.code, "msg": str(error)}, status=400)
-        except web.HTTPNotFound:
-            response = web.Response(text="<html><body>404</body></html>", status=404, content_type="text/html")
-        response.headers.update(headers)
-        return response
-
-    async def _misbehaved(self, request: web.Request, fault: Fault) -> web.StreamResponse:
-        if fault.hang:
-            await self._hanging.wait()
-        if fault.cut:
-            response = web.StreamResponse(headers={"Content-Length": "1000", "Content-Type": "application/json"})
-            await response.prepare(request)
-            await response.write(b'[[1499040000000, "0.0163')
-            assert request.transport is not None
-            request.transport.close()
-            return response
-        kind = "application/json" if fault.body[:1] in ("{", "[") else "text/html"
-        return web.Response(text=fault.body, status=fault.status, headers=fault.headers, content_type=kind)
+            raise Refusal(body, 429, {**headers, "Retry-After": str(wait)})
+        return headers
 
     def _spend(self, weight: int) -> int:
         minute = self.now_ms // MINUTE_MS
@@ -176,11 +87,9 @@ class BinanceServer:
         return self._weights[minute]
 
 
-def _weight(path: str, query: dict[str, str]) -> int:
-    if path.endswith("lines"):
-        limit = int(query.get("limit", 500))
-        return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
-    return 1
+def _weight(query: dict[str, str]) -> int:
+    limit = int(query.get("limit", 500))
+    return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
 
 
 def _ping(_: BinanceServer, __: dict[str, str]) -> dict[str, Any]:
