@@ -6,7 +6,7 @@ Times are integer milliseconds UTC. A bar is named by its open time and known at
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Self
 
@@ -115,6 +115,13 @@ class Frame:
             self.volume[part], self.known_at[part], self.mark[part],
         )  # fmt: skip
 
+    def take(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Self:
+        """The rows of ``which`` (copies)."""
+        return type(self)(
+            self.key, self.open_time[which], self.open[which], self.high[which], self.low[which], self.close[which],
+            self.volume[which], self.known_at[which], self.mark[which],
+        )  # fmt: skip
+
     def between(self, start_ms: int, end_ms: int) -> Self:
         """Rows with ``start_ms <= open_time < end_ms``."""
         first, last = np.searchsorted(self.open_time, [start_ms, end_ms])
@@ -152,6 +159,12 @@ class FundingFrame:
     time: Int64Array  # [N] ms UTC, rounded to the minute
     rate: Float64Array  # [N] fraction of notional; positive: longs pay
     mark_price: Float64Array  # [N]
+    known_at: Int64Array = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # [N] ms UTC
+
+    def __post_init__(self) -> None:
+        """A settlement is known at its time where nothing else is said."""
+        if len(self.known_at) != len(self.time):
+            object.__setattr__(self, "known_at", self.time)
 
     def __len__(self) -> int:
         return len(self.time)
