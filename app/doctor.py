@@ -99,7 +99,8 @@ def _clock(place: _Place) -> Verdict:
     said = f"{iso(now)} UTC"
     if now < parse_time(PROGRAM_YEAR):
         return False, f"The clock says {said}, before this program was made: set it, for example by NTP."
-    newest = max((i.last_ms for i in place.database.candles.series() if i.key.source == "exchange"), default=0)
+    stored = place.database.candles.series()
+    newest = max((i.last_ms for i in stored if i.key.source == "exchange" and i.key.holds_bars), default=0)
     if newest > now:
         return False, f"The clock says {said}, but bars up to {iso(newest)} are stored: set it, for example by NTP."
     return True, said

@@ -180,12 +180,14 @@ def quality_report(
 def _series_report(store: CandleStore, info: SeriesInfo, repair: bool) -> Document:
     head = {
         **series_document(info.key), "rows": info.rows, "from": iso(info.first_ms),
-        "to": iso(info.last_ms + (1 if info.key.kind == "funding" else info.key.step_ms)),
+        "to": iso(info.last_ms + (info.key.step_ms if info.key.holds_bars else 1)),
     }  # fmt: skip
     if info.key.kind == "funding":
         funding = store.read_funding(info.key.exchange, info.key.symbol, info.key.source)
         return {**head, "repaired": 0, "findings": [{"kind": "gap", **_gap(g), "words": _missing(g)} for g in
                                                     funding_gaps(funding)]}  # fmt: skip
+    if not info.key.holds_bars:
+        return {**head, "repaired": 0, "findings": []}
     frame = store.read(info.key)
     repaired = 0
     if repair:

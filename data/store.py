@@ -37,9 +37,10 @@ class CandleStore(Protocol):
         ...
 
     def read_funding(
-        self, exchange: str, symbol: str, source: str, start_ms: int | None = None, end_ms: int | None = None
-    ) -> FundingFrame:
-        """Settlements with ``start_ms <= time < end_ms``."""
+        self, exchange: str, symbol: str, source: str, start_ms: int | None = None, end_ms: int | None = None,
+        as_of_ms: int | None = None,
+    ) -> FundingFrame:  # fmt: skip
+        """Settlements with ``start_ms <= time < end_ms``, as known at ``as_of_ms`` where given."""
         ...
 
 

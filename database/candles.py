@@ -1,4 +1,4 @@
-"""Bars and funding in the database: rows are the truth, chunks of columns are what a long read takes.
+"""Market data in the database: rows are the truth, chunks of columns are what a long read takes.
 
 A chunk holds the bars of one span (``chunk_days`` UTC days, aligned to 1970) as packed columns. It is written or
 deleted in the transaction that touches any row of its span, so a chunk is never older than its rows.
@@ -21,19 +21,25 @@ from data.market import (
     SeriesKey,
     WriteReport,
 )
+from data.observations import Observations
 from data.timeframes import DAY_MS
 from database.chunks import (
-    FOREVER,
     PRICES,
     Columns,
     chunk_days,
     compact,
     compare,
+    join_columns,
     read_columns,
     refresh_chunks,
 )
 from database.connection import Database
+from database.funding import check_funding, read_funding, write_funding
+from database.observations import check_observations, read_observations, write_observations
+from database.revisions import Versions, supersede, versions_as_of, where_stood
+from database.series import FOREVER, count_in, find_series, half_open, series_id
 
+BAR_NUMBERS = 6  # prices, volume and mark of a superseded bar
 INSERT = "INSERT OR REPLACE INTO market_data VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -47,7 +53,7 @@ class ChunkFinding:
 
 
 class Candles:
-    """``data.store.CandleStore`` over the database."""
+    """``data.store.MarketStore`` over the database: candles, settlements and observations."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -73,35 +79,48 @@ class Candles:
         Raises:
             UserError: times are not sorted and unique, or a rate is not finite.
         """
-        if len(funding) and (not (np.diff(funding.time) > 0).all() or not np.isfinite(funding.rate).all()):
-            raise UserError(f"The funding of {funding.symbol} cannot be stored: times must rise and rates be finite.")
+        check_funding(funding)
         if not len(funding):
             return WriteReport(0, 0, 0, 0)
-        return self._db.write(lambda connection: _write_funding(connection, funding))
+        return self._db.write(lambda connection: write_funding(connection, funding))
+
+    def write_observations(self, observations: Observations) -> WriteReport:
+        """Insert new rows, revise changed ones, leave equal ones (they keep their first ``known_at``); one transaction.
+
+        Raises:
+            UserError: the kind has no columns, rows are not in order, or a number is infinite.
+        """
+        check_observations(observations)
+        if not len(observations):
+            return WriteReport(0, 0, 0, 0)
+        return self._db.write(lambda connection: write_observations(connection, observations))
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
     def read(
         self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None, as_of_ms: int | None = None
     ) -> Frame:
-        """Bars with ``start_ms <= open_time < end_ms``, those known at ``as_of_ms`` where it is given.
+        """Bars with ``start_ms <= open_time < end_ms``, as they were known at ``as_of_ms`` where it is given.
 
         An unknown series gives an empty frame.
         """
-        low = -FOREVER if start_ms is None else start_ms
-        high = FOREVER if end_ms is None else end_ms
+        low, high = half_open(start_ms, end_ms)
         with self._db.snapshot() as connection:
-            series = _series_id(connection, key)
+            series = find_series(connection, key)
             if series is None:
                 return Frame.empty(key)
             columns = read_columns(connection, series, key.step_ms, low, high)
-        return _frame(key, columns if as_of_ms is None else columns.take(columns.known_at <= as_of_ms))
+            if as_of_ms is not None and not (columns.known_at <= as_of_ms).all():
+                columns = _as_of(
+                    columns, versions_as_of(connection, series, low, high, as_of_ms, BAR_NUMBERS), as_of_ms
+                )
+        return _frame(key, columns)
 
     def tail(self, key: SeriesKey, rows: int, before_ms: int | None = None) -> Frame:
         """The last ``rows`` bars that open before ``before_ms``."""
         high = FOREVER if before_ms is None else before_ms
         with self._db.snapshot() as connection:
-            series = _series_id(connection, key)
+            series = find_series(connection, key)
             if series is None or rows <= 0:
                 return Frame.empty(key)
             first = connection.execute(
@@ -121,26 +140,22 @@ class Candles:
         return [SeriesInfo(SeriesKey(*row[:5]), *row[5:]) for row in rows]
 
     def read_funding(
-        self, exchange: str, symbol: str, source: str, start_ms: int | None = None, end_ms: int | None = None
-    ) -> FundingFrame:
-        """Settlements with ``start_ms <= time < end_ms``."""
-        span = (-FOREVER if start_ms is None else start_ms, FOREVER if end_ms is None else end_ms)
+        self, exchange: str, symbol: str, source: str, start_ms: int | None = None, end_ms: int | None = None,
+        as_of_ms: int | None = None,
+    ) -> FundingFrame:  # fmt: skip
+        """Settlements with ``start_ms <= time < end_ms``, as they were known at ``as_of_ms`` where it is given."""
         with self._db.snapshot() as connection:
-            series = _series_id(connection, funding_key(exchange, symbol, source))
-            if series is None:
-                return FundingFrame.empty(exchange, symbol, source)
-            rows = connection.execute(
-                "SELECT time, rate, mark_price FROM funding WHERE series = ? AND time >= ? AND time < ? ORDER BY time",
-                (series, *span),
-            ).fetchall()
-        return FundingFrame(
-            exchange,
-            symbol,
-            source,
-            np.array([r[0] for r in rows], dtype=np.int64),
-            np.array([r[1] for r in rows], dtype=np.float64),
-            np.array([np.nan if r[2] is None else r[2] for r in rows], dtype=np.float64),
-        )
+            return read_funding(connection, exchange, symbol, source, *half_open(start_ms, end_ms), as_of_ms)
+
+    def read_observations(
+        self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None, as_of_ms: int | None = None
+    ) -> Observations:
+        """Rows with ``start_ms <= time < end_ms``, as they were known at ``as_of_ms`` where it is given.
+
+        An unknown series gives no rows.
+        """
+        with self._db.snapshot() as connection:
+            return read_observations(connection, key, *half_open(start_ms, end_ms), as_of_ms)
 
     # ---- care ----------------------------------------------------------------------------------------------------
 
@@ -152,6 +167,8 @@ class Candles:
                 "SELECT id, exchange, symbol, timeframe, kind, source FROM series"
             ).fetchall():
                 key = SeriesKey(*row[1:])
+                if not key.holds_bars:
+                    continue
                 width = chunk_days(key.step_ms) * DAY_MS
                 for day, rows, blob in connection.execute(
                     "SELECT day, rows, blob FROM market_chunk WHERE series = ? ORDER BY day", (row[0],)
@@ -164,14 +181,9 @@ class Candles:
         """Write the chunks that are missing (spans that grew bar by bar); how many."""
         made = 0
         for info in self.series():
-            if info.key.kind != "funding":
+            if info.key.holds_bars:
                 made += self._db.write(partial(_compact, key=info.key))
         return made
-
-
-def funding_key(exchange: str, symbol: str, source: str) -> SeriesKey:
-    """The series under which a symbol's funding stands."""
-    return SeriesKey(exchange, symbol, "8h", "funding", source)
 
 
 def _check_frame(frame: Frame) -> None:
@@ -184,35 +196,6 @@ def _check_frame(frame: Frame) -> None:
             raise UserError(
                 f"The bars of {frame.key} cannot be stored: {name} of the bar at {times[bad[0]]} ms is not finite."
             )
-
-
-def _series_id(connection: sqlite3.Connection, key: SeriesKey) -> int | None:
-    row = connection.execute(
-        "SELECT id FROM series WHERE exchange = ? AND symbol = ? AND timeframe = ? AND kind = ? AND source = ?",
-        (key.exchange, key.symbol, key.timeframe, key.kind, key.source),
-    ).fetchone()
-    return None if row is None else int(row[0])
-
-
-def series_id(connection: sqlite3.Connection, key: SeriesKey) -> int:
-    """The number of a series, made if it is new (inside a write transaction)."""
-    found = _series_id(connection, key)
-    if found is None:
-        connection.execute(
-            "INSERT INTO series (exchange, symbol, timeframe, kind, source, rows) VALUES (?, ?, ?, ?, ?, 0)",
-            (key.exchange, key.symbol, key.timeframe, key.kind, key.source),
-        )
-        found = _series_id(connection, key)
-        assert found is not None
-    return found
-
-
-def _count_in(connection: sqlite3.Connection, series: int, inserted: int, first: int, last: int) -> None:
-    connection.execute(
-        "UPDATE series SET rows = rows + ?, first_ms = min(coalesce(first_ms, ?), ?), "
-        "last_ms = max(coalesce(last_ms, ?), ?) WHERE id = ?",
-        (inserted, first, first, last, last, series),
-    )
 
 
 # ---- bars --------------------------------------------------------------------------------------------------------
@@ -232,6 +215,10 @@ def _write_frame(connection: sqlite3.Connection, frame: Frame) -> WriteReport:
     fresh = new.take(~known)
     changed = known & ~equal
     revised = new.take(changed)
+    if len(revised):
+        replaced = old.take(at[changed])
+        supersede(connection, series, _versions(replaced))
+        revised.known_at[:] = np.maximum(revised.known_at, replaced.known_at)
     for part in (fresh, revised):
         if len(part):
             connection.executemany(INSERT, _tuples(series, part))
@@ -239,7 +226,7 @@ def _write_frame(connection: sqlite3.Connection, frame: Frame) -> WriteReport:
         merged = _merge(old, at[changed], revised, fresh)
         touched = spans[~known | changed]
         refresh_chunks(connection, series, step, merged, touched)
-    _count_in(connection, series, len(fresh), int(frame.open_time[0]), int(frame.open_time[-1]))
+    count_in(connection, series, len(fresh), int(frame.open_time[0]), int(frame.open_time[-1]))
     return WriteReport(len(new), len(fresh), len(revised), len(new) - len(fresh) - len(revised))
 
 
@@ -280,28 +267,18 @@ def _frame(key: SeriesKey, rows: Columns) -> Frame:
     return Frame(key, *(np.require(getattr(rows, f.name), requirements=("C", "W", "A")) for f in fields(Columns)))
 
 
+def _versions(rows: Columns) -> Versions:
+    values = np.column_stack([getattr(rows, name) for name in (*PRICES, "mark")])
+    return Versions(rows.open_time, np.zeros(len(rows), dtype=np.int64), rows.known_at, values)
+
+
+def _as_of(rows: Columns, old: Versions, as_of_ms: int) -> Columns:
+    """Bars as they stood at a moment, of the present ones and the newest superseded ones known by then."""
+    stood = where_stood(rows.open_time, np.zeros(len(rows), dtype=np.int64), rows.known_at, as_of_ms, old)
+    open_, high, low, close, volume, mark = old.values.T
+    then = Columns(old.time, open_, high, low, close, volume, old.known_at, mark.astype(np.uint8))
+    return join_columns([rows, then]).take(stood)
+
+
 def _compact(connection: sqlite3.Connection, key: SeriesKey) -> int:
     return compact(connection, series_id(connection, key), key.step_ms)
-
-
-# ---- funding -----------------------------------------------------------------------------------------------------
-
-
-def _write_funding(connection: sqlite3.Connection, funding: FundingFrame) -> WriteReport:
-    series = series_id(connection, funding_key(funding.exchange, funding.symbol, funding.source))
-    stored = {
-        time: (rate, mark)
-        for time, rate, mark in connection.execute(
-            "SELECT time, rate, mark_price FROM funding WHERE series = ? AND time BETWEEN ? AND ?",
-            (series, int(funding.time[0]), int(funding.time[-1])),
-        )
-    }
-    marks = [None if np.isnan(m) else float(m) for m in funding.mark_price]
-    offered = list(zip(funding.time.tolist(), funding.rate.tolist(), marks, strict=True))
-    fresh = [row for row in offered if row[0] not in stored]
-    revised = [row for row in offered if row[0] in stored and stored[row[0]] != row[1:]]
-    connection.executemany(
-        "INSERT OR REPLACE INTO funding VALUES (?, ?, ?, ?)", [(series, *row) for row in (*fresh, *revised)]
-    )
-    _count_in(connection, series, len(fresh), int(funding.time[0]), int(funding.time[-1]))
-    return WriteReport(len(offered), len(fresh), len(revised), len(offered) - len(fresh) - len(revised))

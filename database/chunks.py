@@ -14,7 +14,6 @@ import numpy.typing as npt
 from data.market import Float64Array, Int64Array, UInt8Array
 from data.timeframes import DAY_MS
 
-FOREVER = 2**62
 CHUNK_BARS = 1_440
 MAX_CHUNK_DAYS = 512
 SMALL_WRITE = 32  # fewer bars than this drop their chunk instead of rewriting it

@@ -11,9 +11,9 @@ from ai.schema import FeatureSchema
 from data.errors import UserError
 from data.market import Float64Array, Int64Array, SeriesKey
 from data.timeframes import DAY_MS
-from database.candles import series_id
-from database.chunks import FOREVER, chunk_days
+from database.chunks import chunk_days
 from database.connection import Database
+from database.series import FOREVER, series_id
 
 
 class Features:

@@ -18,6 +18,7 @@ from data.clock import Clock
 from data.errors import UserError
 from database.faults import folder_faults, translated
 from database.migrations.m0001_initial import create_tables
+from database.migrations.m0002_observations import add_observations
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -34,7 +35,10 @@ class Migration:
     apply: Callable[[sqlite_utils.Database], None]
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "initial", create_tables),)
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "initial", create_tables),
+    Migration(2, "observations", add_observations),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ from database.migrations.runner import MIGRATIONS, Migration, migrate, schema_ve
 from tests.database import ledger_story as story
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+LATEST = len(MIGRATIONS)
 TABLES = {
     "market_data", "market_chunk", "feature_data", "trades", "model_metrics", "equity_curve", "settings", "logs",
     "orders", "fills", "plans", "decisions", "funding", "models", "audit", "accounts", "checkpoints", "forecasts",
-    "model_switches", "series",
+    "model_switches", "series", "observations", "superseded",
 }  # fmt: skip
 
 
@@ -33,7 +34,7 @@ def test_a_new_home_has_its_folders_and_every_table(home: Home) -> None:
     assert names >= TABLES
     assert sorted(p.name for p in home.path.iterdir()) == ["audit", "logs", "migration.lock", "models",
                                                            "quantai.sqlite", "reports"]  # fmt: skip
-    assert home.migration is not None and home.migration.applied == ("initial",)
+    assert home.migration is not None and home.migration.applied == ("initial", "observations")
 
 
 @pytest.mark.parametrize("table", ["orders", "fills", "trades", "equity_curve", "decisions", "plans", "checkpoints"])
@@ -114,8 +115,8 @@ def add_column(db: object) -> None:
     db.execute("ALTER TABLE trades ADD COLUMN note TEXT")  # type: ignore[attr-defined]
 
 
-def second(apply: Callable[..., None] = add_column) -> tuple[Migration, ...]:
-    return (*MIGRATIONS, Migration(2, "notes on trades", apply))
+def next_step(apply: Callable[..., None] = add_column) -> tuple[Migration, ...]:
+    return (*MIGRATIONS, Migration(LATEST + 1, "notes on trades", apply))
 
 
 @pytest.fixture
@@ -131,18 +132,18 @@ def test_migrations_are_numbered_without_gaps() -> None:
 
 
 def test_f39_a_migration_keeps_all_rows_and_the_old_file(filled: Home, clock: ManualClock) -> None:
-    report = migrate(filled.database_path, clock, second())
-    assert (report.before, report.after, report.applied) == (1, 2, ("notes on trades",))
-    assert schema_version(filled.database_path) == 2
+    report = migrate(filled.database_path, clock, next_step())
+    assert (report.before, report.after, report.applied) == (LATEST, LATEST + 1, ("notes on trades",))
+    assert schema_version(filled.database_path) == LATEST + 1
     with sqlite3.connect(filled.database_path) as new:
         assert new.execute("SELECT count(*), count(note) FROM trades").fetchone() == (1, 0)
         assert new.execute("SELECT number, name FROM schema_history").fetchall() == [
-            (1, "initial"),
-            (2, "notes on trades"),
+            *((m.number, m.name) for m in MIGRATIONS),
+            (LATEST + 1, "notes on trades"),
         ]
     new.close()
-    assert report.backup is not None and schema_version(report.backup) == 1
-    assert migrate(filled.database_path, clock, second()).applied == ()
+    assert report.backup is not None and schema_version(report.backup) == LATEST
+    assert migrate(filled.database_path, clock, next_step()).applied == ()
 
 
 def test_f39_a_migration_that_fails_leaves_the_old_file_in_place(filled: Home, clock: ManualClock) -> None:
@@ -151,7 +152,7 @@ def test_f39_a_migration_that_fails_leaves_the_old_file_in_place(filled: Home, c
         raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
-        migrate(filled.database_path, clock, second(half))
+        migrate(filled.database_path, clock, next_step(half))
     assert not list(filled.path.glob("*.migrating*"))
     with filled.open() as db:
         assert db.trading.counts(1).trades == 1 and db.integrity() == "ok"
@@ -169,7 +170,8 @@ def step(db):
     db.execute("ALTER TABLE trades ADD COLUMN note TEXT")
     if sys.argv[2] == "inside": die()
 if sys.argv[2] == "before the swap": runner._swap = die
-runner.migrate(Path(sys.argv[1]), ManualClock(), (*runner.MIGRATIONS, runner.Migration(2, "notes", step)))
+next_step = runner.Migration(len(runner.MIGRATIONS) + 1, "notes", step)
+runner.migrate(Path(sys.argv[1]), ManualClock(), (*runner.MIGRATIONS, next_step))
 """
 
 
@@ -182,10 +184,10 @@ def test_f39_a_migration_that_is_killed_leaves_the_old_file_in_place(
         cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (killed.returncode, killed.stdout.strip()) == (-signal.SIGKILL, "reached"), killed.stderr
-    assert schema_version(filled.database_path) == 1
+    assert schema_version(filled.database_path) == LATEST
     with filled.open() as db:
         assert db.trading.counts(1).trades == 1
-    assert migrate(filled.database_path, clock, second()).after == 2
+    assert migrate(filled.database_path, clock, next_step()).after == LATEST + 1
 
 
 def test_f39_a_full_disk_in_a_migration_leaves_the_old_file(
@@ -197,26 +199,26 @@ def test_f39_a_full_disk_in_a_migration_leaves_the_old_file(
         db.execute("CREATE TABLE large AS SELECT zeroblob(1000000) AS x")  # type: ignore[attr-defined]
 
     with pytest.raises(Halt, match="disk is full"):
-        migrate(filled.database_path, clock, second(fill))
-    assert schema_version(filled.database_path) == 1
+        migrate(filled.database_path, clock, next_step(fill))
+    assert schema_version(filled.database_path) == LATEST
 
 
 def test_a_migration_is_refused_while_another_program_has_the_file_open(filled: Home, clock: ManualClock) -> None:
     with filled.open(), pytest.raises((UserError, Retryable), match=r"in use|busy"):
-        migrate(filled.database_path, clock, second())
-    assert schema_version(filled.database_path) == 1
+        migrate(filled.database_path, clock, next_step())
+    assert schema_version(filled.database_path) == LATEST
 
 
 def test_an_older_database_is_not_migrated_under_a_running_instance(
     filled: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newer = second()
+    newer = next_step()
     monkeypatch.setattr("database.home.MIGRATIONS", newer)
     monkeypatch.setattr("database.home.migrate", lambda path, clock: runner.migrate(path, clock, newer))
     monkeypatch.setattr("database.home.check_not_newer", lambda path, version: None)
     other = Home(filled.path)
     with filled.lock(), pytest.raises(UserError, match="Another instance"):
         other.open()
-    assert schema_version(filled.database_path) == 1
+    assert schema_version(filled.database_path) == LATEST
     other.open().close()
-    assert schema_version(filled.database_path) == 2
+    assert schema_version(filled.database_path) == LATEST + 1
