@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from PyQt6.QtCore import QRectF, Qt
 from PyQt6.QtGui import QPainter
 
 from dashboard import painting
 from dashboard.theme import font, theme
+
+
+class Drawing(Protocol):
+    """A small picture in a cell; equal pictures compare equal, so that an unchanged one is not painted again."""
+
+    def draw(self, p: QPainter, box: QRectF) -> None:
+        """Paint into the box."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class Cell:
     mono: bool = False
     sort: float | str | None = None
     tip: str = ""
+    drawing: Drawing | None = None  # instead of the words
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,9 @@ class Column:
 def draw_cell(p: QPainter, box: QRectF, cell: Cell, right: bool) -> None:
     """The contents of one cell within its padding."""
     middle = box.center().y()
+    if cell.drawing is not None:
+        cell.drawing.draw(p, box)
+        return
     if cell.badge:
         wide = painting.badge_width(cell.words)
         x = box.right() - wide if right else box.left()

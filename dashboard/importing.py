@@ -14,7 +14,16 @@ from dashboard.widgets.cards import label, set_tone
 from dashboard.widgets.controls import Button, Picker
 
 TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "8h", "1d")
-KINDS = {"Candles": "ohlcv", "Funding rates": "funding"}
+KINDS = {
+    "Candles": "ohlcv", "Mark prices": "mark", "Index prices": "index", "Funding rates": "funding",
+    "Open interest, ratios": "metrics", "Trades": "trades", "Order book": "book", "Liquidations": "liquidations",
+}  # fmt: skip
+BARS = ("ohlcv", "mark", "index")
+WORDS_OF_KINDS = (
+    ("funding", "Funding rates"), ("markprice", "Mark prices"), ("indexprice", "Index prices"),
+    ("metrics", "Open interest, ratios"), ("trades", "Trades"), ("book", "Order book"), ("depth", "Order book"),
+    ("liquidation", "Liquidations"),
+)  # fmt: skip
 PATTERN = "Market data (*.parquet *.csv *.feather *.zip);;All files (*)"
 
 
@@ -23,7 +32,8 @@ def guess(path: str) -> tuple[str, str, str]:
     name = Path(path).name
     symbol = re.search(r"([A-Z0-9]{2,12}USDT)", name.upper())
     frame = re.search(r"(?<![0-9a-zA-Z])(1m|5m|15m|1h|4h|8h|1d)(?![0-9a-zA-Z])", name)
-    kind = "Funding rates" if "funding" in path.lower() else "Candles"
+    words = path.lower().replace("_", "")
+    kind = next((kind for word, kind in WORDS_OF_KINDS if word in words), "Candles")
     return (symbol.group(1) if symbol else "", frame.group(1) if frame else "", kind)
 
 
@@ -43,7 +53,7 @@ class ImportDialog(QDialog):
         column.setSpacing(12)
         column.addWidget(label("Import market data", 15, 600))
         column.addWidget(
-            label("Parquet, CSV, feather or ZIP files of candles or funding rates, as exchanges archive them.", 13, 400,
+            label("Parquet, CSV, feather or ZIP files of one symbol, as exchanges archive them.", 13, 400,
                   "text2", wrap=True)
         )  # fmt: skip
         grid = QGridLayout()
@@ -52,7 +62,7 @@ class ImportDialog(QDialog):
         self.files, self.choose = label("No file chosen", 12, 400, "text3"), Button("Choose files…", height=28)
         self.symbol = QLineEdit()
         self.symbol.setPlaceholderText("BTCUSDT")
-        self.frame, self.kind = Picker(TIMEFRAMES, 130), Picker(tuple(KINDS), 130)
+        self.frame, self.kind = Picker(TIMEFRAMES, 130), Picker(tuple(KINDS), 190)
         self.frame.setCurrentText("1h")
         for row, (caption, field) in enumerate(
             (("Files", self.choose), ("", self.files), ("Symbol", self.symbol), ("Timeframe", self.frame),
@@ -71,6 +81,7 @@ class ImportDialog(QDialog):
         buttons.addWidget(self.leave)
         buttons.addWidget(self.go)
         column.addLayout(buttons)
+        self.kind.currentTextChanged.connect(lambda words: self.frame.setEnabled(KINDS[words] in BARS))
         self.choose.clicked.connect(self._choose)
         self.leave.clicked.connect(self.reject)
         self.go.clicked.connect(self._go)
@@ -102,7 +113,7 @@ class ImportDialog(QDialog):
 
     def _go(self) -> None:
         kind = KINDS[self.kind.currentText()]
-        frame = self.frame.currentText() if kind == "ohlcv" else ""
+        frame = self.frame.currentText() if kind in BARS else ""
         self._bridge.send(ImportFiles(self.paths, self.symbol.text().strip().upper(), frame, kind), self._done)
 
     def _done(self, outcome: Outcome) -> None:

@@ -32,6 +32,7 @@ from dashboard.palette import Entry, Palette
 from dashboard.tables import DataTable, table_state
 from dashboard.tabs.base import Tab
 from dashboard.tabs.chart import ChartTab
+from dashboard.tabs.data import DataTab
 from dashboard.tabs.logs import LogsTab
 from dashboard.tabs.models import ModelsTab
 from dashboard.tabs.overview import OverviewTab
@@ -48,8 +49,8 @@ from dashboard.widgets.strip import Strip
 from dashboard.widgets.tray import Tray
 
 TABS: tuple[type[Tab], ...] = (
-    OverviewTab, ChartTab, SignalsTab, PositionsTab, TradesTab, ModelsTab, PerformanceTab, RiskTab, SettingsTab,
-    LogsTab,
+    OverviewTab, ChartTab, SignalsTab, PositionsTab, TradesTab, ModelsTab, PerformanceTab, RiskTab, DataTab,
+    SettingsTab, LogsTab,
 )  # fmt: skip
 REFRESH_MS = 1000
 INTERESTING = ("bad", "warn")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sample_market
 import sample_views as sample
 
 from app.contract import queries as q
@@ -35,6 +36,8 @@ def _full_answers() -> dict[type, Any]:
         q.LogsQuery: sample.logs(),
         q.AuditQuery: sample.audit(),
         q.JobsQuery: sample.jobs(),
+        q.DataQuery: sample_market.data_view(),
+        q.FindingsQuery: sample_market.findings_view(),
         q.StripQuery: sample.strip(),
     }
 
@@ -60,6 +63,8 @@ def empty_answers() -> dict[type, Any]:
         q.LogsQuery: r.LogsView((), 0),
         q.AuditQuery: r.AuditView((), 0, ""),
         q.JobsQuery: r.JobsView(()),
+        q.DataQuery: sample_market.no_data(),
+        q.FindingsQuery: sample_market.findings_view(),
         q.StripQuery: sample.strip(),
     }
 
