@@ -93,7 +93,7 @@ def events_of(observations: Observations) -> list[Observed]:
         return [Liquidation(symbol, p, q, int(side), t, k) for t, _, k, (p, q, side) in rows]
     if kind == "premium":
         return [PremiumUpdate(symbol, m, i, f, _whole(n), _whole(w), t, k) for t, _, k, (m, i, f, n, w) in rows]
-    return [MetricsUpdate(symbol, *v, time_ms=t, known_at=k) for t, _, k, v in rows]
+    return [MetricsUpdate(symbol, a, b, c, d, e, f, t, k) for t, _, k, (a, b, c, d, e, f) in rows]
 
 
 def sampled(events: Iterable[MarketEvent], every_ms: int, sync: DepthSync) -> Iterator[BookTop]:
