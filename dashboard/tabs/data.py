@@ -27,7 +27,7 @@ KIND_WORDS = {
     "ohlcv": "candles", "mark": "mark price", "index": "index price", "funding": "funding", "premium": "premium",
     "metrics": "open interest", "trades": "trades", "book": "order book", "liquidations": "liquidations",
 }  # fmt: skip
-LIVE_H = 222  # eight facts
+LIVE_H = 230  # eight facts
 UNCHECKED = "Not checked yet: 'Check all' looks at every series."
 
 
@@ -87,7 +87,7 @@ def _when_cell(r: FindingRow) -> Cell:
 def finding_columns() -> list[Column]:
     """Columns of the data report."""
     return [
-        Column("time", "From UTC", _when_cell, 118, grow=0),
+        Column("time", "From UTC", _when_cell, 142, grow=0),
         Column("kind", "Finding", lambda r: Cell(r.kind.replace("_", " "), badge=level_tone(r.level), sort=r.kind), 120,
                grow=0),
         Column("bars", "Bars", lambda r: Cell(f"{r.bars:,}", sort=float(r.bars)), 58, right=True, grow=0, rank=1),
