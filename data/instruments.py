@@ -8,7 +8,8 @@ own answer (``ExchangeSession.instrument``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from typing import Literal
 
 import numpy as np
 
@@ -25,13 +26,33 @@ INFERENCE_ROWS = 20_000
 CLEAN_SHARE = 0.999  # a few odd rows do not refine the tick
 
 
+Status = Literal["trading", "settling", "delisted"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeverageTier:
+    """Margin rules of positions whose notional (quote) is above ``floor`` and at most ``cap``.
+
+    ``maintenance_amount`` (quote) is taken off notional × ``maintenance_rate``, so that margin grows without steps.
+    """
+
+    floor: float
+    cap: float
+    max_leverage: float
+    maintenance_rate: float
+    maintenance_amount: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """What an order of one linear perpetual must obey.
 
     ``tick`` is the price step (quote per base), ``lot`` the quantity step (base units), ``min_notional`` the least
     order value (quote), ``maintenance_rate`` and ``liquidation_fee`` are fractions of notional, ``contract_size`` base
-    units per unit of quantity. ``inferred``: the steps were guessed from data.
+    units per unit of quantity. ``inferred``: the steps were guessed from data. ``max_quantity`` (base units) caps one
+    order, ``market_max_quantity`` one market order, ``None``: not said; ``min_quantity`` 0: one lot. Fees are fractions
+    of notional, ``None`` where only the account knows. ``tiers`` are in order of ``floor``, empty where not public.
+    ``settling``: no new positions any more; ``delisted``: no trading at all.
     """
 
     symbol: str
@@ -43,6 +64,35 @@ class Instrument:
     liquidation_fee: float = LIQUIDATION_FEE
     contract_size: float = 1.0
     inferred: bool = False
+    status: Status = "trading"
+    min_quantity: Decimal = Decimal(0)
+    max_quantity: Decimal | None = None
+    market_max_quantity: Decimal | None = None
+    taker_fee: float | None = None
+    maker_fee: float | None = None
+    tiers: tuple[LeverageTier, ...] = ()
+
+    def round_price(self, price: Decimal | float) -> Decimal:
+        """The nearest price on the tick grid (halves to the even step), exact; never below one tick."""
+        steps = (_exact(price) / self.tick).to_integral_value(ROUND_HALF_EVEN)
+        return max(steps, Decimal(1)) * self.tick
+
+    def round_quantity(self, quantity: Decimal | float, *, market: bool = False) -> Decimal:
+        """The largest orderable quantity that is not more than asked for: down to the lot, capped; 0: too little.
+
+        ``market``: the cap of market orders counts too.
+        """
+        wanted = _exact(quantity)
+        caps = (self.max_quantity, self.market_max_quantity if market else None)
+        for cap in caps:
+            wanted = wanted if cap is None else min(wanted, cap)
+        rounded = (wanted / self.lot).to_integral_value(ROUND_FLOOR) * self.lot
+        return rounded if rounded > 0 and rounded >= self.min_quantity else Decimal(0)
+
+
+def _exact(value: Decimal | float) -> Decimal:
+    """A number as it is written: the shortest decimal of a float, so that 0.3 is three tenths."""
+    return value if isinstance(value, Decimal) else Decimal(repr(float(value)))
 
 
 def _known(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from data.exchange.events import BookSnapshot, MarketEvent, PremiumUpdate, Subscription, TradePrint
-from data.instruments import Instrument
+from data.instruments import Instrument, LeverageTier
 from data.market import Float64Array, Int64Array
 
 Columns = tuple[Int64Array, Float64Array]
@@ -29,6 +29,10 @@ class Quirks(abc.ABC):
     # of: mark_candles index_candles premium metrics_history open_interest trades book liquidations_stream
     # candle_stream book_stream trade_stream premium_stream
     can: ClassVar[frozenset[str]]
+    metrics_a_page: ClassVar[int] = 500  # rows of one timeframe
+    metrics_span_ms: ClassVar[int | None] = None  # no older metrics are kept
+    # error codes that ccxt puts into a wrong class, and the ccxt class whose meaning they have
+    codes: ClassVar[Mapping[str, str]] = {}
 
     @abc.abstractmethod
     def prepare(self, exchange: Any, base_url: str | None) -> None:
@@ -41,6 +45,24 @@ class Quirks(abc.ABC):
     @abc.abstractmethod
     async def server_time(self, exchange: Any) -> int:
         """The exchange's clock, ms UTC."""
+
+    async def ping(self, exchange: Any) -> None:
+        """The cheapest question that shows that the exchange answers."""
+        await self.server_time(exchange)
+
+    async def intervals(self, exchange: Any) -> Mapping[str, int]:  # noqa: ARG002
+        """Funding intervals (ms) that are not said with the premium, by the exchange's own symbol id."""
+        return {}
+
+    default_interval_ms: ClassVar[int | None] = None  # of symbols that ``intervals`` does not list
+
+    def used_weight(self, headers: Mapping[str, str]) -> float | None:  # noqa: ARG002
+        """Request weight that the exchange has counted in its present minute; header names in lower case."""
+        return None
+
+    async def tiers(self, exchange: Any, symbol: str) -> tuple[LeverageTier, ...]:  # noqa: ARG002
+        """Leverage tiers that can be read without keys (``()``: none)."""
+        return ()
 
     @abc.abstractmethod
     def instrument_of(self, exchange: Any, market: Mapping[str, Any]) -> Instrument:

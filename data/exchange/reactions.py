@@ -7,6 +7,7 @@ to repeat; for an order (``writing``) everything whose outcome is not known beco
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from data.errors import QuantError, Rejected, Retryable, Unknown
 
@@ -62,6 +63,15 @@ def translate(error: BaseException, exchange: str, action: str, writing: bool = 
     if writing:
         return Unknown(sentence)
     return Retryable(sentence)
+
+
+def retry_after_s(headers: Any) -> float | None:
+    """Seconds of a ``Retry-After`` header."""
+    lowered = {str(k).lower(): v for k, v in (headers or {}).items()}
+    try:
+        return float(lowered["retry-after"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _never_sent(error: BaseException) -> bool:

@@ -115,7 +115,11 @@ async def test_funding_without_a_mark_price_has_none(server: BinanceServer, sess
 async def test_the_rules_of_a_symbol_are_read_from_the_exchange(server: BinanceServer, session) -> None:
     async with session() as s:
         rules = await s.instrument("BTCUSDT")
-        assert rules == INSTRUMENTS["BTC/USDT:USDT"]
+        ours = INSTRUMENTS["BTC/USDT:USDT"]
+        for name in ("symbol", "tick", "lot", "min_notional", "max_leverage", "maintenance_rate", "liquidation_fee"):
+            assert getattr(rules, name) == getattr(ours, name), name
+        assert (rules.status, rules.min_quantity) == ("trading", ours.lot)
+        assert (rules.max_quantity, rules.market_max_quantity) == (1000, 120)
         assert rules.tick == Decimal("0.1")
         assert str(rules.tick) == "0.1"
         with pytest.raises(UserError, match="does not trade DOGEUSDT"):
@@ -314,8 +318,8 @@ async def test_an_unknown_symbol_is_refused_before_anything_is_sent(server: Bina
 
 
 def test_another_exchange_is_refused_in_one_sentence() -> None:
-    with pytest.raises(UserError, match="'bybit' is not supported"):
-        ExchangeSession(DataSettings().model_copy(update={"exchange": "bybit"}))
+    with pytest.raises(UserError, match="'kraken' is not supported"):
+        ExchangeSession(DataSettings().model_copy(update={"exchange": "kraken"}))
 
 
 def test_ccxt_is_loaded_by_an_entered_session_only() -> None:
