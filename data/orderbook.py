@@ -22,6 +22,7 @@ from data.observations import BOOK_COLUMNS, BOOK_DEPTH
 
 RECENT_DIFFS = 300  # kept for a snapshot to come: 30 s of Binance's stream
 REFRESH_LEVELS = 2 * BOOK_DEPTH  # fewer levels than this inside the snapshot's span: a new one is asked for
+LEVELS_KEPT = 5000  # of a side, when twice as many have come together
 SETTLING_MS = 10_000  # diffs may stay older than their snapshot this long; after that the numbering has restarted
 
 
@@ -117,6 +118,10 @@ class _Side:
                 del sizes[price]
                 del prices[bisect_left(prices, price)]
 
+    def keep(self, prices: list[float]) -> None:
+        self.sizes = {price: self.sizes[price] for price in prices}
+        self.prices = prices
+
     def rows(self, prices: list[float]) -> Float64Array:
         sizes = self.sizes
         return np.array([(price, sizes[price]) for price in prices], dtype=np.float64).reshape(-1, 2)
@@ -153,12 +158,24 @@ class OrderBook:
         self._bids.put(delta.bids)
         self._asks.put(delta.asks)
         self.update_id, self.time_ms, self.known_at = delta.last_id, delta.event_ms, delta.received_ms
+        if len(self._bids.prices) > 2 * LEVELS_KEPT:
+            self._bids.keep(self._bids.prices[-LEVELS_KEPT:])
+            self._bid_end = max(self._bid_end, self._bids.prices[0])
+        if len(self._asks.prices) > 2 * LEVELS_KEPT:
+            self._asks.keep(self._asks.prices[:LEVELS_KEPT])
+            self._ask_end = min(self._ask_end, self._asks.prices[-1])
 
     @property
     def crossed(self) -> bool:
         """Whether somebody bids as much as somebody asks: no exchange shows that, so levels are missing."""
         bids, asks = self._bids.prices, self._asks.prices
         return bool(bids and asks) and bids[-1] >= asks[0]
+
+    @property
+    def sees_best(self) -> bool:
+        """Whether the best bid and ask lie where no better one can be hidden."""
+        bids, asks = self._bids.prices, self._asks.prices
+        return (not bids or bids[-1] >= self._bid_end) and (not asks or asks[0] <= self._ask_end)
 
     @property
     def runs_out(self) -> bool:
@@ -228,8 +245,9 @@ class DepthSync:
         return self._book is None or self._book.runs_out
 
     def top(self, levels: int = BOOK_DEPTH) -> BookTop | None:
-        """The best levels, ``None`` without a book."""
-        return None if self._book is None else self._book.top(levels)
+        """The best levels, ``None`` without a book or where its best is not known."""
+        book = self._book
+        return book.top(levels) if book is not None and book.sees_best else None
 
     def lost(self, why: str) -> SyncStep:
         """The stream itself says that messages may be missing."""
