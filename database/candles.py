@@ -35,7 +35,7 @@ from database.chunks import (
 )
 from database.connection import Database
 from database.funding import check_funding, read_funding, write_funding
-from database.observations import check_observations, read_observations, write_observations
+from database.observations import check_observations, read_observations, read_versions, write_observations
 from database.revisions import Versions, supersede, versions_as_of, where_stood
 from database.series import FOREVER, count_in, find_series, half_open, series_id
 
@@ -156,6 +156,15 @@ class Candles:
         """
         with self._db.snapshot() as connection:
             return read_observations(connection, key, *half_open(start_ms, end_ms), as_of_ms)
+
+    def read_versions(self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None) -> Observations:
+        """Every version of the rows with ``start_ms <= time < end_ms``: for joins at many moments at once.
+
+        The versions of a row stand one after the other in the order of writing, as :mod:`data.point_in_time` takes
+        them; a ``(time, id)`` may therefore come more than once.
+        """
+        with self._db.snapshot() as connection:
+            return read_versions(connection, key, *half_open(start_ms, end_ms))
 
     # ---- care ----------------------------------------------------------------------------------------------------
 

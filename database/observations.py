@@ -28,6 +28,9 @@ INSERT = "INSERT OR REPLACE INTO observations (series, time, id, known_at, packe
 SELECT = (
     "SELECT time, id, known_at, packed FROM observations WHERE series = ? AND time >= ? AND time < ? ORDER BY time, id"
 )
+SELECT_REPLACED = (
+    "SELECT time, id, known_at, packed FROM superseded WHERE series = ? AND time >= ? AND time < ? ORDER BY number"
+)
 
 
 def check_observations(rows: Observations) -> None:
@@ -106,11 +109,28 @@ def read_observations(
     )
 
 
+def read_versions(connection: sqlite3.Connection, key: SeriesKey, low: int, high: int) -> Observations:
+    """Present rows and all that they replaced, each ``(time, id)`` in the order in which it was written."""
+    series = find_series(connection, key)
+    if series is None:
+        return Observations.empty(key)
+    rows, old = read_rows(connection, key, series, low, high), Observations.empty(key)
+    replaced = connection.execute(SELECT_REPLACED, (series, low, high)).fetchall()
+    if replaced:
+        old = _columns(key, replaced)
+    parts = [np.concatenate([getattr(old, name), getattr(rows, name)]) for name in ("time", "id", "known_at")]
+    order = np.lexsort((parts[1], parts[0]))  # stable: what was replaced stands before what took its place
+    time, id, known_at = (part[order] for part in parts)
+    return Observations(key, time, id, known_at, np.concatenate([old.values, rows.values])[order])
+
+
 def read_rows(connection: sqlite3.Connection, key: SeriesKey, series: int, low: int, high: int) -> Observations:
     """The present rows of a series with ``low <= time < high``."""
     rows = connection.execute(SELECT, (series, low, high)).fetchall()
-    if not rows:
-        return Observations.empty(key)
+    return _columns(key, rows) if rows else Observations.empty(key)
+
+
+def _columns(key: SeriesKey, rows: list[tuple[int, int, int, bytes]]) -> Observations:
     time, id, known_at, packed = zip(*rows, strict=True)
     values = unpack_rows(list(packed), len(COLUMNS[key.kind]))
     moments, ids, known = (np.array(column, dtype=np.int64) for column in (time, id, known_at))

@@ -9,6 +9,8 @@ from database.accounts import Accounts
 from database.audit import Audit
 from database.candles import Candles
 from database.connection import Database
+from database.coverage import Coverage
+from database.data_checks import DataChecks
 from database.export import Export
 from database.features import Features
 from database.forecasts import Forecasts
@@ -35,6 +37,8 @@ class Repositories(Database):
             raise
         self.accounts = Accounts(self)
         self.candles = Candles(self)
+        self.coverage = Coverage(self)
+        self.checks = DataChecks(self)
         self.features = Features(self)
         self.journal = SqliteJournal(self, hook, audit=self.audit, clock=clock)
         self.trading = Trading(self)

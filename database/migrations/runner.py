@@ -19,6 +19,7 @@ from data.errors import UserError
 from database.faults import folder_faults, translated
 from database.migrations.m0001_initial import create_tables
 from database.migrations.m0002_observations import add_observations
+from database.migrations.m0003_data_checks import add_data_checks
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -38,6 +39,7 @@ class Migration:
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "initial", create_tables),
     Migration(2, "observations", add_observations),
+    Migration(3, "data checks", add_data_checks),
 )
 
 

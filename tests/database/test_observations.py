@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from data.clock import ManualClock
 from data.errors import UserError
 from data.market import BarMark, Frame, FundingFrame, SeriesInfo, SeriesKey
-from data.observations import COLUMNS, Observations
+from data.observations import COLUMNS, METRIC_COLUMNS, Observations
+from data.point_in_time import join
 from data.store import MarketStore
 from database.home import Home
 from database.migrations.runner import MIGRATIONS, migrate, schema_version
@@ -174,6 +175,27 @@ def test_any_writes_read_as_of_any_moment_give_what_was_known_then(
                     list(zip(((time - START) // HOUR).tolist(), value.tolist(), known.tolist(), strict=True)) == wanted
                 )
         assert db.candles.verify_chunks() == []
+
+
+@given(writes=WRITES)
+@hypothesis_settings(max_examples=30)
+def test_a_join_over_all_versions_gives_what_a_read_as_of_each_moment_ends_with(
+    tmp_path_factory: pytest.TempPathFactory, writes: list[dict[int, Version]]
+) -> None:
+    rng = np.random.default_rng(0)
+    with Home(tmp_path_factory.mktemp("join")).open() as db:
+        for rows in writes:
+            numbers = np.array(list(rows))
+            rng.shuffle(numbers)
+            values = np.array([[float(rows[n][0])] * 6 for n in numbers])
+            known = START + np.array([n + rows[n][1] for n in numbers])
+            db.candles.write_observations(Observations.of(METRICS, START + numbers, values, known))
+        moments = START + np.arange(-1, 28)
+        found = join(db.candles.read_versions(METRICS), moments, METRIC_COLUMNS)
+        for moment, got in zip(moments.tolist(), found, strict=True):
+            seen = db.candles.read_observations(METRICS, as_of_ms=moment)
+            assert (seen.known_at <= moment).all()
+            assert np.array_equal(got, seen.values[-1] if len(seen) else np.full(6, np.nan), equal_nan=True)
 
 
 def test_a_repaired_bar_stands_as_it_was_until_its_repair_was_known(db: Repositories) -> None:

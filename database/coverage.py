@@ -1,0 +1,103 @@
+"""How much of a stored series is there, by stretches of time: read from the counts of chunks where they exist."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import numpy as np
+
+from data.market import TICK, Float64Array, Int64Array, SeriesInfo, SeriesKey
+from data.timeframes import DAY_MS, HOUR_MS, timeframe_ms
+from database.chunks import chunk_days
+from database.connection import Database
+from database.series import FOREVER, find_series
+
+TABLES = {"funding": "funding"}  # of kinds that are no bars; the others lie in ``observations``
+
+
+class Coverage:
+    """Counts of stored rows by stretches of time."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def shares(self, info: SeriesInfo, from_ms: int, to_ms: int, bins: int) -> Float64Array:
+        """Share of the rows that are there ``[bins]``, over ``from_ms <= time < to_ms``.
+
+        NaN in stretches before the first and after the last row. Series of events have no share: 1 where there are
+        rows, NaN where not.
+        """
+        edges = np.linspace(from_ms, to_ms, bins + 1)
+        step = step_of(info.key)
+        times, counts = self._counts(info, edges)
+        held, _ = np.histogram(np.maximum(times, info.first_ms), bins=edges, weights=counts)
+        if step is None:
+            return np.where(held > 0, 1.0, np.nan)
+        end = info.last_ms + step
+        inside = np.maximum(0.0, np.minimum(edges[1:], end) - np.maximum(edges[:-1], info.first_ms))
+        due = inside / step
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.minimum(1.0, held / due)
+        near_whole = held >= np.floor(due) - 1  # a stretch does not begin and end on the grid
+        near_whole &= due > 1
+        share[near_whole] = 1.0
+        share[due <= 0] = np.nan
+        return np.asarray(share, dtype=np.float64)
+
+    def missing(self, info: SeriesInfo) -> int | None:
+        """Rows absent between the first and the last; ``None`` for kinds without a step."""
+        step = step_of(info.key)
+        if step is None or info.key.kind == "funding":
+            return None
+        return max(0, (info.last_ms - info.first_ms) // step + 1 - info.rows)
+
+    def _counts(self, info: SeriesInfo, edges: Float64Array) -> tuple[Int64Array, Float64Array]:
+        """Moments and how many rows stand for each."""
+        start, width = int(edges[0]), max(1, int(edges[1] - edges[0]))
+        bars = info.key.holds_bars
+        by_chunk = bars and chunk_days(info.key.step_ms) == 1 and width >= 2 * DAY_MS
+        with self._db.snapshot() as connection:
+            series = find_series(connection, info.key)
+            if series is None:
+                return np.empty(0, dtype=np.int64), np.empty(0)
+            if by_chunk:
+                return _columns(_by_chunk(connection, series, info.first_ms))
+            time = "open_time" if bars else "time"
+            table = "market_data" if bars else TABLES.get(info.key.kind, "observations")
+            return _columns(
+                connection.execute(
+                    f"SELECT min({time}), count(*) FROM {table} WHERE series = ? GROUP BY ({time} - ?) / ?",
+                    (series, start, width),
+                ).fetchall()
+            )
+
+
+def step_of(key: SeriesKey) -> int | None:
+    """The regular distance of rows, ms; ``None`` for events."""
+    if key.kind == "funding":
+        return 8 * HOUR_MS
+    return None if key.timeframe == TICK else timeframe_ms(key.timeframe)
+
+
+def _columns(rows: Sequence[tuple[int, int]]) -> tuple[Int64Array, Float64Array]:
+    table = np.array(rows, dtype=np.int64).reshape(len(rows), 2)
+    return table[:, 0], table[:, 1].astype(np.float64)
+
+
+def _by_chunk(connection: sqlite3.Connection, series: int, first_ms: int) -> list[tuple[int, int]]:
+    """Rows by day: the counts of the chunks, and of the stretches that have none."""
+    counts: list[tuple[int, int]] = []
+    at = first_ms
+    chunks = connection.execute("SELECT day, rows FROM market_chunk WHERE series = ? ORDER BY day", (series,))
+    for day, rows in [*chunks.fetchall(), (FOREVER // DAY_MS, 0)]:
+        start = day * DAY_MS
+        if start > at:
+            counts += connection.execute(
+                "SELECT min(open_time), count(*) FROM market_data WHERE series = ? AND open_time >= ? "
+                "AND open_time < ? GROUP BY open_time / ?",
+                (series, at, start, DAY_MS),
+            ).fetchall()
+        counts.append((start, rows))
+        at = start + DAY_MS
+    return counts[:-1]
