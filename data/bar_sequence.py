@@ -177,6 +177,7 @@ class BarSequence:
     def failed(self, now_ms: int) -> None:
         """A look brought no answer."""
         self._pause(now_ms, progress=False)
+        self._marks.not_before = now_ms + self._wait_ms
 
     def _seen_before(self, bar: Bar) -> bool:
         looked = self._looked.get(bar.open_time)
