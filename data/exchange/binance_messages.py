@@ -83,8 +83,11 @@ def _levels(rows: list[list[str]]) -> Float64Array:
     """Levels ``[n, 2]`` (price, size); anything but two sound numbers a level raises."""
     if not rows:
         return NO_LEVELS
-    levels = np.array([(float(price), float(size)) for price, size in rows], dtype=np.float64)
-    if not (levels >= 0.0).all():
+    prices, sizes = zip(*rows, strict=True)
+    levels = np.empty((len(rows), 2), dtype=np.float64)
+    levels[:, 0] = list(map(float, prices))
+    levels[:, 1] = list(map(float, sizes))
+    if not levels.min() >= 0.0:  # so that NaN is refused too
         raise ValueError(f"a book level that makes no sense: {rows}")
     return levels
 

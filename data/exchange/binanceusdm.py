@@ -5,9 +5,8 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/general-in
 
 from __future__ import annotations
 
-import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 
 from data.errors import Retryable
+from data.exchange import binance_messages
 from data.exchange.events import BookSnapshot, MarketEvent, PremiumUpdate, Subscription, TradePrint
 from data.exchange.quirks import Columns, Quirks
 from data.instruments import INSTRUMENTS, LIQUIDATION_FEE, MAINTENANCE_RATE, MIN_NOTIONAL, Instrument, Status
@@ -173,12 +173,19 @@ class BinanceUsdm(Quirks):
         return BookSnapshot(symbol, int(row["lastUpdateId"]), bids, asks, int(row.get("T") or now_ms), now_ms)
 
     async def watch(self, exchange: Any, subscription: Subscription) -> None:
-        await importlib.import_module("data.exchange.binance_messages").watch(exchange, subscription)
+        await binance_messages.watch(exchange, subscription)
+
+    def stream_groups(self, subscriptions: Sequence[Subscription]) -> list[tuple[Subscription, ...]]:
+        return binance_messages.stream_groups(subscriptions)
+
+    async def watch_all(self, exchange: Any, subscriptions: Sequence[Subscription]) -> None:
+        await binance_messages.watch_all(exchange, subscriptions)
+
+    async def unwatch(self, exchange: Any, subscriptions: Sequence[Subscription]) -> None:
+        await binance_messages.unwatch(exchange, subscriptions)
 
     def read_message(self, exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:
-        reader = importlib.import_module("data.exchange.binance_messages").read_message
-        events: list[MarketEvent] = reader(exchange, message, received_ms)
-        return events
+        return binance_messages.read_message(exchange, message, received_ms)
 
 
 def _redirected(node: Any, base_url: str) -> Any:

@@ -8,7 +8,8 @@ request where it is ``async``, and gives the project's types. ccxt errors pass t
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from data.exchange.events import BookSnapshot, MarketEvent, PremiumUpdate, Subscription, TradePrint
@@ -100,6 +101,26 @@ class Quirks(abc.ABC):
     @abc.abstractmethod
     async def watch(self, exchange: Any, subscription: Subscription) -> None:
         """One turn of ccxt.pro's ``watch_*`` for a subscription: keeps it subscribed; what it returns is not used."""
+
+    def stream_groups(self, subscriptions: Sequence[Subscription]) -> list[tuple[Subscription, ...]]:
+        """Subscriptions that are kept together by one ``watch_all``: of one channel, unless the exchange can more."""
+        channels = dict.fromkeys(s.channel for s in subscriptions)
+        return [tuple(s for s in subscriptions if s.channel == channel) for channel in channels]
+
+    async def watch_all(self, exchange: Any, subscriptions: Sequence[Subscription]) -> None:
+        """One turn for a group; by default of each subscription by itself, until the first of them ends."""
+        turns = [asyncio.ensure_future(self.watch(exchange, s)) for s in subscriptions]
+        try:
+            done, _ = await asyncio.wait(turns, return_when=asyncio.FIRST_COMPLETED)
+            for turn in done:
+                turn.result()
+        finally:
+            for turn in turns:
+                turn.cancel()
+            await asyncio.gather(*turns, return_exceptions=True)
+
+    async def unwatch(self, exchange: Any, subscriptions: Sequence[Subscription]) -> None:
+        """End subscriptions of one group; by default nothing is sent: their messages are passed over."""
 
     @abc.abstractmethod
     def read_message(self, exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:
