@@ -29,6 +29,8 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.INVALID_FORECAST: "the forecast is not valid",
     Reason.BAR_MISSING: "the bar is missing",
     Reason.EXIT_SIGNAL: "the strategy closes the position",
+    Reason.LATE_BAR: "the bar came too late to act on",
+    Reason.NOT_TRADING: "the exchange does not take new positions in this symbol",
 }
 
 

@@ -122,8 +122,8 @@ class Trader:
             if started and x.shape[1] and grid.present[s, -1]:
                 self._window[s, :, 1] = x[:, -1]
 
-    def step(self, grid: Grid, t: int) -> BarOutcome:
-        """Bar ``t`` of ``grid``: features, forecast, decision, orders, fills."""
+    def step(self, grid: Grid, t: int, hold: Sequence[int] = ()) -> BarOutcome:
+        """Bar ``t`` of ``grid``: features, forecast, decision, orders, fills; ``hold`` as in the session."""
         if grid is not self._grid:
             self._see(grid, t)
         window, rows = self._window, self._rows
@@ -143,7 +143,7 @@ class Trader:
                 self._number_model(s)
             elif self._stored is not None:
                 rows[s] = self._stored[s].rows(grid.open_time[t : t + 1])[0]
-        return self.session.on_bar(bar_at(grid, t), window, None if self._plain else rows)
+        return self.session.on_bar(bar_at(grid, t), window, None if self._plain else rows, hold)
 
     @property
     def _plain(self) -> bool:

@@ -42,6 +42,8 @@ class Reason(IntEnum):
     INVALID_FORECAST = 10
     BAR_MISSING = 11
     EXIT_SIGNAL = 12
+    LATE_BAR = 13  # the bar after it has closed already: an order would fill in the past
+    NOT_TRADING = 14  # the exchange is delisting or settling the symbol, or changed its rules
 
 
 class ExitReason(IntEnum):

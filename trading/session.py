@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,12 +110,15 @@ class TradingSession:
         """Orders that may still fill."""
         return self._orders.open_orders()
 
-    def on_bar(self, bar: MarketBar, X: Float64Array, forecasts: Float64Array | None = None) -> BarOutcome:
+    def on_bar(
+        self, bar: MarketBar, X: Float64Array, forecasts: Float64Array | None = None, hold: Sequence[int] = ()
+    ) -> BarOutcome:
         """Take a closed bar.
 
         ``X[S, F, 2]`` holds the features at the bar before (NaN at the first bar of the run) and at this one;
-        ``forecasts[S, WIDTH]`` this bar's forecast rows (model strategies). A full batch is committed before the next
-        bar is taken.
+        ``forecasts[S, WIDTH]`` this bar's forecast rows (model strategies). ``hold[S]``: the Reason why a symbol may
+        not be entered on this bar, 0 where it may; exits go on. A full batch is committed before the next bar is
+        taken.
 
         Raises:
             ValueError: the bar is not newer than the last one.
@@ -130,7 +134,7 @@ class TradingSession:
         paid = self._market(bar, buffers)
         self._ledger.mark(bar.open_time, buffers)
         self._report_rule_resume(state_before)
-        halted = self._decide(bar, X, self._blank if forecasts is None else forecasts, buffers)
+        halted = self._decide(bar, X, self._blank if forecasts is None else forecasts, buffers, hold)
         return BarOutcome(
             bar.open_time, buffers.decisions[first_row : buffers.made], buffers.fills[first_fill : buffers.n_fills],
             buffers.trades[first_trade : buffers.n_trades], buffers.equity[buffers.bars - 1 : buffers.bars],
@@ -161,7 +165,9 @@ class TradingSession:
         self._ledger.book(s, buffers)
         self._orders.filled(s, self.state.intent[0], self.state.positions[s], ms)
 
-    def _decide(self, bar: MarketBar, X: Float64Array, forecasts: Float64Array, buffers: Buffers) -> bool:
+    def _decide(
+        self, bar: MarketBar, X: Float64Array, forecasts: Float64Array, buffers: Buffers, hold: Sequence[int]
+    ) -> bool:
         """A decision for every symbol, plans to the order manager, then the system gates."""
         state, program, count = self.state, self._program, len(self.config.symbols)
         close_time = bar.open_time + self._step
@@ -170,11 +176,15 @@ class TradingSession:
         for s in range(count):
             signals(program.code, program.constants, program.used, program.depth, X[s], self._bits)
             k = buffers.made
+            present = bool(bar.present[s])
+            held = present and bool(hold) and hold[s] != 0 and state.positions["side"][s] == 0
             action = decide(
                 state.account, state.positions, state.plans, state.instruments, state.rules, state.limits, s,
-                bar.open_time, bool(bar.present[s]), bar.volume[s], int(self._bits[newest]), X, newest, rows,
+                bar.open_time, present and not held, bar.volume[s], int(self._bits[newest]), X, newest, rows,
                 buffers.decisions, k,
             )  # fmt: skip
+            if held:
+                buffers.decisions[k]["reason"] = hold[s]
             buffers.made += 1
             if action == _ABSTAIN:
                 if buffers.decisions[k]["reason"] == _EXIT_SIGNAL:

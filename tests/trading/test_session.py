@@ -23,6 +23,7 @@ from tests.trading.cases import (
     random_market,
     session_of,
 )  # fmt: skip
+from trading.bar import bar_at
 from trading.execution.orders import MOVES, IllegalMove, Order, Status
 from trading.records import ExitReason, Reason
 from trading.session import TradingSession
@@ -251,3 +252,31 @@ def test_flushing_with_nothing_new_commits_nothing() -> None:
     session.flush()
     session.flush()
     assert len(journal.batches) == 1
+
+
+def test_a_symbol_that_is_held_back_is_not_entered_and_says_why() -> None:
+    config = config_of(settings=CALM)
+    grid = grid_of([FLAT] * 4)
+    X = features_of(config, grid, go=1.0)
+    session = session_of(config)
+    for t in range(2):
+        before = X[:, :, t - 1] if t else np.full(X.shape[:2], np.nan)
+        window = np.stack([before, X[:, :, t]], axis=2)
+        outcome = session.on_bar(bar_at(grid, t), window, hold=[Reason.LATE_BAR])
+        assert outcome.decisions["reason"][0] == Reason.LATE_BAR
+        assert not len(session.open_orders())
+    feed(session, grid, X, 2, 4)
+    assert session.state.positions["side"][0] == 1, "the next bar that may be acted on opens it"
+
+
+def test_a_position_of_a_symbol_that_is_held_back_still_ends_at_its_stop() -> None:
+    config = config_of(settings=CALM)
+    grid = grid_of([FLAT, FLAT, (100.0, 100.0, 50.0, 50.0), (50.0, 50.0, 50.0, 50.0)])
+    X = features_of(config, grid, go=1.0)
+    session = session_of(config)
+    feed(session, grid, X, 0, 2)
+    assert session.state.positions["side"][0] == 1
+    window = np.stack([X[:, :, 1], X[:, :, 2]], axis=2)
+    outcome = session.on_bar(bar_at(grid, 2), window, hold=[Reason.NOT_TRADING])
+    assert outcome.trades["exit_reason"].tolist() == [ExitReason.STOP]
+    assert outcome.decisions["reason"][0] == Reason.NOT_TRADING
