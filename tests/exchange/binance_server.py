@@ -1,224 +1,242 @@
-"""A small exchange on loopback that speaks the public REST side of Binance USD-M futures.
+"""A small exchange on loopback that speaks the public side of Binance USD-M futures, REST and streams.
 
-It keeps its own clock, candles, mark candles and funding; it counts request weight as the exchange does; and it can be
-told to misbehave (``faults``). Further endpoints go into ``ROUTES``; what they serve goes into :class:`Market`.
-Payload shapes: https://developers.binance.com/docs/derivatives/usds-margined-futures
+``market`` is what it knows, ``rhythm`` how often its streams speak, ``faults`` what goes wrong. On a
+``SimulatedClock`` it speaks as the clock passes; with a ``ManualClock`` the test says ``await
+server.emit_until(ms)``; with a real clock it just runs.
+
+The private side goes beside it: signed endpoints are further :class:`Route` objects (``signed=True``, with method
+and weight) in a subclass's ``routes``; ``authenticate`` checks key and signature; user events are published with
+``await server.hub.publish(listen_key, event)`` to the sockets on ``/private/ws?listenKey=...``, which are subscribed
+to their key from the start. The book and the prints to fill orders against are ``snapshot`` and ``recent_prints``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
 
-import numpy as np
+from data.clock import Clock, ManualClock
+from data.timeframes import DAY_MS, MINUTE_MS, timeframe_ms
+from tests.exchange.binance_rest import MAX_KLINES, ROUTES, WEIGHT_LIMIT, BinanceError
+from tests.exchange.binance_streams import NEVER, USUAL, Rhythm, category_of, source_of
+from tests.exchange.hub import Hub, StreamSource, run
+from tests.exchange.loopback import LoopbackServer, Refusal, Request, Route, Socket
+from tests.exchange.market import Market
+from tests.exchange.tape import Bar, Book, book_at
 
-from data.clock import Clock
-from data.instruments import INSTRUMENTS
-from data.market import Frame, FundingFrame, short_symbol
-from data.timeframes import MINUTE_MS, timeframe_ms
-from tests.exchange.loopback import LoopbackServer, Refusal, Request, Route
+__all__ = ["BinanceError", "BinanceServer", "Market", "error_body"]
 
-WEIGHT_LIMIT = 2400  # a minute, per address
-MAX_KLINES = 1500
-MAX_FUNDING = 1000
-ORDER_TYPES = ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"]
-PERPETUAL_END = 4133404800000
-
-
-@dataclass
-class Market:
-    """What the exchange knows: series by (id, timeframe), and funding by id."""
-
-    candles: dict[tuple[str, str], Frame] = field(default_factory=dict)
-    mark: dict[tuple[str, str], Frame] = field(default_factory=dict)
-    funding: dict[str, FundingFrame] = field(default_factory=dict)
-
-    def add(self, frame: Frame, funding: FundingFrame | None = None) -> None:
-        """Serve a series; its mark prices are the same prices."""
-        name = short_symbol(frame.key.symbol)
-        self.candles[name, frame.key.timeframe] = frame
-        self.mark[name, frame.key.timeframe] = frame
-        if funding is not None:
-            self.funding[name] = funding
-
-    @property
-    def symbols(self) -> list[str]:
-        """The ids traded here."""
-        return sorted({name for name, _ in self.candles})
-
-
-class BinanceError(Refusal):
-    """An error answer: HTTP 400 with a code and a message."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__({"code": code, "msg": message})
+Row = tuple[int, int, str, str, bool]
+IDS_A_STEP = 10  # update ids that one step of the book uses up
+BAN_AFTER = 20  # refused requests in a minute, then the address is banned
+BAN_S = 120
 
 
 class BinanceServer(LoopbackServer):
     """``async with BinanceServer(clock) as server:`` listens on ``server.url``."""
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock)
+    def __init__(self, clock: Clock, rhythm: Rhythm = USUAL, port: int = 0) -> None:
+        super().__init__(clock, port)
         self.market = Market()
         self.most_per_page = MAX_KLINES
         self.weight_limit = WEIGHT_LIMIT
+        self.hub = Hub(self._source, self.faults, lambda: self.now_ms)
+        self.rhythm = rhythm
         self._weights: dict[int, int] = {}
+        self._refused: dict[int, int] = {}
+        self._banned_until = 0
+        self._speaking: asyncio.Task[None] | None = None
 
-    def routes(self) -> list[Route]:
-        return [
-            Route(path, lambda server, request, h=handler: h(server, request.query), _weight if "lines" in path else 1)
-            for path, handler in ROUTES.items()
-        ]
+    @property
+    def rhythm(self) -> Rhythm:
+        """How often the streams speak."""
+        return self._rhythm
+
+    @rhythm.setter
+    def rhythm(self, rhythm: Rhythm) -> None:
+        self._rhythm = rhythm
+        self.market.tape.a_bar = rhythm.trades_a_bar
+
+    def routes(self) -> Iterable[Route]:
+        return ROUTES
+
+    def sockets(self) -> Iterable[Socket]:
+        paths = ("/market/ws", "/market/ws/{n}", "/public/ws", "/public/ws/{n}", "/private/ws", "/private/ws/{n}")
+        return [Socket(path, lambda server, request: server.hub.serve(request)) for path in paths]
+
+    async def __aenter__(self) -> BinanceServer:
+        await super().__aenter__()
+        if not isinstance(self.clock, ManualClock):
+            self._speaking = asyncio.create_task(run(self.hub, self.sleep))
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._speaking is not None:
+            self._speaking.cancel()
+            await asyncio.gather(self._speaking, return_exceptions=True)
+        await self.hub.close()
+        await super().__aexit__(*error)
+
+    def busy(self) -> bool:
+        return super().busy() or self.hub.busy()
+
+    async def emit_until(self, ms: int) -> None:
+        """Let time pass until ``ms`` (our clock) and send what is due on the way, each moment's messages in turn."""
+        advance = getattr(self.clock, "run_until", None)
+        if advance is not None:
+            await advance(ms)
+            return
+        assert isinstance(self.clock, ManualClock)
+        await self.hub.taken()
+        while (due := self.hub.next_due()) <= ms + self.skew_ms:
+            self.clock.advance(max(0, due - self.now_ms) / 1000)
+            await self.hub.emit(due)
+            await self.hub.taken()
+        self.clock.advance(max(0, ms - self.clock.now_ms()) / 1000)
 
     def charge(self, request: Request) -> dict[str, str]:
-        used = self._spend(request.weight)
+        """Weights by minute; over the limit 429, and who goes on asking is banned for a while (418)."""
+        now = self.now_ms
+        if now < self._banned_until:
+            wait = -(-(self._banned_until - now) // 1000)
+            raise Refusal(
+                {"code": -1003, "msg": f"Way too many requests; IP banned until {self._banned_until}."},
+                418, {"Retry-After": str(wait)},
+            )  # fmt: skip
+        minute = now // MINUTE_MS
+        used = self._weights[minute] = self._weights.get(minute, 0) + request.weight
         headers = {"X-MBX-USED-WEIGHT-1M": str(used)}
         if used > self.weight_limit:
-            wait = 60 - self.now_ms // 1000 % 60
+            self._refused[minute] = self._refused.get(minute, 0) + 1
+            if self._refused[minute] > BAN_AFTER:
+                self._banned_until = now + 1000 * BAN_S
+            wait = 60 - now // 1000 % 60
             body = {"code": -1003, "msg": "Too many requests; current limit is 2400 request weight per 1 MINUTE."}
             raise Refusal(body, 429, {**headers, "Retry-After": str(wait)})
         return headers
 
-    def _spend(self, weight: int) -> int:
-        minute = self.now_ms // MINUTE_MS
-        self._weights[minute] = self._weights.get(minute, 0) + weight
-        return self._weights[minute]
+    def _source(self, path: str, stream: str) -> StreamSource | None:
+        return source_of(self, stream) if path.startswith(f"/{category_of(stream)}/") else None
 
+    def trading(self, name: str) -> bool:
+        """Whether a symbol still trades."""
+        return self.now_ms < self.market.halted_ms(name)
 
-def _weight(query: dict[str, str]) -> int:
-    limit = int(query.get("limit", 500))
-    return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
+    def last_price(self, name: str) -> float:
+        """Price of the last trade. Raises :class:`BinanceError` before the first."""
+        return self._last(name, self.now_ms)[0]
 
+    def _last(self, name: str, now_ms: int) -> tuple[float, bool]:
+        last = self.market.last_price(name, now_ms)
+        if last is None:
+            raise BinanceError(-1121, "Invalid symbol.")
+        return last
 
-def _ping(_: BinanceServer, __: dict[str, str]) -> dict[str, Any]:
-    return {}
+    def mark_price(self, name: str) -> float | None:
+        """The mark price now."""
+        return self._price(name, "mark")
 
+    def index_price(self, name: str) -> float | None:
+        """The index price now."""
+        return self._price(name, "index")
 
-def _time(server: BinanceServer, _: dict[str, str]) -> dict[str, Any]:
-    return {"serverTime": server.now_ms}
+    def _price(self, name: str, series: str) -> float | None:
+        held = getattr(self.market, series)
+        timeframe = self.market.base(name).key.timeframe
+        now = min(self.now_ms, self.market.halted_ms(name) - 1)
+        step = timeframe_ms(timeframe)
+        bar = self.market.bar(name, timeframe, now // step * step, now, "rest", held)
+        if bar is None:
+            frame = held[name, timeframe]
+            row = int(frame.open_time.searchsorted(now, side="right")) - 1
+            return float(frame.close[row]) if row >= 0 else None
+        return bar.close
 
+    def _book(self, name: str, step: int) -> Book:
+        moment = step * self.rhythm.depth_ms
+        price, bought = self._last(name, moment)
+        tick = float(self.market.rules(name, moment).tick)
+        best_bid = round(price / tick) - (1 if bought else 0)
+        return book_at(name, step, best_bid, self.rhythm.book_levels)
 
-def _exchange_info(server: BinanceServer, _: dict[str, str]) -> dict[str, Any]:
-    limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": WEIGHT_LIMIT}]
-    assets = [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-100"}]
-    return {
-        "timezone": "UTC", "serverTime": server.now_ms, "futuresType": "U_MARGINED", "rateLimits": limits,
-        "exchangeFilters": [], "assets": assets, "symbols": [_symbol(name) for name in server.market.symbols],
-    }  # fmt: skip
+    def _levels(self, name: str, side: dict[int, int]) -> list[list[str]]:
+        rules = self.market.rules(name, self.now_ms)
+        return [[str(rules.tick * price), str(rules.lot * size)] for price, size in side.items()]
 
+    def snapshot(self, name: str, limit: int) -> dict[str, object]:
+        """The book now, in the shape of ``/fapi/v1/depth``; the next diff holds its update id."""
+        step = self.now_ms // self.rhythm.depth_ms
+        book = self._book(name, step)
+        return {
+            "lastUpdateId": (step + 1) * IDS_A_STEP + IDS_A_STEP // 2, "E": self.now_ms, "T": self.now_ms,
+            "bids": self._levels(name, book.bids)[:limit], "asks": self._levels(name, book.asks)[:limit],
+        }  # fmt: skip
 
-def _symbol(name: str) -> dict[str, Any]:
-    rules = next(r for r in INSTRUMENTS.values() if short_symbol(r.symbol) == name)
-    base, tick, lot = name.removesuffix("USDT"), str(rules.tick), str(rules.lot)
-    return {
-        "symbol": name, "pair": name, "contractType": "PERPETUAL", "deliveryDate": PERPETUAL_END,
-        "onboardDate": 1569398400000, "status": "TRADING", "maintMarginPercent": "2.5000",
-        "requiredMarginPercent": "5.0000", "baseAsset": base, "quoteAsset": "USDT", "marginAsset": "USDT",
-        "pricePrecision": 2, "quantityPrecision": 3, "baseAssetPrecision": 8, "quotePrecision": 8,
-        "underlyingType": "COIN", "underlyingSubType": [], "settlePlan": 0, "triggerProtect": "0.0500",
-        "liquidationFee": "0.012500", "marketTakeBound": "0.05",
-        "filters": [
-            {"minPrice": tick, "maxPrice": "4529764", "filterType": "PRICE_FILTER", "tickSize": f"{tick}0"},
-            {"stepSize": lot, "filterType": "LOT_SIZE", "maxQty": "1000", "minQty": lot},
-            {"stepSize": lot, "filterType": "MARKET_LOT_SIZE", "maxQty": "120", "minQty": lot},
-            {"limit": 200, "filterType": "MAX_NUM_ORDERS"},
-            {"limit": 10, "filterType": "MAX_NUM_ALGO_ORDERS"},
-            {"notional": f"{rules.min_notional:g}", "filterType": "MIN_NOTIONAL"},
-            {"multiplierDown": "0.9500", "multiplierUp": "1.0500", "multiplierDecimal": "4",
-             "filterType": "PERCENT_PRICE"},
-        ],
-        "orderTypes": ORDER_TYPES, "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
-    }  # fmt: skip
+    def diff(self, name: str, moment: int) -> dict[str, object] | None:
+        """What changed in the book since the step before."""
+        if not self.trading(name):
+            return None
+        step = moment // self.rhythm.depth_ms
+        bids, asks = self._book(name, step - 1).changes_to(self._book(name, step))
+        return {
+            "e": "depthUpdate", "E": self.now_ms, "T": moment, "s": name, "ps": name, "st": 1,
+            "U": step * IDS_A_STEP + 1, "u": (step + 1) * IDS_A_STEP, "pu": step * IDS_A_STEP,
+            "b": self._levels(name, bids), "a": self._levels(name, asks),
+        }  # fmt: skip
 
+    def recent_prints(self, name: str, start_ms: int, end_ms: int, limit: int, oldest: bool) -> list[Row]:
+        """Trades with ``start_ms <= time <= end_ms`` as (id, time, price, quantity, bought); the oldest or newest."""
+        step = timeframe_ms(self.market.base(name).key.timeframe)
+        found: list[Row] = []
+        first = max(start_ms, int(self.market.base(name).open_time[0])) // step * step
+        opens = range(first, end_ms + 1, step)
+        for open_ms in opens if oldest else reversed(opens):
+            part = [row for row in self._rows(name, open_ms) if start_ms <= row[1] <= end_ms]
+            found = found + part if oldest else part + found
+            if len(found) >= limit:
+                break
+        return found[:limit] if oldest else found[-limit:]
 
-def _series_of(server: BinanceServer, query: dict[str, str], held: dict[tuple[str, str], Frame]) -> Frame:
-    if query.get("symbol") not in server.market.symbols:
-        raise BinanceError(-1121, "Invalid symbol.")
-    frame = held.get((query["symbol"], query.get("interval", "")))
-    if frame is None:
-        raise BinanceError(-1120, "Invalid interval.")
-    return frame
+    def _rows(self, name: str, open_ms: int) -> list[Row]:
+        prints = self.market.prints(name, open_ms)
+        if prints is None:
+            return []
+        rules = self.market.rules(name, open_ms)
+        digits = max(0, -int(rules.tick.as_tuple().exponent)), max(0, -int(rules.lot.as_tuple().exponent))
+        return [
+            (int(prints.ids[i]), int(prints.time[i]), f"{prints.price[i]:.{digits[0]}f}",
+             f"{prints.quantity[i]:.{digits[1]}f}", bool(prints.bought[i]))
+            for i in range(len(prints.ids)) if prints.quantity[i] > 0
+        ]  # fmt: skip
 
+    def next_print(self, name: str, now_ms: int) -> int:
+        """The moment of the first trade after ``now_ms``."""
+        frame = self.market.base(name)
+        step = timeframe_ms(frame.key.timeframe)
+        open_ms = max(int(frame.open_time[0]), now_ms // step * step)
+        while open_ms <= int(frame.open_time[-1]):
+            times = [row[1] for row in self._rows(name, open_ms) if row[1] > now_ms]
+            if times:
+                return times[0]
+            open_ms += step
+        return NEVER
 
-def _klines(server: BinanceServer, query: dict[str, str], mark: bool = False) -> list[list[Any]]:
-    """Bars from ``startTime`` on (the newest ones without it), the forming bar included, as the exchange has it."""
-    frame = _series_of(server, query, server.market.mark if mark else server.market.candles)
-    limit = int(query.get("limit", 500))
-    if not 1 <= limit <= MAX_KLINES:
-        raise BinanceError(-1130, "Data sent for parameter 'limit' is not valid.")
-    step = timeframe_ms(frame.key.timeframe)
-    end = min(int(query.get("endTime", server.now_ms)), server.now_ms)
-    shown = frame.between(int(query.get("startTime", 0)), end + 1)
-    limit = min(limit, server.most_per_page)
-    shown = shown.slice(0, limit) if "startTime" in query else shown.slice(max(0, len(shown) - limit), len(shown))
-    return [_kline(shown, i, step, mark) for i in range(len(shown))]
+    def next_liquidation(self, name: str, now_ms: int) -> int:
+        """The moment of the next print that is a forced order: the first one of every so many bars."""
+        frame = self.market.base(name)
+        every = timeframe_ms(frame.key.timeframe) * self.rhythm.liquidation_every
+        return self.next_print(name, (now_ms // every + 1) * every - 1)
 
-
-def _kline(frame: Frame, i: int, step: int, mark: bool) -> list[Any]:
-    time = int(frame.open_time[i])
-    prices = [f"{getattr(frame, n)[i]:.8f}" for n in ("open", "high", "low", "close")]
-    if mark:
-        return [time, *prices, "0", time + step - 1, "0", 60, "0", "0", "0"]
-    volume = float(frame.volume[i])
-    return [time, *prices, f"{volume:.3f}", time + step - 1, f"{volume * float(prices[3]):.5f}", 100,
-            f"{volume / 2:.3f}", f"{volume / 2 * float(prices[3]):.5f}", "0"]  # fmt: skip
-
-
-def _mark_klines(server: BinanceServer, query: dict[str, str]) -> list[list[Any]]:
-    return _klines(server, query, mark=True)
-
-
-def _funding_rate(server: BinanceServer, query: dict[str, str]) -> list[dict[str, Any]]:
-    """Settlements in order of time; recorded times lag by some milliseconds."""
-    held = server.market.funding.get(query.get("symbol", ""))
-    if held is None:
-        raise BinanceError(-1121, "Invalid symbol.")
-    limit = min(int(query.get("limit", 100)), MAX_FUNDING, server.most_per_page)
-    lag = np.arange(len(held)) % 3
-    times = held.time + lag
-    end = min(int(query.get("endTime", server.now_ms)), server.now_ms)
-    inside = np.flatnonzero((times >= int(query.get("startTime", 0))) & (times <= end))
-    inside = inside[:limit] if "startTime" in query else inside[-limit:]
-    return [
-        {
-            "symbol": query["symbol"],
-            "fundingTime": int(times[i]),
-            "fundingRate": f"{held.rate[i]:.8f}",
-            "markPrice": f"{held.mark_price[i]:.8f}" if np.isfinite(held.mark_price[i]) else "",
-        }
-        for i in inside
-    ]
-
-
-def _funding_info(_: BinanceServer, __: dict[str, str]) -> list[dict[str, Any]]:
-    return []
-
-
-def _premium_index(server: BinanceServer, query: dict[str, str]) -> dict[str, Any]:
-    if query.get("symbol") not in server.market.symbols:
-        raise BinanceError(-1121, "Invalid symbol.")
-    frame = next(f for (name, _), f in server.market.candles.items() if name == query["symbol"])
-    price = f"{frame.between(0, server.now_ms).close[-1]:.8f}"
-    eight = 8 * 60 * MINUTE_MS
-    return {
-        "symbol": query["symbol"], "markPrice": price, "indexPrice": price, "estimatedSettlePrice": price,
-        "lastFundingRate": "0.00010000", "nextFundingTime": (server.now_ms // eight + 1) * eight,
-        "interestRate": "0.00010000", "time": server.now_ms,
-    }  # fmt: skip
-
-
-ROUTES: dict[str, Callable[[BinanceServer, dict[str, str]], Any]] = {
-    "/fapi/v1/ping": _ping,
-    "/fapi/v1/time": _time,
-    "/fapi/v1/exchangeInfo": _exchange_info,
-    "/fapi/v1/klines": _klines,
-    "/fapi/v1/markPriceKlines": _mark_klines,
-    "/fapi/v1/fundingRate": _funding_rate,
-    "/fapi/v1/fundingInfo": _funding_info,
-    "/fapi/v1/premiumIndex": _premium_index,
-}
+    def day(self, name: str) -> Bar:
+        """The last 24 hours as one bar."""
+        frame = self.market.base(name)
+        now = self.now_ms
+        first, stop = frame.open_time.searchsorted([now - DAY_MS, now])
+        bars = [Bar.of(frame, i) for i in range(int(first), int(stop))]
+        if not bars:
+            raise BinanceError(-1121, "Invalid symbol.")
+        return Bar.joined(bars, bars[0].open_ms)
 
 
 def error_body(code: int, message: str) -> str:

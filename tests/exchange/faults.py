@@ -8,6 +8,7 @@ only a span is given). ``path`` is the end of a REST path, ``stream`` a pattern 
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -77,7 +78,22 @@ REST: dict[str, dict[str, Any]] = {
     "cut": {"cut": True},
     "hang": {"hang": True},
 }  # fmt: skip
-STREAM = ("delay", "duplicate", "reorder", "drop", "silence", "wrong json", "sequence break")
+STREAM = ("delay", "duplicate", "reorder", "drop", "wrong json", "sequence break", "flood")
+NEVER = 10**18
+Action = Callable[[], Awaitable[object]]
+
+
+@dataclass
+class Silence:
+    """No data from ``at_ms`` until ``until_ms``: sockets stay open and pings are answered.
+
+    Sockets opened later speak, unless ``everyone``.
+    """
+
+    at_ms: int
+    until_ms: int = NEVER
+    stream: str = "*"
+    everyone: bool = False
 
 
 class FaultScript:
@@ -86,6 +102,8 @@ class FaultScript:
     def __init__(self) -> None:
         self.rest: list[RestFault] = []
         self.streams: list[StreamFault] = []
+        self.silent: list[Silence] = []
+        self.actions: list[tuple[int, Action]] = []
 
     def add(
         self,
@@ -98,11 +116,13 @@ class FaultScript:
         times: int | None = None,
         **how: Any,
     ) -> None:
-        """Add a fault of :data:`REST` or :data:`STREAM`."""
+        """Add a fault of :data:`REST` or :data:`STREAM`, or ``silence``."""
         count = times if times is not None else FOREVER if until_ms is not None else 1
         if stream is None and name in REST:
             fields = {**REST[name], **how}
             self.rest.append(RestFault(path or "", count, at_ms=at_ms, until_ms=until_ms, **fields))
+        elif name == "silence":
+            self.silent.append(Silence(at_ms, until_ms or NEVER, stream or "*", **how))
         elif name in STREAM:
             self.streams.append(StreamFault(name, stream or "*", count, at_ms, until_ms, how))
         else:
@@ -121,3 +141,24 @@ class FaultScript:
         if found is not None:
             found.times -= 1
         return found
+
+    def silences(self, opened_ms: int, stream: str, now_ms: int) -> bool:
+        """Whether a socket that was opened then gets nothing of a stream now."""
+        return any(
+            s.at_ms <= now_ms < s.until_ms and (s.everyone or opened_ms < s.at_ms) and fnmatchcase(stream, s.stream)
+            for s in self.silent
+        )
+
+    def do(self, at_ms: int, action: Action) -> None:
+        """Have something done at a moment."""
+        self.actions.append((at_ms, action))
+        self.actions.sort(key=lambda entry: entry[0])
+
+    def next_action(self) -> int:
+        """The moment of the next thing to do."""
+        return self.actions[0][0] if self.actions else NEVER
+
+    async def act(self, now_ms: int) -> None:
+        """Do what is due."""
+        while self.next_action() <= now_ms:
+            await self.actions.pop(0)[1]()
