@@ -8,6 +8,7 @@ import numpy as np
 
 from data.errors import UserError
 from data.market import FundingFrame, SeriesKey, WriteReport
+from data.row_matching import equal_rows
 from database.revisions import Versions, supersede, versions_as_of, where_stood
 from database.series import count_in, find_series, series_id
 
@@ -41,7 +42,7 @@ def write_funding(connection: sqlite3.Connection, funding: FundingFrame) -> Writ
     known[at < len(old)] = old.time[at[at < len(old)]] == funding.time[at < len(old)]
     both = np.flatnonzero(known)
     was, now = _numbers(old)[at[both]], _numbers(funding)[both]
-    changed = both[~((was == now) | (np.isnan(was) & np.isnan(now))).all(axis=1)]
+    changed = both[~equal_rows(was, now)]
     replaced = _versions(old, at[changed])
     supersede(connection, series, replaced)
     known_at = funding.known_at.copy()

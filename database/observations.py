@@ -8,20 +8,12 @@ from __future__ import annotations
 import sqlite3
 
 import numpy as np
-import numpy.typing as npt
 
 from data.errors import UserError
 from data.market import SeriesKey, WriteReport
 from data.observations import COLUMNS, Observations
-from database.revisions import (
-    Versions,
-    pack_rows,
-    ranks,
-    supersede,
-    unpack_rows,
-    versions_as_of,
-    where_stood,
-)
+from data.row_matching import match_observations
+from database.revisions import Versions, pack_rows, supersede, unpack_rows, versions_as_of, where_stood
 from database.series import count_in, find_series, series_id
 
 INSERT = "INSERT OR REPLACE INTO observations (series, time, id, known_at, packed) VALUES (?, ?, ?, ?, ?)"
@@ -57,35 +49,19 @@ def write_observations(connection: sqlite3.Connection, rows: Observations) -> Wr
     """Insert new rows, revise changed ones, leave equal ones (inside a write transaction)."""
     series = series_id(connection, rows.key)
     old = read_rows(connection, rows.key, series, int(rows.time[0]), int(rows.time[-1]) + 1)
-    fresh, changed, replaced = _match(old, rows)
+    match = match_observations(old, rows)
+    replaced, changed = match.replaced, match.changed
     versions = Versions(old.time[replaced], old.id[replaced], old.known_at[replaced], old.values[replaced])
     supersede(connection, series, versions)
     known_at = rows.known_at.copy()
     known_at[changed] = np.maximum(known_at[changed], versions.known_at)
-    touched = np.concatenate([np.flatnonzero(fresh), changed]) if len(changed) else fresh
+    touched = np.concatenate([np.flatnonzero(match.fresh), changed]) if len(changed) else match.fresh
     columns = (rows.time[touched].tolist(), rows.id[touched].tolist(), known_at[touched].tolist())
-    packed = pack_rows(rows.values[touched])
+    packed = pack_rows(match.values[touched])
     connection.executemany(INSERT, zip([series] * len(packed), *columns, packed, strict=True))
-    inserted = int(np.count_nonzero(fresh))
+    inserted = int(np.count_nonzero(match.fresh))
     count_in(connection, series, inserted, int(rows.time[0]), int(rows.time[-1]))
     return WriteReport(len(rows), inserted, len(changed), len(rows) - inserted - len(changed))
-
-
-def _match(
-    old: Observations, new: Observations
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Which rows of ``new`` are not in ``old``; which have other numbers there, and their places in ``old``."""
-    if not len(old):
-        none = np.empty(0, dtype=np.intp)
-        return np.ones(len(new), dtype=np.bool_), none, none
-    rank, old_rank = ranks(new.time, new.id, old.time, old.id)
-    at = np.minimum(np.searchsorted(old_rank, rank), len(old) - 1)
-    known = old_rank[at] == rank
-    both = np.flatnonzero(known)
-    was, now = old.values[at[both]], new.values[both]
-    differ = ~((was == now) | (np.isnan(was) & np.isnan(now))).all(axis=1)
-    changed = both[differ]
-    return ~known, changed, at[changed]
 
 
 def read_observations(

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.market import Float64Array, Int64Array
+from data.row_matching import ranks
 
 INSERT = "INSERT INTO superseded (series, time, id, known_at, packed) VALUES (?, ?, ?, ?, ?)"
 # the newest version known at the moment comes last of each (time, id)
@@ -81,14 +82,3 @@ def where_stood(
     chosen = np.concatenate([present, len(time) + np.flatnonzero(~replaced)])
     order = np.argsort(np.concatenate([rank, old_rank])[chosen], kind="stable")
     return np.asarray(chosen[order], dtype=np.intp)
-
-
-def ranks(time: Int64Array, id: Int64Array, other_time: Int64Array, other_id: Int64Array) -> tuple[Int64Array, ...]:
-    """Numbers that order the rows of two tables by ``(time, id)``; equal pairs have equal numbers."""
-    times, ids = np.concatenate([time, other_time]), np.concatenate([id, other_id])
-    order = np.lexsort((ids, times))
-    fresh = np.zeros(len(order), dtype=np.int64)
-    fresh[1:] = (np.diff(times[order]) != 0) | (np.diff(ids[order]) != 0)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.cumsum(fresh)
-    return rank[: len(time)], rank[len(time) :]

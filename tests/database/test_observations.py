@@ -250,3 +250,25 @@ def test_a_reader_sees_observations_of_a_home_that_another_writes(home: Home, tm
     with home.open() as writer, home.open_reader() as reader:
         writer.candles.write_observations(trades(20))
         assert len(reader.candles.read_observations(TRADES)) == 20
+
+
+def test_a_number_that_a_later_source_leaves_out_stays_known_where_sources_complete_each_other(
+    db: Repositories,
+) -> None:
+    nan = np.nan
+    first = np.array([[5.0, nan, nan, nan, 1.5, nan]])
+    then = np.array([[nan, nan, nan, nan, 1.6, 0.9]])
+    db.candles.write_observations(Observations.of(METRICS, np.array([START]), first))
+    written = db.candles.write_observations(Observations.of(METRICS, np.array([START]), then))
+    assert written.revised == 1
+    assert np.array_equal(db.candles.read_observations(METRICS).values, [[5, nan, nan, nan, 1.6, 0.9]], equal_nan=True)
+    assert db.candles.write_observations(Observations.of(METRICS, np.array([START]), then)).duplicates == 1
+
+
+def test_a_level_that_left_the_book_is_gone(db: Repositories) -> None:
+    key = SeriesKey("binanceusdm", "BTC/USDT:USDT", "tick", "book")
+    full, thin = np.ones((1, 40)), np.ones((1, 40))
+    thin[0, 9] = np.nan
+    db.candles.write_observations(Observations.of(key, np.array([START]), full))
+    assert db.candles.write_observations(Observations.of(key, np.array([START]), thin)).revised == 1
+    assert np.array_equal(db.candles.read_observations(key).values, thin, equal_nan=True)
