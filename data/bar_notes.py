@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from data.market import BarMark, Frame, SeriesKey
 
@@ -99,6 +100,15 @@ def bars_of(frame: Frame) -> list[Bar]:
     """Every row as a :class:`Bar`."""
     columns = (frame.open_time, frame.open, frame.high, frame.low, frame.close, frame.volume)
     return [Bar(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def possible_rows(frame: Frame) -> npt.NDArray[np.bool_]:
+    """Which rows (mask ``[T]``) are no impossible bars, as :meth:`Bar.fault` has it."""
+    prices = np.column_stack([frame.open, frame.high, frame.low, frame.close])
+    with np.errstate(invalid="ignore"):
+        inside = (prices.max(axis=1) <= frame.high) & (prices.min(axis=1) >= frame.low) & (prices > 0).all(axis=1)
+        finite = np.isfinite(prices).all(axis=1) & np.isfinite(frame.volume) & (frame.volume >= 0)
+    return np.asarray(inside & finite & (frame.open_time % frame.key.step_ms == 0), dtype=np.bool_)
 
 
 def frame_of(key: SeriesKey, bars: list[Bar], marks: list[BarMark], known_at: int) -> Frame:
