@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def _unbroken(frame: Frame, first: int, stop: int) -> list[tuple[int, int]]:
     """Rows ``first:stop`` cut where neighbours are not neighbours in time."""
     cuts = first + 1 + np.flatnonzero(np.diff(frame.open_time[first:stop]) != frame.key.step_ms)
     edges = [first, *cuts.tolist(), stop]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _differences(pair: _Pair, row: int) -> str:
@@ -125,8 +126,8 @@ def compare_mark(
     found: list[Finding] = []
     levels: tuple[tuple[Level, Flags], ...] = (("bad", away > limit), ("warn", (away > warning) & (away <= limit)))
     for level, flags in levels:
-        for finding in runs(frame.key, traded.open_time, step, flags, "mark_disagreement", level, words):
-            found.append(_located(finding, sound[0], step))
+        named = runs(frame.key, traded.open_time, step, flags, "mark_disagreement", level, words)
+        found += [_located(finding, sound[0], step) for finding in named]
     return sorted(found, key=lambda f: f.start_ms)
 
 

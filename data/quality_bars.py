@@ -29,8 +29,8 @@ def order_findings(frame: Frame) -> tuple[Frame, list[Finding]]:
     times, key, step = frame.open_time, frame.key, frame.key.step_ms
     off_grid = np.asarray(times % step != 0)
     if len(times) < 2 or ((np.diff(times) > 0).all() and not off_grid.any()):
-        found = runs(key, times, step, off_grid, "off_grid", "bad", lambda a, b: _off(b - a))
-        return frame.take(~off_grid) if off_grid.any() else frame, list(found)
+        off = list(runs(key, times, step, off_grid, "off_grid", "bad", lambda a, b: _off(b - a)))
+        return frame.take(~off_grid) if off_grid.any() else frame, off
     order = np.argsort(times, kind="stable")
     again = np.zeros(len(times), dtype=np.bool_)
     again[order[1:]] = np.diff(times[order]) == 0
@@ -157,7 +157,7 @@ def _volume_findings(frame: Frame, missing: Float64Array, spikes: Flags) -> Iter
     yield from runs(key, times, step, cut, "partial_volume", "warn",
                     lambda a, b: f"{share(a, b)}, and the next opens {jump[b - 1]:.2%} away")  # fmt: skip
     yield from runs(key, times, step, sharp & ~cut & ~empty, "jump", "info",
-                    lambda a, b: f"the next bar opens {jump[b - 1]:.2%} from this one's close")  # fmt: skip
+                    lambda _, b: f"the next bar opens {jump[b - 1]:.2%} from this one's close")  # fmt: skip
 
 
 def short_volume(frame: Frame) -> Float64Array:
@@ -185,7 +185,7 @@ def _joined(frame: Frame) -> Flags:
 
 
 def _jumps(frame: Frame) -> tuple[Float64Array, Flags]:
-    """From each close to the next open, as a fraction ``[T]``, and where that is much (a bar ends where none begins)."""
+    """From each close to the next open, as a fraction ``[T]``, and where that is much (it was cut short)."""
     jump = np.zeros(len(frame))
     distance = np.abs(frame.open[1:] - frame.close[:-1])
     jump[:-1] = np.where(_joined(frame)[1:], distance / frame.close[:-1], 0.0)

@@ -50,10 +50,11 @@ def settlement_intervals(time: Int64Array) -> Int64Array:
 def funding_gaps(funding: FundingFrame) -> list[Gap]:
     """Holes between settlements at the interval that is in force there."""
     distance, interval = np.diff(funding.time), settlement_intervals(funding.time)
+    missing = np.rint(distance / interval).astype(np.int64) - 1
     return [
-        Gap(int(funding.time[i] + interval[i]), int(funding.time[i + 1]), round(int(distance[i]) / int(interval[i])) - 1)
+        Gap(int(funding.time[i] + interval[i]), int(funding.time[i + 1]), int(missing[i]))
         for i in np.flatnonzero(distance >= 1.5 * interval)
-    ]  # fmt: skip
+    ]
 
 
 def inspect_funding(funding: FundingFrame, *, now_ms: int | None = None) -> list[Finding]:
@@ -113,8 +114,11 @@ def inspect_observations(rows: Observations, *, now_ms: int | None = None) -> li
     return sorted(found, key=lambda f: (f.start_ms, f.kind))
 
 
-def _flagged(rows: Observations, flags: Flags, kind: str, level: Level, words: str) -> list[Finding]:
-    return list(runs(rows.key, rows.time, 1, flags, kind, level, lambda a, b: f"{count(b - a, 'row')} {words}"))
+def _flagged(
+    rows: Observations, flags: Flags | np.bool_, kind: str, level: Level, words: str
+) -> list[Finding]:  # fmt: skip
+    each = np.broadcast_to(flags, len(rows))
+    return list(runs(rows.key, rows.time, 1, each, kind, level, lambda a, b: f"{count(b - a, 'row')} {words}"))
 
 
 def _metrics(rows: Observations) -> list[Finding]:
@@ -189,10 +193,11 @@ def _premium(rows: Observations) -> list[Finding]:
     mark, index, rate = rows.column("mark_price"), rows.column("index_price"), rows.column("funding_rate")
     bad = (mark <= 0) | (index <= 0) | np.isinf(mark) | np.isinf(index) | (np.abs(rate) > IMPOSSIBLE_RATE)
     away = ~bad & (np.abs(mark / index - 1.0) > PREMIUM_LIMIT)
+    far = f"whose mark price is over {PREMIUM_LIMIT:.0%} from the index"
     return [
         *_flagged(rows, bad, "bad_value", "bad", "with a price or rate that can not be"),
-        *_flagged(rows, away, "mark_disagreement", "warn", f"whose mark price is over {PREMIUM_LIMIT:.0%} from the index"),
-    ]  # fmt: skip
+        *_flagged(rows, away, "mark_disagreement", "warn", far),
+    ]
 
 
 def _liquidations(rows: Observations) -> list[Finding]:
