@@ -34,7 +34,7 @@ def test_a_new_home_has_its_folders_and_every_table(home: Home) -> None:
     assert names >= TABLES
     assert sorted(p.name for p in home.path.iterdir()) == ["audit", "logs", "migration.lock", "models",
                                                            "quantai.sqlite", "reports"]  # fmt: skip
-    assert home.migration is not None and home.migration.applied == ("initial", "observations")
+    assert home.migration is not None and home.migration.applied == tuple(m.name for m in MIGRATIONS)
 
 
 @pytest.mark.parametrize("table", ["orders", "fills", "trades", "equity_curve", "decisions", "plans", "checkpoints"])

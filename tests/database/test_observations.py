@@ -231,7 +231,7 @@ def test_a_home_of_schema_1_opens_and_keeps_everything(home: Home, clock: Manual
         old.executemany("INSERT INTO funding VALUES (2, ?, 0.0001, ?)", [(START, None), (START + 8 * HOUR, 99.0)])
         old.commit()
     with home.open() as db:
-        assert home.migration is not None and home.migration.applied == ("observations",)
+        assert home.migration is not None and home.migration.applied[0] == "observations"
         assert home.migration.backup is not None and schema_version(home.migration.backup) == 1
         assert [i.rows for i in db.candles.series()] == [1, 2]
         bar = db.candles.read(HOURS)
