@@ -18,7 +18,7 @@ def array_of(levels: Levels, best_last: bool = False) -> np.ndarray:
 
 
 def levels_of(rows: np.ndarray) -> Levels:
-    return {price: size for price, size in rows.tolist()}
+    return dict(rows.tolist())
 
 
 @dataclass

@@ -160,6 +160,15 @@ def test_a_snapshot_ahead_of_the_stream_waits_for_it() -> None:
     assert sync.book is not None and same(sync.book, market)
 
 
+def test_once_the_book_stands_at_an_update_the_next_must_begin_exactly_there() -> None:
+    """The documented rule: each ``pu`` equals the previous ``u``; one that overlaps is another stream's."""
+    market = tape(11, 20)
+    sync = synced(market)
+    sync.on_delta(market.diffs[0])
+    sync.on_delta(market.diffs[1])
+    assert sync.on_delta(replace(market.diffs[2], previous_id=market.diffs[1].last_id - 1)) is SyncStep.GAP
+
+
 def test_after_a_break_the_updates_since_it_count_for_the_next_snapshot() -> None:
     market = tape(11, 20)
     sync = synced(market)
