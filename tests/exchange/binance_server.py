@@ -16,13 +16,18 @@ import asyncio
 import json
 from collections.abc import Iterable
 
+from aiohttp import web
+
 from data.clock import Clock, ManualClock
 from data.timeframes import DAY_MS, MINUTE_MS, timeframe_ms
-from tests.exchange.binance_rest import MAX_KLINES, ROUTES, WEIGHT_LIMIT, BinanceError
+from tests.exchange import binance_rest, binance_statistics
+from tests.exchange.binance_faults import BinanceFaults
+from tests.exchange.binance_rest import MAX_KLINES, WEIGHT_LIMIT, BinanceError
 from tests.exchange.binance_streams import NEVER, USUAL, Rhythm, category_of, source_of
 from tests.exchange.hub import Hub, StreamSource, run
 from tests.exchange.loopback import LoopbackServer, Refusal, Request, Route, Socket
 from tests.exchange.market import Market
+from tests.exchange.recording import Recording
 from tests.exchange.tape import Bar, Book, book_at
 
 __all__ = ["BinanceError", "BinanceServer", "Market", "error_body"]
@@ -31,6 +36,7 @@ Row = tuple[int, int, str, str, bool]
 IDS_A_STEP = 10  # update ids that one step of the book uses up
 BAN_AFTER = 20  # refused requests in a minute, then the address is banned
 BAN_S = 120
+STATISTICS_LIMIT = 1000  # requests in five minutes
 
 
 class BinanceServer(LoopbackServer):
@@ -41,11 +47,13 @@ class BinanceServer(LoopbackServer):
         self.market = Market()
         self.most_per_page = MAX_KLINES
         self.weight_limit = WEIGHT_LIMIT
+        self.faults: BinanceFaults = BinanceFaults(self)
         self.hub = Hub(self._source, self.faults, lambda: self.now_ms)
         self.rhythm = rhythm
         self._weights: dict[int, int] = {}
         self._refused: dict[int, int] = {}
         self._banned_until = 0
+        self.recording: Recording | None = None
         self._speaking: asyncio.Task[None] | None = None
 
     @property
@@ -58,12 +66,22 @@ class BinanceServer(LoopbackServer):
         self._rhythm = rhythm
         self.market.tape.a_bar = rhythm.trades_a_bar
 
+    def replay(self, recording: Recording) -> None:
+        """Serve a recorded session: its messages as streams, its book, and candles of its trades."""
+        self.recording = recording
+        recording.serve(self.market)
+
     def routes(self) -> Iterable[Route]:
-        return ROUTES
+        return (*binance_rest.ROUTES, *binance_statistics.ROUTES)
 
     def sockets(self) -> Iterable[Socket]:
-        paths = ("/market/ws", "/market/ws/{n}", "/public/ws", "/public/ws/{n}", "/private/ws", "/private/ws/{n}")
-        return [Socket(path, lambda server, request: server.hub.serve(request)) for path in paths]
+        paths = ("/market/ws", "/market/ws/{n}", "/public/ws", "/public/ws/{n}")
+        market = [Socket(path, lambda server, request: server.hub.serve(request)) for path in paths]
+        return [*market, Socket("/private/ws", lambda server, request: server.user_stream(request))]
+
+    async def user_stream(self, request: web.Request) -> web.StreamResponse:
+        """A socket that hears what is published under its listen key."""
+        return await self.hub.serve(request, [request.query.get("listenKey", "")])
 
     async def __aenter__(self) -> BinanceServer:
         await super().__aenter__()
@@ -104,6 +122,8 @@ class BinanceServer(LoopbackServer):
                 {"code": -1003, "msg": f"Way too many requests; IP banned until {self._banned_until}."},
                 418, {"Retry-After": str(wait)},
             )  # fmt: skip
+        if request.path.startswith("/futures/data/"):
+            return self._charge_statistics(now)
         minute = now // MINUTE_MS
         used = self._weights[minute] = self._weights.get(minute, 0) + request.weight
         headers = {"X-MBX-USED-WEIGHT-1M": str(used)}
@@ -115,6 +135,14 @@ class BinanceServer(LoopbackServer):
             body = {"code": -1003, "msg": "Too many requests; current limit is 2400 request weight per 1 MINUTE."}
             raise Refusal(body, 429, {**headers, "Retry-After": str(wait)})
         return headers
+
+    def _charge_statistics(self, now: int) -> dict[str, str]:
+        span = -(now // (5 * MINUTE_MS)) - 1  # a count of its own beside the minutes
+        self._weights[span] = self._weights.get(span, 0) + 1
+        if self._weights[span] > STATISTICS_LIMIT:
+            wait = 300 - now // 1000 % 300
+            raise Refusal({"code": -1003, "msg": "Too many requests."}, 429, {"Retry-After": str(wait)})
+        return {}
 
     def _source(self, path: str, stream: str) -> StreamSource | None:
         return source_of(self, stream) if path.startswith(f"/{category_of(stream)}/") else None
@@ -132,6 +160,10 @@ class BinanceServer(LoopbackServer):
         if last is None:
             raise BinanceError(-1121, "Invalid symbol.")
         return last
+
+    def price_at(self, name: str, moment_ms: int) -> float:
+        """Price of the last trade at a moment."""
+        return self._last(name, moment_ms)[0]
 
     def mark_price(self, name: str) -> float | None:
         """The mark price now."""
@@ -166,6 +198,9 @@ class BinanceServer(LoopbackServer):
 
     def snapshot(self, name: str, limit: int) -> dict[str, object]:
         """The book now, in the shape of ``/fapi/v1/depth``; the next diff holds its update id."""
+        recorded = self.recording.book(name, self.now_ms, limit) if self.recording is not None else None
+        if recorded is not None:
+            return recorded
         step = self.now_ms // self.rhythm.depth_ms
         book = self._book(name, step)
         return {

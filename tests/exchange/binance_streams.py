@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from data.timeframes import DAY_MS, TIMEFRAMES, timeframe_ms
 from tests.exchange.binance_rest import text
+from tests.exchange.recording import RecordedSource
 
 if TYPE_CHECKING:
     from tests.exchange.binance_server import BinanceServer
@@ -210,6 +211,9 @@ def source_of(server: BinanceServer, stream: str) -> Source | None:
     name = name.upper()
     if name not in server.market.symbols:
         return None
+    recorded = server.recording.lines(name, channel.split("@")[0]) if server.recording is not None else []
+    if recorded:
+        return RecordedSource(recorded)
     if channel.startswith("kline_"):
         timeframe = channel.removeprefix("kline_")
         known = timeframe in TIMEFRAMES and server.market.series(name, timeframe, server.market.candles) is not None

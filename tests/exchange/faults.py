@@ -104,6 +104,7 @@ class FaultScript:
         self.streams: list[StreamFault] = []
         self.silent: list[Silence] = []
         self.actions: list[tuple[int, Action]] = []
+        self.on_change: Callable[[], None] = lambda: None
 
     def add(
         self,
@@ -153,6 +154,7 @@ class FaultScript:
         """Have something done at a moment."""
         self.actions.append((at_ms, action))
         self.actions.sort(key=lambda entry: entry[0])
+        self.on_change()
 
     def next_action(self) -> int:
         """The moment of the next thing to do."""

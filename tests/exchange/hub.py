@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from tests.exchange.faults import FaultScript, StreamFault
 
 PATIENCE_S = 0.5
 NEVER = 10**18
+LONGEST_MS = 24 * 3_600_000  # the exchange closes a socket after a day
 
 
 class StreamSource(Protocol):
@@ -62,17 +63,24 @@ class Hub:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     commands: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # path and command, as they came
     opened: int = 0
+    _closing: int = 0
     _sources: dict[str, StreamSource] = field(default_factory=dict)
     _due: dict[str, int] = field(default_factory=dict)
     _later: list[tuple[int, Connection, str]] = field(default_factory=list)
     _kept: dict[tuple[Connection, str], str] = field(default_factory=dict)
 
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """Upgrade a request and serve it until it closes."""
+    def __post_init__(self) -> None:
+        self.faults.on_change = self.changed.set
+
+    async def serve(self, request: web.Request, streams: Iterable[str] = ()) -> web.WebSocketResponse:
+        """Upgrade a request and serve it until it closes; it is subscribed to ``streams`` from the start."""
         socket = web.WebSocketResponse(autoping=False, compress=False, timeout=0.1)
         await socket.prepare(request)
         connection = Connection(socket, request.path, self.now(), request)
         connection.waited_since = asyncio.get_running_loop().time()
+        for stream in streams:
+            self._subscribe(connection, stream)
+            connection.silent = False
         self.connections.append(connection)
         self.opened += 1
         try:
@@ -134,12 +142,17 @@ class Hub:
 
     def next_due(self) -> int:
         """The next moment at which something is to be sent (server time)."""
-        first = min(self._due.values(), default=NEVER)
-        return min(first, min((at for at, _, _ in self._later), default=NEVER), self.faults.next_action())
+        return min(
+            min(self._due.values(), default=NEVER),
+            min((at for at, _, _ in self._later), default=NEVER),
+            min((connection.opened_ms for connection in self.connections), default=NEVER) + LONGEST_MS,
+            self.faults.next_action(),
+        )
 
     async def emit(self, moment: int) -> None:
         """Send what is due until ``moment`` (the clock stands there)."""
         await self.faults.act(moment)
+        await self._close([c for c in self.connections if c.opened_ms + LONGEST_MS <= moment])
         ready = [entry for entry in self._later if entry[0] <= moment]
         self._later = [entry for entry in self._later if entry[0] > moment]
         for _, connection, text in ready:
@@ -209,7 +222,7 @@ class Hub:
 
     def busy(self) -> bool:
         """Whether a peer still has to take what was sent; one that does not answer in time is given up."""
-        found = False
+        found = self._closing > 0
         for connection in self.connections:
             if connection.waiting:
                 if asyncio.get_running_loop().time() - connection.waited_since > PATIENCE_S:
@@ -231,15 +244,22 @@ class Hub:
         for connection in found:
             if abort and connection.request.transport is not None:
                 connection.request.transport.abort()
-            else:
-                await connection.socket.close(code=WSCloseCode.GOING_AWAY)
-            self._gone(connection)
+                self._gone(connection)
+        await self._close([] if abort else found)
         return len(found)
+
+    async def _close(self, connections: list[Connection]) -> None:
+        """Say farewell; the answer is waited for a tenth of a second (the peer may be deaf)."""
+        for connection in connections:
+            self._gone(connection)
+        self._closing += len(connections)
+        farewells = (c.socket.close(code=WSCloseCode.GOING_AWAY, drain=False) for c in connections)
+        await asyncio.gather(*farewells, return_exceptions=True)
+        self._closing -= len(connections)
 
     async def close(self) -> None:
         """The server goes."""
-        for connection in list(self.connections):
-            await connection.socket.close(code=WSCloseCode.GOING_AWAY)
+        await self._close(list(self.connections))
 
 
 async def run(hub: Hub, sleep: Callable[[float], Awaitable[None]]) -> None:
