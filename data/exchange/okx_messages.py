@@ -1,0 +1,176 @@
+"""OKX's stream messages as events, read before ccxt drops what it does not need (the flag of a closed bar).
+
+https://www.okx.com/docs-v5/en/#overview-websocket
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from data.exchange.events import (
+    BookDelta,
+    BookSnapshot,
+    CandleUpdate,
+    Liquidation,
+    MarketEvent,
+    PremiumUpdate,
+    Subscription,
+    TradePrint,
+)
+from data.exchange.payloads import SIDES, contract_unit, levels, number, perpetual, scaled, timeframe_of, trade_id
+
+Market = Mapping[str, Any]
+
+
+async def watch(exchange: Any, subscription: Subscription, bars: Mapping[str, str]) -> None:
+    """One turn of ccxt.pro for a subscription."""
+    symbol = subscription.symbol
+    match subscription.channel:
+        case "candles":
+            await exchange.watch_ohlcv(symbol, bars[subscription.timeframe], None, None, {})
+        case "book":
+            await exchange.watch_order_book(symbol, None, {})
+        case "trades":
+            await exchange.watch_trades(symbol, None, None, {})
+        case "premium":
+            await _watch_premium(exchange, symbol)
+        case "liquidations":
+            await exchange.watch_liquidations_for_symbols([symbol], None, None, {})
+
+
+async def _watch_premium(exchange: Any, symbol: str) -> None:
+    """Mark price, funding rate and index come on three channels; one that fails ends the turn of all."""
+    index = exchange.market(symbol)["info"]["instFamily"]
+    topic = f"index-tickers::{index.replace('-', '/')}"
+    request = {"op": "subscribe", "args": [{"channel": "index-tickers", "instId": index}]}
+    turns = [
+        asyncio.ensure_future(turn)
+        for turn in (
+            exchange.watch_mark_price(symbol, {}),
+            exchange.watch_funding_rate(symbol, {}),
+            exchange.watch(exchange.get_url("index-tickers"), topic, request, topic),
+        )
+    ]
+    try:
+        await asyncio.gather(*turns)
+    finally:
+        for turn in turns:
+            turn.cancel()
+        await asyncio.gather(*turns, return_exceptions=True)
+
+
+def read_message(exchange: Any, message: Any, received_ms: int, bars: Mapping[str, str]) -> list[MarketEvent]:
+    """Events of one message; see :meth:`data.exchange.quirks.Quirks.read_message`."""
+    if not isinstance(message, dict) or "arg" not in message or "event" in message:
+        return []
+    channel = message["arg"]["channel"]
+    if channel == "liquidation-orders":
+        return _liquidations(exchange, message, received_ms)
+    if channel.startswith("candle"):
+        timeframe = timeframe_of(bars, channel.removeprefix("candle"))
+        market = perpetual(exchange, message["arg"]["instId"])
+        return [] if timeframe is None else _candles(message, market, timeframe, received_ms)
+    read = READERS.get(channel)
+    if read is None:
+        return []
+    name = message["arg"]["instId"]
+    return read(message, perpetual(exchange, f"{name}-SWAP" if channel == "index-tickers" else name), received_ms)
+
+
+def funding_of(
+    symbol: str, row: Mapping[str, Any], mark: float, index: float, event_ms: int, received_ms: int
+) -> PremiumUpdate:
+    """A row of funding: ``fundingTime`` is the next settlement, ``nextFundingTime`` the one after it."""
+    following, after = int(row.get("fundingTime") or 0), int(row.get("nextFundingTime") or 0)
+    interval = after - following if 0 < following < after else None
+    return PremiumUpdate(
+        symbol, mark, index, number(row["fundingRate"]), following or None, interval, event_ms, received_ms
+    )
+
+
+def _candles(message: Mapping[str, Any], market: Market, timeframe: str, received_ms: int) -> list[MarketEvent]:
+    """Rows ``[time, open, high, low, close, contracts, base, quote, confirm]``; no time of the message is given."""
+    return [
+        CandleUpdate(
+            market["symbol"], timeframe, int(row[0]), float(row[1]), float(row[2]), float(row[3]), float(row[4]),
+            float(row[6]), {"0": False, "1": True}[row[8]], received_ms, received_ms,
+        )
+        for row in message["data"]
+    ]  # fmt: skip
+
+
+def _book(message: Mapping[str, Any], market: Market, received_ms: int) -> list[MarketEvent]:
+    """``seqId`` follows ``prevSeqId``; both are equal where nothing changed."""
+    unit, symbol = contract_unit(market), market["symbol"]
+    events: list[MarketEvent] = []
+    for row in message["data"]:
+        bids, asks = levels(row["bids"], unit, bids=True), levels(row["asks"], unit, bids=False)
+        number_of, event_ms = int(row["seqId"]), int(row["ts"])
+        if message["action"] == "snapshot":
+            events.append(BookSnapshot(symbol, number_of, bids, asks, event_ms, received_ms))
+        else:
+            before = int(row["prevSeqId"])
+            events.append(BookDelta(symbol, number_of, number_of, before, bids, asks, event_ms, received_ms))
+    return events
+
+
+def _trades(message: Mapping[str, Any], market: Market, received_ms: int) -> list[MarketEvent]:
+    unit = contract_unit(market)
+    return [
+        TradePrint(
+            market["symbol"], trade_id(row["tradeId"]), float(row["px"]), scaled(row["sz"], unit), SIDES[row["side"]],
+            int(row["ts"]), received_ms,
+        )
+        for row in message["data"]
+    ]  # fmt: skip
+
+
+def _mark(message: Mapping[str, Any], market: Market, received_ms: int) -> list[MarketEvent]:
+    return [
+        PremiumUpdate(market["symbol"], float(r["markPx"]), math.nan, math.nan, None, None, int(r["ts"]), received_ms)
+        for r in message["data"]
+    ]
+
+
+def _index(message: Mapping[str, Any], market: Market, received_ms: int) -> list[MarketEvent]:
+    return [
+        PremiumUpdate(market["symbol"], math.nan, float(r["idxPx"]), math.nan, None, None, int(r["ts"]), received_ms)
+        for r in message["data"]
+    ]
+
+
+def _funding(message: Mapping[str, Any], market: Market, received_ms: int) -> list[MarketEvent]:
+    return [
+        funding_of(market["symbol"], r, math.nan, math.nan, int(r.get("ts") or received_ms), received_ms)
+        for r in message["data"]
+    ]
+
+
+def _liquidations(exchange: Any, message: Mapping[str, Any], received_ms: int) -> list[MarketEvent]:
+    """The channel holds every swap of the exchange; those that are no linear perpetual are left out."""
+    events: list[MarketEvent] = []
+    for row in message["data"]:
+        try:
+            market = perpetual(exchange, row["instId"])
+        except KeyError:
+            continue
+        unit = contract_unit(market)
+        events.extend(
+            Liquidation(
+                market["symbol"], float(d["bkPx"]), scaled(d["sz"], unit), SIDES[d["side"]], int(d["ts"]), received_ms
+            )
+            for d in row["details"]
+        )
+    return events
+
+
+READERS: dict[str, Callable[[Mapping[str, Any], Market, int], list[MarketEvent]]] = {
+    "books": _book,
+    "trades": _trades,
+    "mark-price": _mark,
+    "index-tickers": _index,
+    "funding-rate": _funding,
+}

@@ -1,0 +1,391 @@
+"""One contract for market data, held by every exchange: each ccxt class at a server of its own, all of one market."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data.clock import ManualClock
+from data.errors import Rejected, Retryable, UserError
+from data.exchange.session import ExchangeSession
+from data.market import Frame, FundingFrame
+from data.settings import DataSettings
+from data.synthetic import synthetic_market
+from data.timeframes import HOUR_MS, MINUTE_MS, timeframe_ms
+from tests.exchange.binance_server import BinanceServer
+from tests.exchange.bybit_server import BybitServer
+from tests.exchange.conftest import BARS, START, Sleeper
+from tests.exchange.okx_server import OkxServer
+from tests.exchange.peer_server import PeerServer
+from tests.exchange.weex_server import WeexServer
+
+SERVERS: dict[str, type[BinanceServer]] = {
+    "binanceusdm": BinanceServer,
+    "bybit": BybitServer,
+    "okx": OkxServer,
+    "weex": WeexServer,
+}
+BTC, ETH, SOL = "BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT"
+NOW = START + (BARS - 1) * MINUTE_MS + 30_000
+HOURS = {"BTCUSDT": 8, "ETHUSDT": 4, "SOLUSDT": 1}
+FUNDED_DAYS = 60
+
+
+@dataclass
+class Place:
+    """An exchange, its server, and how to make a session there."""
+
+    name: str
+    server: Any
+    session: Callable[..., ExchangeSession]
+    sleeper: Sleeper
+
+    def served(self, name: str, timeframe: str, kind: str = "candles") -> Frame:
+        """The series as the server has it."""
+        frame = self.server.market.series(name, timeframe, getattr(self.server.market, kind))
+        assert frame is not None
+        return frame
+
+    def can(self, what: str) -> bool:
+        return what in self.session().quirks.can
+
+
+@pytest.fixture(params=SERVERS)
+async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    clock = ManualClock(NOW)
+    sleeper = Sleeper(clock)
+    async with SERVERS[request.param](clock) as server:
+        for name in HOURS:
+            frame = synthetic_market(name, "1m", BARS + 50, 7)[0]
+            server.market.add(frame, funding_of(name), mark=moved(frame, 1.0004), index=moved(frame, 0.9997))
+            if HOURS[name] != 8:
+                server.market.change_funding_interval(name, HOURS[name])
+
+        def session(**changes: object) -> ExchangeSession:
+            settings = DataSettings(**{"exchange": request.param, "base_url": server.url, **changes})
+            return ExchangeSession(settings, clock, sleep=sleeper, rng=np.random.default_rng(1))
+
+        yield Place(request.param, server, session, sleeper)
+
+
+def funding_of(name: str) -> FundingFrame:
+    """Settlements of two months on the symbol's own interval, rates that tell each one apart."""
+    step = HOURS[name] * HOUR_MS
+    time = np.arange(NOW - FUNDED_DAYS * 24 * HOUR_MS, NOW + 1, step) // step * step
+    rate = np.round(1e-4 + 1e-7 * (np.arange(len(time)) % 997), 7)
+    return FundingFrame("any", name, "exchange", time, rate, np.round(40_000.0 + np.arange(len(time)), 1))
+
+
+def moved(frame: Frame, factor: float) -> Frame:
+    """The same bars at other prices."""
+    prices = {n: np.round(getattr(frame, n) * factor, 4) for n in ("open", "high", "low", "close")}
+    return replace(frame, **prices)
+
+
+def same_bars(got: Frame, served: Frame, volume: bool = True) -> None:
+    assert got.open_time.tolist() == served.open_time.tolist()
+    for column in ("open", "high", "low", "close"):
+        assert np.array_equal(getattr(got, column), getattr(served, column)), column
+    expected = served.volume if volume else np.zeros(len(served))
+    np.testing.assert_allclose(got.volume, expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("timeframe", ["1m", "15m", "1h"])
+async def test_candles_of_a_span_are_the_served_ones_and_closed(place: Place, timeframe: str) -> None:
+    shares: list[float] = []
+    async with place.session() as s:
+        got = await s.candles(BTC, timeframe, START, progress=shares.append)
+    step = timeframe_ms(timeframe)
+    same_bars(got, place.served("BTCUSDT", timeframe).between(START, NOW - step + 1))
+    assert got.key.exchange == place.name and got.key.timeframe == timeframe
+    assert shares == sorted(shares) and shares[-1] == 1.0
+
+
+async def test_a_span_inside_has_its_bounds(place: Place) -> None:
+    start, end = START + 777 * MINUTE_MS, START + 1999 * MINUTE_MS
+    async with place.session() as s:
+        got = await s.candles(BTC, "1m", start, end)
+    same_bars(got, place.served("BTCUSDT", "1m").between(start, end))
+
+
+async def test_years_before_a_listing_cost_few_requests_and_lose_nothing(place: Place) -> None:
+    async with place.session() as s:
+        got = await s.candles(BTC, "1m", START - 900 * 24 * HOUR_MS, START + 50 * MINUTE_MS)
+    same_bars(got, place.served("BTCUSDT", "1m").between(START, START + 50 * MINUTE_MS))
+    assert len(place.server.requests) < 60
+
+
+async def test_bars_after_a_long_halt_are_found(place: Place) -> None:
+    whole = place.served("BTCUSDT", "1m")
+    rows = np.r_[0:300, 1750:2600]
+    place.server.market.add(Frame.of(
+        whole.key, *(getattr(whole, n)[rows] for n in ("open_time", "open", "high", "low", "close", "volume"))
+    ))  # fmt: skip
+    async with place.session() as s:
+        got = await s.candles(BTC, "1m", START, START + 2500 * MINUTE_MS)
+    same_bars(got, place.served("BTCUSDT", "1m").between(START, START + 2500 * MINUTE_MS))
+
+
+async def test_the_newest_bars_come_with_the_forming_one_apart(place: Place) -> None:
+    async with place.session() as s:
+        got, forming = await s.recent(BTC, "1m", NOW // MINUTE_MS * MINUTE_MS - 5 * MINUTE_MS)
+        older, none = await s.recent(BTC, "1m", START)
+    same_bars(got, place.served("BTCUSDT", "1m").between(NOW - 6 * MINUTE_MS + 1, NOW - MINUTE_MS + 1))
+    assert forming == 1
+    assert older.open_time[0] == START and none == 0
+
+
+@pytest.mark.parametrize("kind", ["mark", "index"])
+async def test_mark_and_index_candles_where_the_exchange_has_them(place: Place, kind: str) -> None:
+    async with place.session() as s:
+        if not place.can(f"{kind}_candles"):
+            with pytest.raises(Rejected, match=f"{place.name} does not offer {kind} candles"):
+                await s.candles(BTC, "1m", START, kind=kind)
+            return
+        got = await s.candles(BTC, "1m", START, kind=kind)
+    same_bars(got, place.served("BTCUSDT", "1m", kind).between(START, NOW - MINUTE_MS + 1), volume=False)
+
+
+@pytest.mark.parametrize("symbol", [BTC, ETH, SOL])
+async def test_funding_history_is_whole_at_every_interval(place: Place, symbol: str) -> None:
+    name = symbol.split("/")[0] + "USDT"
+    held = place.server.market.settlements(name, NOW)
+    async with place.session() as s:
+        got = await s.funding(symbol, int(held.time[0]))
+    assert len(got) == FUNDED_DAYS * 24 // HOURS[name] + (int(held.time[-1]) == NOW // HOUR_MS * HOUR_MS)
+    assert got.time.tolist() == held.time.tolist()
+    assert np.array_equal(got.rate, held.rate)
+    told = place.name in ("binanceusdm", "weex")
+    assert np.array_equal(got.mark_price, held.mark_price) if told else np.isnan(got.mark_price).all()
+
+
+@pytest.mark.parametrize("symbol", [BTC, ETH, SOL])
+async def test_the_premium_holds_prices_rate_time_and_interval(place: Place, symbol: str) -> None:
+    name, market = symbol.split("/")[0] + "USDT", place.server.market
+    async with place.session() as s:
+        now = await s.premium(symbol)
+    assert now.mark_price == pytest.approx(place.server.mark_price(name), rel=1e-9)
+    assert now.index_price == pytest.approx(place.server.index_price(name), rel=1e-9)
+    assert now.funding_rate == pytest.approx(market.coming_rate(name, NOW), rel=1e-9)
+    assert now.next_funding_ms == market.next_settlement(name, NOW)
+    assert now.interval_ms == HOURS[name] * HOUR_MS
+
+
+async def test_recent_trades_are_in_base_units_and_in_order(place: Place) -> None:
+    async with place.session() as s:
+        got = await s.recent_trades(BTC, 40)
+    served = place.server.recent_prints("BTCUSDT", 0, NOW, 40, oldest=False)
+    assert [(t.price, t.quantity, t.side, t.time_ms) for t in got] == [
+        (float(p), float(q), 1 if bought else -1, at) for _, at, p, q, bought in served
+    ]
+    assert len({t.trade_id for t in got}) == 40
+
+
+async def test_the_book_is_in_base_units_and_best_first(place: Place) -> None:
+    async with place.session() as s:
+        got = await s.book_snapshot(BTC)
+    served = place.server.snapshot("BTCUSDT", 15)
+    for side in ("bids", "asks"):
+        assert getattr(got, side)[:15].tolist() == [[float(p), float(q)] for p, q in served[side]]
+    assert got.update_id == served["lastUpdateId"]
+
+
+async def test_metrics_where_the_exchange_has_them(place: Place) -> None:
+    if not place.can("metrics_history"):
+        async with place.session() as s:
+            with pytest.raises(Rejected, match=f"{place.name} does not offer a history of open interest"):
+                await s.metrics(BTC, "5m", START)
+        assert not place.server.requests
+        return
+    if not isinstance(place.server, PeerServer):
+        return  # Binance's own figures are held in test_session_metrics
+    async with place.session() as s:
+        got = await s.metrics(BTC, "5m", START)
+    expected = place.server.metric_times("5m", START, NOW)
+    assert got.time.tolist() == expected
+    assert got.column("open_interest").tolist() == [
+        place.server.metric("BTCUSDT", "open_interest", t) for t in expected
+    ]
+    given = {n for n in got.columns if not np.isnan(got.column(n)).any()}
+    assert given == GIVEN[place.name]
+    for name in given & {"top_account_ratio", "top_position_ratio", "taker_ratio"}:
+        assert got.column(name).tolist() == [place.server.metric("BTCUSDT", name, t) for t in expected]
+
+
+GIVEN = {
+    "bybit": {"open_interest", "account_ratio"},
+    "okx": {"open_interest", "open_interest_value", "account_ratio", "top_account_ratio", "top_position_ratio",
+            "taker_ratio"},
+}  # fmt: skip
+
+
+MARKET_MOST = {"binanceusdm": "120", "bybit": "119", "okx": "850", "weex": "2300"}
+LEAST_VALUE = {"binanceusdm": 100.0, "bybit": 100.0, "okx": 0.0, "weex": 0.0}
+
+
+async def test_rules_are_the_exchange_s_own_in_base_units(place: Place) -> None:
+    place.server.market.change_rules("BTCUSDT", lot="0.002")
+    async with place.session() as s:
+        rules = await s.instrument(BTC)
+        eth = await s.instrument(ETH)
+    assert (rules.tick, eth.tick) == (Decimal("0.1"), Decimal("0.01"))
+    # WEEX gives decimals, not steps
+    assert rules.lot == (Decimal("0.001") if place.name == "weex" else Decimal("0.002"))
+    assert rules.min_quantity == Decimal("0.002")
+    assert eth.lot == Decimal("0.001")
+    assert rules.market_max_quantity == Decimal(MARKET_MOST[place.name])
+    assert rules.min_notional == LEAST_VALUE[place.name]
+    assert rules.contract_size == 1.0 and rules.status == "trading" and not rules.inferred
+
+
+async def test_leverage_tiers_where_they_are_public(place: Place) -> None:
+    async with place.session() as s:
+        tiers = (await s.instrument(BTC)).tiers
+    if place.name in ("binanceusdm", "weex"):
+        assert tiers == ()
+        return
+    assert [t.floor for t in tiers[1:]] == [t.cap for t in tiers[:-1]] and tiers[0].floor == 0.0
+    rates = {"bybit": [0.005, 0.0056, 0.01], "okx": [0.004, 0.005, 0.01]}[place.name]
+    assert [t.maintenance_rate for t in tiers] == rates
+    mark = place.server.mark_price("BTCUSDT")
+    assert tiers[0].cap == pytest.approx({"bybit": 2_000_000, "okx": 5000 * 0.01 * mark}[place.name])
+
+
+async def test_a_delisting_is_seen_in_the_rules(place: Place) -> None:
+    place.server.market.delist("ETHUSDT", NOW + 1000, gone_ms=NOW + 2000)
+    async with place.session() as s:
+        assert (await s.instruments([ETH]))[ETH].status == "trading"
+        s.clock.advance(1.5)
+        settling = await s.instruments([ETH], reload=True)
+        assert [r.status for r in settling.values()] == ([] if place.name == "weex" else ["settling"])
+        s.clock.advance(1.0)
+        assert await s.instruments([ETH], reload=True) == {}
+        with pytest.raises(UserError, match=f"{place.name} does not trade ETHUSDT"):
+            await s.instrument(ETH)
+
+
+async def test_a_symbol_that_is_not_there_is_said_before_it_is_asked_for(place: Place) -> None:
+    async with place.session() as s:
+        with pytest.raises(UserError, match=f"{place.name} does not trade DOGEUSDT"):
+            await s.instrument("DOGEUSDT")
+        for call in (s.candles("DOGEUSDT", "1m", START), s.funding("DOGEUSDT", START), s.premium("DOGEUSDT")):
+            with pytest.raises((Rejected, UserError), match=f"{place.name} does not trade DOGEUSDT"):
+                await call
+    assert not [r for r in place.server.requests if "DOGE" in str(r.query)]
+
+
+async def test_the_clock_is_measured(place: Place) -> None:
+    place.server.skew_ms = 4321
+    async with place.session() as s:
+        assert await s.measure_offset() == 4321
+        assert s.now_ms() == NOW + 4321
+
+
+KLINES = {
+    "binanceusdm": "/klines",
+    "bybit": "/kline",
+    "okx": "/history-candles",
+    "weex": "/historyKlines",
+}
+HTML = "<html><body>Bad gateway</body></html>"
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_5xx_passes_and_loses_nothing(place: Place, status: int) -> None:
+    place.server.misbehave(KLINES[place.name], times=2, status=status, body=HTML)
+    async with place.session() as s:
+        got = await s.candles(BTC, "1m", START, START + 50 * MINUTE_MS)
+    same_bars(got, place.served("BTCUSDT", "1m").slice(0, 50))
+    assert len(place.server.asked(KLINES[place.name])) == 3
+
+
+LIMITS = {
+    "binanceusdm": {"status": 429, "body": '{"code":-1003,"msg":"Too many requests."}'},
+    "bybit": {"body": '{"retCode":10006,"retMsg":"Too many visits. Exceeded the API Rate Limit.","result":{}}'},
+    "okx": {"status": 429, "body": '{"code":"50011","msg":"Too Many Requests","data":[]}'},
+    "weex": {"status": 429, "body": '{"code":-1003,"msg":"Too many requests."}'},
+}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "41"}])
+async def test_a_limit_is_obeyed(place: Place, headers: dict[str, str]) -> None:
+    place.server.misbehave(KLINES[place.name], headers=headers, **LIMITS[place.name])
+    async with place.session() as s:
+        got = await s.candles(BTC, "1m", START, START + 5 * MINUTE_MS)
+    first, second = place.server.asked(KLINES[place.name])
+    assert len(got) == 5
+    assert second.at_ms - first.at_ms >= (41_000 if headers else 30_000)
+
+
+ANYWHERE = {"html": HTML, "nothing": "", "null": "null", "number": "7", "half": '{"retCode":0,"result":{"list":[["17'}
+RUBBISH: dict[str, dict[str, str]] = {
+    "binanceusdm": {"object": "{}"},
+    "bybit": {
+        "object": "{}",
+        "list": "[]",
+        "no result": '{"retCode":0,"retMsg":"OK"}',
+        "null result": '{"retCode":0,"retMsg":"OK","result":null}',
+        "no rows": '{"retCode":0,"retMsg":"OK","result":{}}',
+        "null rows": '{"retCode":0,"retMsg":"OK","result":{"list":null}}',
+        "another symbol": '{"retCode":0,"result":{"symbol":"ETHUSDT","category":"linear","list":[]}}',
+        "other times": '{"retCode":0,"result":{"symbol":"BTCUSDT","list":[["1500000000000","9","9","9","9","1","9"]]}}',
+        "words": '{"retCode":0,"result":{"symbol":"BTCUSDT","list":["a","b"]}}',
+    },
+    "okx": {
+        "object": "{}",
+        "list": "[]",
+        "no rows": '{"code":"0","msg":""}',
+        "null rows": '{"code":"0","msg":"","data":null}',
+        "other times": '{"code":"0","data":[["1500000000000","9","9","9","9","1","1","9","1"]]}',
+        "short rows": '{"code":"0","data":[["1704067200000","9","9"]]}',
+    },
+    "weex": {
+        "object": "{}",
+        "words": '["a","b"]',
+        "other times": '[[1500000000000,"9","9","9","9","1"]]',
+        "short rows": '[[1704067200000,"9"]]',
+    },
+}
+
+
+@pytest.mark.parametrize("what", sorted({*ANYWHERE, *(kind for kinds in RUBBISH.values() for kind in kinds)}))
+async def test_rubbish_is_never_taken_for_nothing_there(place: Place, what: str) -> None:
+    body = {**ANYWHERE, **RUBBISH[place.name]}.get(what)
+    if body is None:
+        return
+    place.server.misbehave(KLINES[place.name], times=2, body=body)
+    async with place.session(request_attempts=2) as s:
+        with pytest.raises(Retryable, match=place.name) as caught:
+            await s.candles(BTC, "1m", START, START + 50 * MINUTE_MS)
+    text = str(caught.value)
+    assert text.endswith(".") and "\n" not in text and "<" not in text
+
+
+async def test_the_servers_speak_as_ccxt_itself_understands_them(place: Place) -> None:
+    """Its own unified calls, which the session does not use everywhere, read the same market."""
+    since = START + 100 * MINUTE_MS
+    params = {"historical": True, "until": since + 60 * MINUTE_MS} if place.name == "weex" else {}
+    async with place.session() as s:
+        exchange = s._open()
+        bars = await exchange.fetch_ohlcv(BTC, "1m", since, 50, params)
+        trades = await exchange.fetch_trades(BTC, None, 30)
+        book = await exchange.fetch_order_book(BTC)
+        paid = await exchange.fetch_funding_rate_history(BTC, NOW - 20 * 24 * HOUR_MS, 50)
+        time = await exchange.fetch_time({"type": "swap"} if place.name == "weex" else {})
+    served = place.served("BTCUSDT", "1m").slice(100, 150)
+    assert [[bar[0], bar[4]] for bar in bars] == [
+        [t, c] for t, c in zip(served.open_time.tolist(), served.close.tolist(), strict=True)
+    ]
+    unit = 0.01 if place.name == "okx" else 1.0
+    prints = place.server.recent_prints("BTCUSDT", 0, NOW, 30, oldest=False)
+    assert [t["price"] for t in trades] == [float(p) for _, _, p, _, _ in prints]
+    assert [t["amount"] * unit for t in trades] == pytest.approx([float(q) for _, _, _, q, _ in prints])
+    assert book["bids"][0][0] == float(place.server.snapshot("BTCUSDT", 5)["bids"][0][0])
+    held = place.server.market.settlements("BTCUSDT", NOW)
+    assert [p["fundingRate"] for p in paid] == held.rate[held.time >= NOW - 20 * 24 * HOUR_MS].tolist()[:50]
+    assert time == NOW
