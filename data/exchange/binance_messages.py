@@ -187,18 +187,19 @@ async def watch_all(exchange: Any, subscriptions: Sequence[Subscription]) -> Non
     await exchange.watch_multiple(url, list(names), request, list(names), {"id": number})
 
 
-async def unwatch(exchange: Any, subscriptions: Sequence[Subscription]) -> None:
-    """Tell the exchange that subscriptions of one category are not wanted any more."""
+async def unwatch(exchange: Any, subscriptions: Sequence[Subscription]) -> bool:
+    """Tell the exchange that subscriptions of one category are not wanted any more; False: no socket is open."""
     category = CATEGORIES[subscriptions[0].channel]
     names = [_stream(exchange, s) for s in subscriptions]
     url = _socket(exchange, category, names)
     _sockets(exchange, category)[int(url.rsplit("/", 1)[1])].difference_update(names)
     client = (exchange.clients or {}).get(url)
     if client is None or client.closed():
-        return
+        return False
     for subscription in subscriptions:
         client.subscriptions.pop(_hash(subscription), None)
     await client.send({"method": "UNSUBSCRIBE", "params": names, "id": exchange.request_id(url)})
+    return True
 
 
 def _hash(subscription: Subscription) -> str:

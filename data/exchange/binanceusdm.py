@@ -181,8 +181,8 @@ class BinanceUsdm(Quirks):
     async def watch_all(self, exchange: Any, subscriptions: Sequence[Subscription]) -> None:
         await binance_messages.watch_all(exchange, subscriptions)
 
-    async def unwatch(self, exchange: Any, subscriptions: Sequence[Subscription]) -> None:
-        await binance_messages.unwatch(exchange, subscriptions)
+    async def unwatch(self, exchange: Any, subscriptions: Sequence[Subscription]) -> bool:
+        return await binance_messages.unwatch(exchange, subscriptions)
 
     def read_message(self, exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:
         return binance_messages.read_message(exchange, message, received_ms)

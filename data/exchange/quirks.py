@@ -119,8 +119,9 @@ class Quirks(abc.ABC):
                 turn.cancel()
             await asyncio.gather(*turns, return_exceptions=True)
 
-    async def unwatch(self, exchange: Any, subscriptions: Sequence[Subscription]) -> None:
-        """End subscriptions of one group; by default nothing is sent: their messages are passed over."""
+    async def unwatch(self, exchange: Any, subscriptions: Sequence[Subscription]) -> bool:  # noqa: ARG002
+        """End subscriptions of one group; False: the exchange was not told, their messages are to be passed over."""
+        return False
 
     @abc.abstractmethod
     def read_message(self, exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:
