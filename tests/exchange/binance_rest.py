@@ -7,6 +7,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/market-dat
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,11 @@ def text(value: float, decimals: int = 8) -> str:
     return f"{value:.{decimals}f}" if np.isfinite(value) else "NaN" if np.isnan(value) else "Infinity"
 
 
+def decimals_of(step: Decimal) -> int:
+    """Decimals that a step has."""
+    return max(0, -int(step.as_tuple().exponent))
+
+
 def kline_weight(query: dict[str, str]) -> int:
     """Weight of klines by their limit."""
     limit = number(query, "limit", 500)
@@ -121,16 +127,18 @@ def _exchange_info(server: BinanceServer, _: Request) -> dict[str, Any]:
 
 
 def _symbol(name: str, rules: SymbolRules) -> dict[str, Any]:
-    base, tick, lot = name.removesuffix("USDT"), str(rules.tick), str(rules.lot)
+    base, tick, lot = name.removesuffix("USDT"), f"{rules.tick:f}", f"{rules.lot:f}"
+    written = f"{tick}0" if "." in tick else tick  # the exchange writes "0.10"
     return {
         "symbol": name, "pair": name, "contractType": "PERPETUAL", "deliveryDate": PERPETUAL_END,
         "onboardDate": 1569398400000, "status": rules.status, "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000", "baseAsset": base, "quoteAsset": "USDT", "marginAsset": "USDT",
-        "pricePrecision": 2, "quantityPrecision": 3, "baseAssetPrecision": 8, "quotePrecision": 8,
+        "pricePrecision": decimals_of(rules.tick), "quantityPrecision": decimals_of(rules.lot),
+        "baseAssetPrecision": 8, "quotePrecision": 8,
         "underlyingType": "COIN", "underlyingSubType": [], "settlePlan": 0, "triggerProtect": "0.0500",
         "liquidationFee": "0.012500", "marketTakeBound": "0.05",
         "filters": [
-            {"minPrice": tick, "maxPrice": "4529764", "filterType": "PRICE_FILTER", "tickSize": f"{tick}0"},
+            {"minPrice": tick, "maxPrice": "4529764", "filterType": "PRICE_FILTER", "tickSize": written},
             {"stepSize": lot, "filterType": "LOT_SIZE", "maxQty": "1000", "minQty": lot},
             {"stepSize": lot, "filterType": "MARKET_LOT_SIZE", "maxQty": "120", "minQty": lot},
             {"limit": 200, "filterType": "MAX_NUM_ORDERS"},

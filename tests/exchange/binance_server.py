@@ -192,9 +192,9 @@ class BinanceServer(LoopbackServer):
         best_bid = round(price / tick) - (1 if bought else 0)
         return book_at(name, step, best_bid, self.rhythm.book_levels)
 
-    def _levels(self, name: str, side: dict[int, int]) -> list[list[str]]:
-        rules = self.market.rules(name, self.now_ms)
-        return [[str(rules.tick * price), str(rules.lot * size)] for price, size in side.items()]
+    def _levels(self, name: str, side: dict[int, int], moment: int) -> list[list[str]]:
+        rules = self.market.rules(name, moment)
+        return [[f"{rules.tick * price:f}", f"{rules.lot * size:f}"] for price, size in side.items()]
 
     def snapshot(self, name: str, limit: int) -> dict[str, object]:
         """The book now, in the shape of ``/fapi/v1/depth``; the next diff holds its update id."""
@@ -202,10 +202,11 @@ class BinanceServer(LoopbackServer):
         if recorded is not None:
             return recorded
         step = self.now_ms // self.rhythm.depth_ms
-        book = self._book(name, step)
+        book, moment = self._book(name, step), step * self.rhythm.depth_ms
         return {
             "lastUpdateId": (step + 1) * IDS_A_STEP + IDS_A_STEP // 2, "E": self.now_ms, "T": self.now_ms,
-            "bids": self._levels(name, book.bids)[:limit], "asks": self._levels(name, book.asks)[:limit],
+            "bids": self._levels(name, book.bids, moment)[:limit],
+            "asks": self._levels(name, book.asks, moment)[:limit],
         }  # fmt: skip
 
     def diff(self, name: str, moment: int) -> dict[str, object] | None:
@@ -213,12 +214,27 @@ class BinanceServer(LoopbackServer):
         if not self.trading(name):
             return None
         step = moment // self.rhythm.depth_ms
-        bids, asks = self._book(name, step - 1).changes_to(self._book(name, step))
+        earlier, moment = moment - self.rhythm.depth_ms, step * self.rhythm.depth_ms
+        before, after = self._book(name, step - 1), self._book(name, step)
+        bids, asks = before.changes_to(after)
+        if self.market.rules(name, earlier) == self.market.rules(name, moment):
+            sides = self._levels(name, bids, moment), self._levels(name, asks, moment)
+        else:  # prices are written on another grid now: everything is said anew
+            sides = (
+                self._rewritten(name, before.bids, earlier, after.bids, moment),
+                self._rewritten(name, before.asks, earlier, after.asks, moment),
+            )
         return {
             "e": "depthUpdate", "E": self.now_ms, "T": moment, "s": name, "ps": name, "st": 1,
             "U": step * IDS_A_STEP + 1, "u": (step + 1) * IDS_A_STEP, "pu": step * IDS_A_STEP,
-            "b": self._levels(name, bids), "a": self._levels(name, asks),
+            "b": sides[0], "a": sides[1],
         }  # fmt: skip
+
+    def _rewritten(
+        self, name: str, before: dict[int, int], earlier: int, after: dict[int, int], moment: int
+    ) -> list[list[str]]:
+        gone = [[price, "0"] for price, _ in self._levels(name, before, earlier)]
+        return [*gone, *self._levels(name, after, moment)]
 
     def recent_prints(self, name: str, start_ms: int, end_ms: int, limit: int, oldest: bool) -> list[Row]:
         """Trades with ``start_ms <= time <= end_ms`` as (id, time, price, quantity, bought); the oldest or newest."""
@@ -238,7 +254,7 @@ class BinanceServer(LoopbackServer):
         if prints is None:
             return []
         rules = self.market.rules(name, open_ms)
-        digits = max(0, -int(rules.tick.as_tuple().exponent)), max(0, -int(rules.lot.as_tuple().exponent))
+        digits = binance_rest.decimals_of(rules.tick), binance_rest.decimals_of(rules.lot)
         return [
             (int(prints.ids[i]), int(prints.time[i]), f"{prints.price[i]:.{digits[0]}f}",
              f"{prints.quantity[i]:.{digits[1]}f}", bool(prints.bought[i]))
