@@ -19,7 +19,7 @@ from ai.forecast import MAX_MEMBERS, Abstain, Col, ModelSchedule, ModelSwitch, a
 from ai.forecast_loop import FIXED_SHARE, NO_PACK, NO_RULE, Exits, Rule, State, empty_state, run_bars
 from ai.schema import FeatureSchema
 from data.errors import UserError
-from data.market import Float64Array, Frame, Int64Array
+from data.market import BarMark, Float64Array, Frame, Int64Array
 
 
 class Forecaster:
@@ -186,5 +186,13 @@ class Forecaster:
 
 
 def forecast_span(forecaster: Forecaster, frame: Frame, x: Float64Array) -> Float64Array:
-    """Forecast rows ``[T, WIDTH]`` of a frame with features ``x[F, T]``, in order, from where the forecaster stands."""
+    """Forecast rows ``[T, WIDTH]`` of a frame with features ``x[F, T]``, in order, from where the forecaster stands.
+
+    Suspect bars are passed over, as a live run does: their rows abstain, and no earlier forecast is settled by them.
+    """
+    sound = frame.mark != BarMark.SUSPECT
+    if not sound.all():
+        rows: Float64Array = np.tile(abstaining_row(Abstain.MISSING), (len(frame), 1))
+        rows[sound] = forecast_span(forecaster, frame.take(sound), np.ascontiguousarray(x[:, sound]))
+        return rows
     return forecaster.span(frame.open_time, frame.open, frame.high, frame.low, frame.close, x)

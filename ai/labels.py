@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ai.exits import DistanceUnit, ExitProfile
 from data.compiled import kernel
 from data.errors import UserError
-from data.market import Float64Array, Int64Array
+from data.market import BarMark, Float64Array, Int64Array, UInt8Array
 
 Int8Array = npt.NDArray[np.int8]
 
@@ -46,6 +46,7 @@ class Labels:
 
     A row is incomplete if its horizon runs past the data or its stop distance is unknown (NaN or not positive): label
     and outcomes are then 0, returns NaN, and ``end`` is t + ``limit_bars``, which may lie beyond the last bar.
+    :func:`without_marked` makes more rows incomplete.
     """
 
     label: Int8Array  # Label
@@ -197,6 +198,27 @@ def triple_barrier(
     ratio = profile.target_ratio if target_ratio is None else target_ratio
     _label_rows(o, h, lo, c, tops, bottoms, d, float(ratio), profile.limit_bars, label, outcome, end, gross, complete)
     return Labels(label, outcome[0], outcome[1], end, gross[0], gross[1], complete)
+
+
+def without_marked(labels: Labels, mark: UInt8Array) -> tuple[Labels, npt.NDArray[np.bool_]]:
+    """The labels without those that touch a repaired or suspect bar, and which rows that were: ``[T]``.
+
+    A repaired bar was not known when it closed, so nothing could be decided on it and no stop could be hit in it; the
+    prices of a suspect bar are not believed. A row touches the bars from its own to that of its ``end``.
+    """
+    unsound = (mark == BarMark.REPAIRED) | (mark == BarMark.SUSPECT)
+    if not unsound.any():
+        return labels, np.zeros(len(labels), dtype=np.bool_)
+    before = np.concatenate([[0], np.cumsum(unsound)])
+    last = np.minimum(labels.end, len(labels) - 1)
+    touched = labels.complete & (before[last + 1] > before[:-1])
+    kept = ~touched
+    without = Labels(
+        labels.label * kept, labels.long_outcome * kept, labels.short_outcome * kept, labels.end,
+        np.where(kept, labels.long_return, np.nan), np.where(kept, labels.short_return, np.nan),
+        labels.complete & kept,
+    )  # fmt: skip
+    return without, touched
 
 
 def meta_labels(labels: Labels, side: Int8Array) -> Int8Array:

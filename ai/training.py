@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from ai.ensemble import TrainingContext
 from ai.exits import exit_profile
 from ai.features.engine import FeatureEngine
 from ai.features.registry import FUNDING_FEATURES, MODEL_FEATURES, schema_of, spec_of, warmup_bars
-from ai.labels import Labels, stop_distances, triple_barrier
+from ai.labels import Labels, stop_distances, triple_barrier, without_marked
 from ai.schema import FeatureSchema
 from data.market import Float64Array, Frame, FundingFrame
 
@@ -21,6 +24,7 @@ class TrainingData:
     labels: Labels
     context: TrainingContext
     warmup: int  # bars
+    marked: npt.NDArray[np.bool_]  # [T] rows whose label touches a repaired or suspect bar: no label, not scored
 
     @property
     def schema(self) -> FeatureSchema:
@@ -46,9 +50,10 @@ def training_data(
     schema = training_schema(profile_name, timeframe, features)
     x = FeatureEngine(schema, timeframe).batch(frame, funding)
     distance = stop_distances(profile, frame.close, x[schema.index(profile.feature)] if profile.feature else None)
-    labels = triple_barrier(frame.open, frame.high, frame.low, frame.close, distance, profile)
+    whole = triple_barrier(frame.open, frame.high, frame.low, frame.close, distance, profile)
+    labels, marked = without_marked(whole, frame.mark)
     optional = tuple(name for name in chosen if spec_of(name).optional)
     context = TrainingContext(
         schema, frame.open_time, profile_name, timeframe, frame.key.symbol, chosen, optional, calibration_share
     )
-    return TrainingData(x, labels, context, warmup_bars(schema.names, timeframe))
+    return TrainingData(x, labels, context, warmup_bars(schema.names, timeframe), marked)

@@ -198,7 +198,8 @@ def cut(grid: Grid, first: int, stop: int | None = None) -> Grid:
     return replace(
         grid, open_time=grid.open_time[part], open=whole(grid.open[:, part]), high=whole(grid.high[:, part]),
         low=whole(grid.low[:, part]), close=whole(grid.close[:, part]), volume=whole(grid.volume[:, part]),
-        present=whole(grid.present[:, part]), funding_start=whole(grid.funding_start[:, part.start : part.stop + 1]),
+        present=whole(grid.present[:, part]), mark=whole(grid.mark[:, part]),
+        funding_start=whole(grid.funding_start[:, part.start : part.stop + 1]),
     )  # fmt: skip
 
 

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data.market import Float64Array, Frame, FundingFrame, Int64Array, distinct_times
+from data.market import BarMark, Float64Array, Frame, FundingFrame, Int64Array, UInt8Array, distinct_times
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
     """``[S, T]`` columns. A symbol without a bar at a time has ``present`` False and NaN prices there.
+
+    So has one whose bar is suspect: it is stored, and nothing is decided, filled or valued on it. ``mark`` says what
+    each bar is (0 where there is none); repaired and synthetic bars are present.
 
     Funding of symbol s due in bar t (``open < time <= close``) are events
     ``funding_start[s, t] : funding_start[s, t + 1]`` of the flat arrays. So a position pays a settlement
@@ -36,6 +39,12 @@ class Grid:
     funding_time: Int64Array  # [N]
     funding_rate: Float64Array  # [N]
     funding_mark: Float64Array  # [N]
+    mark: UInt8Array  # [S, T] BarMark
+
+    @property
+    def repaired(self) -> int:
+        """Bars that were not known in time: fetched again or made of finer ones later."""
+        return int(np.count_nonzero(self.present & (self.mark == BarMark.REPAIRED)))
 
     @property
     def bars(self) -> int:
@@ -52,14 +61,17 @@ def align(frames: Sequence[Frame], fundings: Sequence[FundingFrame]) -> Grid:
         name: np.full(shape, np.nan) for name in ("open", "high", "low", "close", "volume")
     }
     present = np.zeros(shape, dtype=np.bool_)
+    mark = np.zeros(shape, dtype=np.uint8)
     starts = np.zeros((shape[0], shape[1] + 1), dtype=np.int64)
     flat: list[FundingFrame] = []
     base = 0
     for s, (frame, funding) in enumerate(zip(frames, fundings, strict=True)):
         at = np.searchsorted(times, frame.open_time)
+        sound = frame.mark != BarMark.SUSPECT
         for name, column in columns.items():
-            column[s, at] = getattr(frame, name)
-        present[s, at] = True
+            column[s, at[sound]] = getattr(frame, name)[sound]
+        present[s, at] = sound
+        mark[s, at] = frame.mark
         edges = np.append(times, times[-1] + key.step_ms if len(times) else 0)
         first = np.searchsorted(funding.time, edges, side="right")  # events with time <= edge
         starts[s] = base + first
@@ -69,5 +81,5 @@ def align(frames: Sequence[Frame], fundings: Sequence[FundingFrame]) -> Grid:
         tuple(f.key.symbol for f in frames), key.timeframe, key.step_ms, times,
         columns["open"], columns["high"], columns["low"], columns["close"], columns["volume"], present, starts,
         np.concatenate([f.time for f in flat]).astype(np.int64), np.concatenate([f.rate for f in flat]),
-        np.concatenate([f.mark_price for f in flat]),
+        np.concatenate([f.mark_price for f in flat]), mark,
     )  # fmt: skip

@@ -24,7 +24,7 @@ from ai.features.window import COUNT, LAST_OPEN, STATE, push
 from ai.schema import FeatureSchema
 from data.compiled import kernel, kernel_part
 from data.errors import UserError
-from data.market import Float64Array, Frame, FundingFrame, Int64Array
+from data.market import BarMark, Float64Array, Frame, FundingFrame, Int64Array
 from data.timeframes import timeframe_ms
 
 # state vector: rings, then what the recursive groups keep
@@ -132,7 +132,8 @@ class FeatureEngine:
     """Values of one symbol's features in the order of its closed bars.
 
     A value is NaN until its feature is warm. A group of which nothing is asked is not computed, and a value does not
-    depend on what else is asked. A bar with a missing or non-positive price gives a row of NaN and is not taken in.
+    depend on what else is asked. A bar with a missing or non-positive price gives a row of NaN and is not taken in; nor
+    is a suspect bar of a frame (``step`` is never given one), so no return is measured to, from or across it.
     Gaps: see :mod:`ai.features.window`.
     """
 
@@ -182,6 +183,11 @@ class FeatureEngine:
         return self._run(self._state, frame, funding)
 
     def _run(self, state: Float64Array, frame: Frame, funding: FundingFrame | None) -> npt.NDArray[np.float64]:
+        sound = frame.mark != BarMark.SUSPECT
+        if not sound.all():
+            spread: npt.NDArray[np.float64] = np.full((len(self._pick), len(frame)), np.nan)
+            spread[:, sound] = self._run(state, frame.take(sound), funding)
+            return spread
         out: npt.NDArray[np.float64] = np.empty((len(self._pick), len(frame)))
         known = int(state[LAST_OPEN]) + self._step_ms if state[COUNT] > 0 else None
         whole = np.ascontiguousarray

@@ -34,12 +34,16 @@ FOLD_DRAWS = 300  # of a single fold's band: enough to draw it, and dozens of fo
 
 @dataclass(frozen=True, slots=True)
 class FoldScores:
-    """One fold: its window, its model, its out-of-sample scores and the 95 % band of its direction AUC."""
+    """One fold: its window, its model, its out-of-sample scores and the 95 % band of its direction AUC.
+
+    ``n_marked`` rows of the training and test window had no label because it touched a repaired or suspect bar.
+    """
 
     window: Window
     model_id: str
     scores: Scores
     auc: Band
+    n_marked: int = 0
 
     @classmethod
     def of(
@@ -59,6 +63,7 @@ class FoldScores:
         return {
             **{k: iso(v) for k, v in times.items()}, **_plain(asdict(self.scores)), "model_id": self.model_id,
             "auc_low": _finite(self.auc.low), "auc_high": _finite(self.auc.high),
+            "n_marked": self.n_marked,
         }  # fmt: skip
 
 

@@ -144,9 +144,13 @@ def _forecast_and_score(
         tested[slice(*window.test_rows)] = True
     beyond = ~tested & (rows[:, Col.ABSTAIN] != Abstain.NO_MODEL)
     rows[beyond] = abstaining_row(Abstain.MISSING)
+    marked = [int(data.marked[w.train_rows[0] : w.test_rows[1]].sum()) for w, _ in fitted]
     folds = [
-        FoldScores.of(w, model_id, rows, data.labels, np.array(m.base), exits.limit_bars, spec.seed, spec.draws)
-        for model_id, (w, m) in zip(ids, fitted, strict=True)
+        replace(
+            FoldScores.of(w, model_id, rows, data.labels, np.array(m.base), exits.limit_bars, spec.seed, spec.draws),
+            n_marked=n_marked,
+        )
+        for model_id, n_marked, (w, m) in zip(ids, marked, fitted, strict=True)
     ]
     bases = np.full((len(frame), 3), np.nan)
     for window, model in fitted:
