@@ -1,29 +1,26 @@
-"""Market data in: files, the exchange's history, a synthetic market; and the report on what is stored."""
+"""Market data in: files, the exchange's history, a synthetic market."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from app.data_report import check_series as check_series
+from app.data_report import series_document
 from app.wiring import Workplace
 from data.clock import iso
 from data.errors import UserError
 from data.importing import ImportRequest, plan_import, preview_import, run_import
-from data.market import BarMark, Frame, FundingFrame, SeriesInfo, SeriesKey, WriteReport, unified_symbol
-from data.quality import Gap, funding_gaps, gaps, inspect
+from data.market import Frame, FundingFrame, SeriesKey, WriteReport, unified_symbol
+from data.quality import Gap, funding_gaps, gaps
 from data.timeframes import timeframe_ms
-
-if TYPE_CHECKING:
-    from data.store import CandleStore
 
 Document = dict[str, Any]
 Progress = Callable[[int, int, str], None]
 
 DOWNLOADABLE = ("ohlcv", "mark", "funding")
-MAX_REPAIRED_BARS = 3  # a longer gap is a hole in the record, not a hiccup
 FUNDING_TIMEFRAME = "8h"
 PAGES_AT_ONCE = 6_000  # bars between two writes: what was fetched is stored if the rest fails
 
@@ -139,90 +136,3 @@ def _report(key: SeriesKey, written: WriteReport, holes: Sequence[Gap], first: i
 
 def _gap(gap: Gap) -> Document:
     return {"from": iso(gap.start_ms), "to": iso(gap.end_ms), "bars": gap.bars}
-
-
-def series_document(key: SeriesKey) -> Document:
-    """The five names of a series."""
-    return {
-        "exchange": key.exchange, "symbol": key.symbol, "timeframe": key.timeframe, "kind": key.kind,
-        "source": key.source,
-    }  # fmt: skip
-
-
-# ---- the data report -------------------------------------------------------------------------------------------------
-
-
-def quality_report(
-    place: Workplace, *, symbol: str | None, timeframe: str | None, exchange: str | None, source: str | None,
-    repair: bool,
-) -> Document:  # fmt: skip
-    """Every stored series that fits, with its findings; ``repair`` fills short gaps first with marked bars.
-
-    Raises:
-        UserError: nothing stored fits what was named.
-    """
-    store = place.database.candles
-    unified = None if symbol is None else unified_symbol(symbol)
-    if timeframe is not None:
-        timeframe_ms(timeframe)
-    every = store.series()
-    found = [
-        i for i in every
-        if unified in (None, i.key.symbol) and timeframe in (None, i.key.timeframe)
-        and exchange in (None, i.key.exchange) and source in (None, i.key.source)
-    ]  # fmt: skip
-    if not found and (symbol or timeframe or exchange or source):
-        stored = "; ".join(str(i.key) for i in every) or "nothing"
-        raise UserError(f"No stored series fits: stored are {stored}.")
-    return {"series": [_series_report(store, info, repair) for info in found]}
-
-
-def _series_report(store: CandleStore, info: SeriesInfo, repair: bool) -> Document:
-    head = {
-        **series_document(info.key), "rows": info.rows, "from": iso(info.first_ms),
-        "to": iso(info.last_ms + (info.key.step_ms if info.key.holds_bars else 1)),
-    }  # fmt: skip
-    if info.key.kind == "funding":
-        funding = store.read_funding(info.key.exchange, info.key.symbol, info.key.source)
-        return {**head, "repaired": 0, "findings": [{"kind": "gap", **_gap(g), "words": _missing(g)} for g in
-                                                    funding_gaps(funding)]}  # fmt: skip
-    if not info.key.holds_bars:
-        return {**head, "repaired": 0, "findings": []}
-    frame = store.read(info.key)
-    repaired = 0
-    if repair:
-        patch = repairs(frame)
-        repaired = store.write(patch).inserted if len(patch) else 0
-        frame = store.read(info.key) if repaired else frame
-    findings = [
-        {"kind": f.kind, "from": iso(f.start_ms), "to": iso(f.end_ms), "bars": f.bars,
-         "words": f"{_when(f.start_ms)}: {f.detail}"}
-        for f in inspect(frame)
-    ]  # fmt: skip
-    return {**head, "rows": len(frame), "repaired": repaired, "findings": findings}
-
-
-def _when(ms: int) -> str:
-    return str(iso(ms))[:16].replace("T", " ")
-
-
-def _missing(gap: Gap) -> str:
-    return f"{_when(gap.start_ms)}: {gap.bars} settlements are missing"
-
-
-def repairs(frame: Frame) -> Frame:
-    """Bars for gaps of up to three: flat at the last close, without volume, marked as repaired."""
-    import numpy as np
-
-    times: list[int] = []
-    closes: list[float] = []
-    for gap in gaps(frame):
-        if gap.bars > MAX_REPAIRED_BARS:
-            continue
-        before = int(np.searchsorted(frame.open_time, gap.start_ms)) - 1
-        for k in range(gap.bars):
-            times.append(gap.start_ms + k * frame.key.step_ms)
-            closes.append(float(frame.close[before]))
-    price = np.array(closes)
-    flat = Frame.of(frame.key, np.array(times, dtype=np.int64), price, price, price, price, np.zeros(len(times)))
-    return replace(flat, mark=np.full(len(times), BarMark.REPAIRED, dtype=np.uint8))

@@ -25,7 +25,7 @@ Cancelled = Callable[[], bool]
 
 CURABLE = frozenset({  # kinds that another look can change
     "gap", "bad_price", "bad_volume", "crossed", "outlier", "zero_volume", "partial_volume", "stuck", "repeated",
-    "disagreement", "mark_disagreement", "stale",
+    "disagreement", "mark_disagreement",
 })  # fmt: skip
 NEAR_BARS = 20  # spans so close are asked for at once
 WRONG = frozenset({"bad_price", "bad_volume", "crossed", "repeated", "stuck"})  # a sound finer bar is better than these
@@ -95,7 +95,7 @@ def plan_repair(findings: Sequence[Finding], frame: Frame) -> list[Span]:
     """
     step = frame.key.step_ms
     wanted = sorted(
-        (f.start_ms // step * step, _end(f, step))
+        (f.start_ms // step * step, -(-f.end_ms // step) * step)
         for f in findings
         if f.kind in CURABLE and f.level != "info" and f.series in (None, frame.key)
     )
@@ -106,11 +106,6 @@ def plan_repair(findings: Sequence[Finding], frame: Frame) -> list[Span]:
         else:
             planned.append(Span(start, end))
     return planned
-
-
-def _end(finding: Finding, step_ms: int) -> int:
-    """End of the last whole bar that a finding touches (a stale series' forming bar is none)."""
-    return finding.end_ms // step_ms * step_ms if finding.kind == "stale" else -(-finding.end_ms // step_ms) * step_ms
 
 
 async def repair(

@@ -47,8 +47,12 @@ SinceOption = Annotated[str, typer.Option("--since", help="First open time, UTC,
 UntilOption = Annotated[str | None, typer.Option("--until", help="End, UTC, not included (default: now).", metavar="D")]
 BarsOption = Annotated[int, typer.Option("--bars", help="Number of bars.", min=1, max=20_000_000)]
 RepairOption = Annotated[
-    bool, typer.Option("--repair", help="Fill gaps of up to a few bars with marked bars without volume.")
+    bool,
+    typer.Option("--repair", help="Ask the exchange again for what is missing or wrong, else make it of finer bars."),
 ]
+
+SHOWN_FINDINGS = 20  # of a series, the worst first
+LEVELS = ("bad", "warn", "info")
 
 
 def register(app: typer.Typer) -> None:
@@ -111,13 +115,14 @@ def quality(
     exchange: ExchangeOption = None, source: SourceOption = None, repair: RepairOption = False,
 ) -> None:  # fmt: skip
     """The data report."""
-    from app.market_data import quality_report
+    from app.data_report import quality_report
 
     given = invocation(context)
-    with given.workplace() as place:
+    with given.workplace() as place, given.out.progress("quality") as progress:
         document = quality_report(
-            place, symbol=symbol, timeframe=timeframe, exchange=exchange, source=source, repair=repair
-        )
+            place, symbol=symbol, timeframe=timeframe, exchange=exchange, source=source, repair=repair,
+            progress=progress,
+        )  # fmt: skip
     given.out.document(document, lambda console: show_quality(console, document))
 
 
@@ -154,6 +159,12 @@ def show_quality(console: Console, document: Mapping[str, Any]) -> None:
         console, rows, columns, none="Nothing is stored yet: 'import', 'download' or 'synthetic' brings data in."
     )
     for row in document["series"]:
-        for finding in row["findings"][:10]:
-            words = finding.get("words") or ", ".join(f"{k} {plain(v)}" for k, v in finding.items())
-            console.print(f"{row['symbol']} {row['timeframe']} {row['kind']}: {words}", markup=False)
+        name = f"{row['symbol']} {row['timeframe']} {row['kind']}"
+        told = sorted(row["findings"], key=lambda f: LEVELS.index(f["level"]))[:SHOWN_FINDINGS]
+        for finding in sorted(told, key=lambda f: str(f["from"])):
+            console.print(f"{name}: {finding['level']} {finding['kind']}, {finding['words']}", markup=False)
+        if len(row["findings"]) > SHOWN_FINDINGS:
+            more = len(row["findings"]) - SHOWN_FINDINGS
+            console.print(f"{name}: … and {more:,} more (all of them with --json).", markup=False)
+        for span in row["repairs"]:
+            console.print(f"{name}: repair, {span['words']}", markup=False)

@@ -37,13 +37,40 @@ def test_an_import_reports_and_a_second_one_finds_everything_there(command: Comm
     assert (again.document["inserted"], again.document["duplicates"]) == (0, 59)
 
 
-def test_quality_names_the_gap_and_repair_fills_it_with_marked_bars(command: Command, tmp_path: Path) -> None:
+def test_quality_names_the_gap_and_repair_invents_nothing(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUANTAI_DATA__BASE_URL", "http://127.0.0.1:9")  # nobody answers there
+    monkeypatch.setenv("QUANTAI_DATA__REQUEST_ATTEMPTS", "1")
     command("import", write_csv(tmp_path / "bars.csv", 60, gap_at=20), "--symbol", "BTCUSDT", "--timeframe", "1h")
     series = command("quality", "--symbol", "BTCUSDT", "--timeframe", "1h").document["series"][0]
-    assert [f["kind"] for f in series["findings"]] == ["gap"]
-    repaired = command("quality", "--repair").document["series"][0]
-    assert (repaired["repaired"], repaired["rows"]) == (1, 60)
-    assert "gap" not in [f["kind"] for f in repaired["findings"]]
+    (finding,) = series["findings"]
+    assert set(finding) == {"kind", "from", "to", "bars", "level", "words"}
+    assert (finding["kind"], finding["level"], finding["from"]) == ("gap", "bad", "2024-01-01T20:00:00.000Z")
+    assert finding["words"].startswith("2024-01-01 20:00: 1 bar missing;")
+    tried = command("quality", "--repair").document["series"][0]
+    assert (tried["repaired"], tried["unrepaired"], tried["rows"]) == (0, 1, 59)
+    assert "1 bar stays missing" in tried["repairs"][0]["words"]
+
+
+def test_repair_makes_a_missing_hour_of_stored_quarters_when_nobody_answers(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUANTAI_DATA__BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("QUANTAI_DATA__REQUEST_ATTEMPTS", "1")
+    fine = [
+        f"{START + k * HOUR // 4},{40_000 + 2.5 * (k % 4) + 10 * (k // 4)},{40_030 + 10 * (k // 4)},"
+        f"{39_970 + 10 * (k // 4)},{40_002.5 + 2.5 * (k % 4) + 10 * (k // 4)},{(12.5 + k // 4 % 7) / 4}"
+        for k in range(240)
+    ]
+    quarters = tmp_path / "quarters.csv"
+    quarters.write_text("open_time,open,high,low,close,volume\n" + "\n".join(fine) + "\n")
+    command("import", write_csv(tmp_path / "bars.csv", 60, gap_at=20), "--symbol", "BTCUSDT", "--timeframe", "1h")
+    command("import", quarters, "--symbol", "BTCUSDT", "--timeframe", "15m")
+    series = command("quality", "--symbol", "BTCUSDT", "--timeframe", "1h", "--repair").document["series"][0]
+    assert (series["repaired"], series["unrepaired"], series["rows"]) == (1, 0, 60)
+    assert "made of 15m bars" in series["repairs"][0]["words"]
+    assert "gap" not in [f["kind"] for f in series["findings"]]
 
 
 def test_the_synthetic_command_gives_the_same_bars_for_the_same_seed(command: Command) -> None:
