@@ -14,23 +14,12 @@ import numpy as np
 
 from data.archive import csv_members
 from data.errors import UserError
+from data.import_layouts import HEADERLESS
 from data.market import Int64Array
 
 FORMATS = ".parquet, .feather, .csv or .zip"
+UPDATE_NAMES = {"U": "first_update_id", "u": "last_update_id"}  # of a depth update, where case alone tells them apart
 
-# Layouts of files without a header: the exchange's archive of klines, plain candles, candles without volume, funding.
-KLINE_COLUMNS = (
-    "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "count",
-    "taker_buy_volume", "taker_buy_quote_volume", "ignore",
-)  # fmt: skip
-HEADERLESS: dict[str, dict[int, tuple[str, ...]]] = {
-    "ohlcv": {12: KLINE_COLUMNS, 6: KLINE_COLUMNS[:6]},
-    "mark": {12: KLINE_COLUMNS, 6: KLINE_COLUMNS[:6], 5: KLINE_COLUMNS[:5]},
-    "funding": {
-        3: ("calc_time", "funding_interval_hours", "last_funding_rate"),
-        2: ("funding_time", "funding_rate"),
-    },
-}
 _MAGIC = {".parquet": (b"PAR1",), ".feather": (b"ARROW1", b"FEA1"), ".zip": (b"PK\x03\x04", b"PK\x05\x06")}
 
 
@@ -50,7 +39,7 @@ class RawTable:
 
 
 def read_tables(path: Path, kind: str) -> Iterator[RawTable]:
-    """The tables of a file; ``kind`` (ohlcv, mark, funding) names the columns of a file without a header.
+    """The tables of a file; ``kind`` (a key of HEADERLESS) names the columns of a file without a header.
 
     Raises:
         UserError: the file is missing, empty, unreadable, or not in one of the formats.
@@ -115,7 +104,7 @@ def _from_csv(label: str, content: bytes, kind: str) -> RawTable:
 
     content = content.removeprefix(b"\xef\xbb\xbf")
     first_line = _first_line(label, content)
-    delimiter = max(",;\t|", key=first_line.count)
+    delimiter = next((sign for sign in "\t;|" if sign in first_line), ",")  # a comma may stand in numbers and names
     fields = next(csv.reader([first_line], delimiter=delimiter))
     headed = not _is_number(fields[0])
     names = [normalised(f) for f in fields] if headed else _headerless(label, len(fields), kind)
@@ -136,8 +125,8 @@ def _from_csv(label: str, content: bytes, kind: str) -> RawTable:
             convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
     except pa.ArrowException as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{label} can not be read as CSV: {reason}.") from None
+        where, reason = _unreadable_line(content), str(error).splitlines()[0]
+        raise UserError(f"{label}{where} can not be read as CSV: {reason}.") from None
     first = 2 if headed else 1
     lines = np.delete(np.arange(first, first + table.num_rows + len(bad)), [number - first for number, _ in bad])
     filled = np.zeros(table.num_rows, dtype=np.bool_)
@@ -163,13 +152,22 @@ def _first_line(label: str, content: bytes) -> str:
     return text.split("\n", 1)[0].rstrip("\r")
 
 
+def _unreadable_line(content: bytes) -> str:
+    """`` line N`` of the first line that is no text, empty if all of them are."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return f" line {line}"
+    return ""
+
+
 def _headerless(label: str, count: int, kind: str) -> list[str]:
-    layouts = HEADERLESS[kind]
+    layouts = {len(names): names for names in HEADERLESS[kind]}
     if count not in layouts:
         known = ", ".join(str(n) for n in sorted(layouts))
-        raise UserError(
-            f"{label} line 1 has no header and {count} columns: {kind} files without a header have {known} columns."
-        )
+        can = f"{kind} files without a header have {known} columns" if known else f"{kind} files need one"
+        raise UserError(f"{label} line 1 has no header and {count} columns: {can}.")
     return list(layouts[count])
 
 
@@ -180,7 +178,9 @@ def _refuse_twins(label: str, names: list[str]) -> None:
 
 
 def normalised(name: str) -> str:
-    """``Open time``, ``openTime`` and ``open_time`` as ``open_time``."""
+    """``Open time``, ``openTime`` and ``open_time`` as ``open_time``; ``U`` and ``u`` are first and last update."""
+    if name in UPDATE_NAMES:
+        return UPDATE_NAMES[name]
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip().strip('"'))
     return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
 

@@ -1,4 +1,4 @@
-"""Checked rows: raw tables as plain columns of candles or funding, with every bad row named and explained."""
+"""Rows of imported tables: plain columns of one kind, in the order of its fields, every row traceable to its file."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ import numpy.typing as npt
 
 from data.errors import UserError
 from data.file_formats import RawTable
+from data.import_cells import numbers, plain, sides, wholes
+from data.import_layouts import (
+    EXCHANGE_NAMES,
+    EXCHANGE_SPELLINGS,
+    FIELDS,
+    ID_NAMES,
+    MAKER_NAMES,
+    SYMBOL_NAMES,
+    TIME_NAMES,
+    hint_for,
+)
 from data.import_times import NO_TIME, times_of
-from data.market import Float64Array, Int64Array, unified_symbol
-from data.timeframes import MINUTE_MS
+from data.market import BAR_KINDS, Float64Array, Int64Array, SeriesKey, unified_symbol
 
 BoolArray = npt.NDArray[np.bool_]
 
-TIME_NAMES = ("open_time", "timestamp", "time", "datetime", "date", "calc_time", "funding_time", "start_time", "ts")
-SYMBOL_NAMES = ("symbol", "pair", "instrument", "coin")
-EXCHANGE_NAMES = ("exchange", "venue")
-PRICES = ("open", "high", "low", "close")
-RATE_NAMES = ("funding_rate", "last_funding_rate", "rate")
-MAX_SETTLEMENT_SHIFT_MS = 5_000  # recorded settlement times lag by milliseconds, never by seconds
+NO_ID = NO_TIME  # a row that should have a number and has none
+EXPORTED = ("exchange", "symbol", "timeframe", "kind", "source")  # columns that only the program's own export has
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +43,14 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Checked rows of one or more tables. ``values`` are ``[n, columns]`` in the order of the kind's columns."""
+    """Rows of one or more tables. ``values`` are ``[n, columns]``: the fields of the kind, and the mark of bars."""
 
     tables: tuple[RawTable, ...]
     table: Int64Array  # [n] index into ``tables``
     line: Int64Array  # [n]
     time: Int64Array  # [n] ms UTC
+    id: Int64Array  # [n] number of a trade or an update; 0 where the kind has none
+    known_at: Int64Array  # [n] ms UTC; NO_TIME where the file does not say it
     values: Float64Array
 
     def __len__(self) -> int:
@@ -50,94 +58,144 @@ class Rows:
 
     def take(self, index: Any) -> Rows:
         """The rows of an index or a mask."""
-        return Rows(self.tables, self.table[index], self.line[index], self.time[index], self.values[index])
+        return Rows(
+            self.tables, self.table[index], self.line[index], self.time[index], self.id[index], self.known_at[index],
+            self.values[index],
+        )  # fmt: skip
 
     def reject(self, row: int, reason: str) -> Rejection:
         """A rejection of one row."""
         return Rejection(self.tables[self.table[row]].label, int(self.line[row]), reason)
 
 
-def read_rows(table: RawTable, kind: str, symbol: str, exchange: str, tz: tzinfo, unit: str | None) -> Rows:
-    """One table's rows, unchecked but numeric (what is no number is NaN, no time is ``NO_TIME``).
+def rows_of(
+    table: RawTable, time: Int64Array, values: Float64Array, id: Int64Array | None = None,
+    known_at: Int64Array | None = None, line: Int64Array | None = None,
+) -> Rows:  # fmt: skip
+    """Rows of one table."""
+    count = len(time)
+    none = np.zeros(count, dtype=np.int64)
+    return Rows(
+        (table,), none, table.lines.astype(np.int64) if line is None else line, time, none if id is None else id,
+        np.full(count, NO_TIME, dtype=np.int64) if known_at is None else known_at, values,
+    )  # fmt: skip
+
+
+def check_names(table: RawTable, key: SeriesKey) -> None:
+    """The table's own columns of symbol, exchange and series must say what the import is for.
 
     Raises:
-        UserError: a column is missing, the symbol or exchange column contradicts, or the time units are mixed.
+        UserError: a row is of something else.
     """
-    names = _columns_of(table, kind)
-    _agree(table, SYMBOL_NAMES, symbol, "symbol")
-    _agree(table, EXCHANGE_NAMES, exchange, "exchange")
-    time = times_of(table, names[0], tz, unit)
-    count = len(time)
-    values = np.column_stack([_numbers(table.columns[n]) if n else np.zeros(count) for n in names[1:]])
-    if kind == "funding" and not names[2]:
-        values[:, 1] = np.nan
-    return Rows((table,), np.zeros(count, dtype=np.int64), table.lines.astype(np.int64), time, values)
+    _agree(table, SYMBOL_NAMES, key.symbol)
+    _agree(table, EXCHANGE_NAMES, key.exchange)
+    if set(EXPORTED) <= set(table.columns):
+        for name in EXPORTED[2:]:
+            if expected := getattr(key, name):
+                _agree(table, (name,), expected)
 
 
-def _columns_of(table: RawTable, kind: str) -> tuple[str, ...]:
-    """The file's names for time and values; an empty name is a column that may be absent and is."""
-    have = table.columns
-    wanted: tuple[tuple[str, ...], ...]
-    if kind == "funding":
-        wanted, optional = (TIME_NAMES, RATE_NAMES, ("mark_price",)), {"mark_price"}
-    else:
-        wanted = (TIME_NAMES, *((name,) for name in PRICES), ("volume",))
-        optional = {"volume"} if kind == "mark" else set()
-    names = []
-    for choices in wanted:
-        name = next((n for n in choices if n in have), "")
-        if not name and choices[0] not in optional:
-            what = "time" if choices is TIME_NAMES else choices[0]
-            other = " Is it a funding file (--kind funding)?" if kind != "funding" and "funding_rate" in have else ""
-            raise UserError(f"{table.label} has no column for {what}; its columns are: {', '.join(have)}.{other}")
-        names.append(name)
-    return tuple(names)
+def read_rows(table: RawTable, kind: str, tz: tzinfo, unit: str | None) -> Rows:
+    """One table's rows, unchecked but numeric (no number is NaN or infinite, no time is ``NO_TIME``).
+
+    Raises:
+        UserError: a column is missing, numbers have decimal commas, or the units or zones of times are mixed.
+    """
+    time_name = column_of(table, TIME_NAMES)
+    if not time_name:
+        raise missing(table, "time", kind)
+    names = [column_of(table, field.names) for field in FIELDS[kind]]
+    for field, name in zip(FIELDS[kind], names, strict=True):
+        if not name and field.required and not (field.name == "side" and column_of(table, MAKER_NAMES)):
+            raise missing(table, field.name, kind)
+    if not any(names):
+        raise missing(table, " or ".join(field.name for field in FIELDS[kind]), kind)
+    time = times_of(table, time_name, tz, unit)
+    columns = [_column(table, field.name, name) for field, name in zip(FIELDS[kind], names, strict=True)]
+    if kind in BAR_KINDS:
+        columns = [*(np.where(np.isnan(c), 0.0, c) if not n else c for c, n in zip(columns, names, strict=True)),
+                   _column(table, "mark", column_of(table, ("mark",)))]  # fmt: skip
+    known_at = times_of(table, "known_at", tz, unit) if "known_at" in table.columns else None
+    return rows_of(table, time, np.column_stack(columns), ids_of(table, kind), known_at)
 
 
-def _agree(table: RawTable, names: tuple[str, ...], expected: str, what: str) -> None:
-    column = next((n for n in names if n in table.columns), None)
-    if column is None:
+def ids_of(table: RawTable, kind: str) -> Int64Array | None:
+    """The numbers by which rows of one moment are told apart, ``None`` where the kind or the file has none.
+
+    Raises:
+        UserError: trades without a number: the same trade could not be known again.
+    """
+    name = column_of(table, ID_NAMES.get(kind, ()))
+    if not name:
+        if kind == "trades":
+            raise missing(table, "trade id", kind)
+        return None
+    found, bad = wholes(table, name)
+    return np.where(bad, NO_ID, found).astype(np.int64)
+
+
+def column_of(table: RawTable, names: tuple[str, ...]) -> str:
+    """The first of ``names`` that the table has, empty if it has none."""
+    return next((name for name in names if name in table.columns), "")
+
+
+def missing(table: RawTable, what: str, kind: str) -> UserError:
+    """The refusal of a table without a needed column."""
+    where = f"{table.label} line 1" if table.unit_of_place == "line" else table.label
+    columns = list(table.columns)
+    return UserError(
+        f"{where} has no column for {what}; its columns are: {', '.join(columns)}.{hint_for(columns, kind)}"
+    )
+
+
+def _column(table: RawTable, field: str, name: str) -> Float64Array:
+    if field == "side":
+        maker = column_of(table, MAKER_NAMES)
+        return sides(table, name or maker, maker=not name)
+    return numbers(table, name) if name else np.full(len(table.lines), np.nan)
+
+
+def _agree(table: RawTable, names: tuple[str, ...], expected: str) -> None:
+    column = column_of(table, names)
+    if not column:
         return
-    for found in table.columns[column].unique().to_pylist():
+    cells = plain(table, column)
+    for found in cells.unique().to_pylist():
         text = str(found)
-        if what == "symbol":
-            try:
-                agrees = text.upper() == expected.split("/")[0] or unified_symbol(text) == expected
-            except UserError:
-                agrees = False
-        else:
-            agrees = expected.startswith(text.lower())
-        if not agrees:
-            raise UserError(f"{table.label} holds rows of {what} '{text}', but the import is for {expected}.")
+        if not (_same_symbol(text, expected) if names is SYMBOL_NAMES else _same_word(text, expected)):
+            row = cells.to_pylist().index(found)
+            what = "symbol" if names is SYMBOL_NAMES else names[0]
+            raise UserError(
+                f"{table.place(row)}: the file holds rows of {what} '{text}', but the import is for {expected}."
+            )
 
 
-def _numbers(column: Any) -> Float64Array:
-    import pyarrow as pa
-
-    if isinstance(column.type, pa.DictionaryType):
-        column = column.cast(column.type.value_type)
+def _same_symbol(text: str, expected: str) -> bool:
     try:
-        return np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return np.fromiter((_number(cell) for cell in column.to_pylist()), dtype=np.float64, count=len(column))
+        return text.upper() == expected.split("/")[0] or unified_symbol(text) == expected
+    except UserError:
+        return False
 
 
-def _number(cell: Any) -> float:
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
-        return float("nan")
+def _same_word(text: str, expected: str) -> bool:
+    word = EXCHANGE_SPELLINGS.get(text.lower(), text.lower())
+    return expected == word or (expected.startswith(word) and word in ("binance", "weex", "okx", "bybit"))
 
 
 def concatenate(parts: Iterable[Rows]) -> Rows:
     """The rows of several tables, in the order of the tables."""
     rows = list(parts)
     tables = tuple(t for part in rows for t in part.tables)
-    index = np.concatenate([part.table + i for i, part in enumerate(rows)])
+    first = np.cumsum([0, *(len(part.tables) for part in rows[:-1])])
     return Rows(
-        tables, index, np.concatenate([p.line for p in rows]), np.concatenate([p.time for p in rows]),
-        np.concatenate([p.values for p in rows]),
-    )  # fmt: skip
+        tables,
+        np.concatenate([part.table + n for n, part in zip(first, rows, strict=True)]),
+        np.concatenate([part.line for part in rows]),
+        np.concatenate([part.time for part in rows]),
+        np.concatenate([part.id for part in rows]),
+        np.concatenate([part.known_at for part in rows]),
+        np.concatenate([part.values for part in rows]),
+    )
 
 
 def split_bad(rows: Rows, checks: list[tuple[str, BoolArray]]) -> tuple[Rows, list[Rejection]]:
@@ -149,53 +207,15 @@ def split_bad(rows: Rows, checks: list[tuple[str, BoolArray]]) -> tuple[Rows, li
     return rows.take(first < 0), rejections
 
 
-def candle_checks(rows: Rows, step_ms: int, now_ms: int) -> list[tuple[str, BoolArray]]:
-    """What must not be true of a candle (values are open, high, low, close, volume)."""
-    o, h, lo, c, v = rows.values.T
-    prices = rows.values[:, :4]
-    time = rows.time
-    return [
-        ("has no readable time", time == NO_TIME),
-        ("has a price that is no number", ~np.isfinite(prices).all(axis=1)),
-        ("has a price of zero or less", (prices <= 0).any(axis=1)),
-        ("has a high below its low", h < lo),
-        ("has a high below its open or close", h < np.maximum(o, c)),
-        ("has a low above its open or close", lo > np.minimum(o, c)),
-        ("has a volume that is no number", ~np.isfinite(v)),
-        ("has a negative volume", v < 0),
-        ("does not open on the timeframe's grid", time % step_ms != 0),
-        ("lies in the future", time + step_ms > now_ms),
-    ]
-
-
-def funding_checks(rows: Rows, now_ms: int) -> list[tuple[str, BoolArray]]:
-    """What must not be true of a settlement (values are rate, mark price; times not yet rounded)."""
-    rate, mark = rows.values.T
-    shift = np.abs(rows.time - rounded_to_minute(rows.time))
-    return [
-        ("has no readable time", rows.time == NO_TIME),
-        ("has a rate that is no number", ~np.isfinite(rate)),
-        ("has a rate beyond 100 %", np.abs(rate) > 1.0),
-        ("has a mark price of zero or less", mark <= 0),
-        ("is not at a whole minute", shift > MAX_SETTLEMENT_SHIFT_MS),
-        ("lies in the future", rows.time > now_ms),
-    ]
-
-
-def rounded_to_minute(time: Int64Array) -> Int64Array:
-    """Times rounded to the nearest minute."""
-    return ((np.where(time == NO_TIME, 0, time) + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS).astype(np.int64)
-
-
 def sort_and_merge(rows: Rows) -> tuple[Rows, int, int, list[Rejection]]:
-    """Rows by time, each time once: ``(rows, out of order, repeated, contradicting repeats)``.
+    """Rows by time and id, each once: ``(rows, out of order, repeated, contradicting repeats)``.
 
-    A repeated time with equal values is counted; one with other values is rejected and the first one read stays.
+    A repeated row with equal values is counted; one with other values is rejected and the first one read stays.
     """
     behind = int(np.count_nonzero(np.diff(rows.time) < 0))
-    order = np.argsort(rows.time, kind="stable")
-    rows = rows.take(order)
-    fresh = np.concatenate([[True], np.diff(rows.time) != 0])
+    rows = rows.take(np.lexsort((rows.id, rows.time)))
+    fresh = np.ones(len(rows), dtype=np.bool_)
+    fresh[1:] = (np.diff(rows.time) != 0) | (np.diff(rows.id) != 0)
     leader = np.flatnonzero(fresh)[np.cumsum(fresh) - 1]
     equal = ((rows.values == rows.values[leader]) | (np.isnan(rows.values) & np.isnan(rows.values[leader]))).all(axis=1)
     rejections = []

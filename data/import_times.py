@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -17,6 +18,7 @@ UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}  # nanosecon
 NO_TIME = np.iinfo(np.int64).min  # a cell that holds no time
 EARLIEST_MS = 1_230_768_000_000  # 2009: before the first coin
 LATEST_MS = 4_102_444_800_000  # 2100
+_ZONE = re.compile(r"(?:[Zz]|UTC|[+-]\d{2}:?\d{2})\s*$")
 _MAGNITUDES = (("s", 1e8, 1e11), ("ms", 1e11, 1e14), ("us", 1e14, 1e17), ("ns", 1e17, 1e19))
 
 
@@ -54,12 +56,25 @@ def times_of(table: RawTable, column: str, tz: tzinfo, unit: str | None) -> Int6
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         numbers = _integers(values)
         if numbers is None:
-            return _each(values.to_pylist(), lambda text: _written(text, tz))
+            texts = values.to_pylist()
+            _refuse_mixed_zones(table, texts)
+            return _each(texts, lambda text: _written(text, tz))
     elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
         numbers = _each(values.to_pylist(), _whole) if values.null_count else _cast_whole(values)
     else:
         raise UserError(f"{table.label} has no times in its column '{column}' (it holds {values.type}).")
     return _scaled(table, numbers, unit)
+
+
+def _refuse_mixed_zones(table: RawTable, texts: list[str | None]) -> None:
+    named = np.array([bool(_ZONE.search(text or "")) for text in texts], dtype=np.bool_)
+    written = np.array([bool(text) and ":" in str(text) for text in texts], dtype=np.bool_)
+    with_zone, without = np.flatnonzero(named & written), np.flatnonzero(~named & written)
+    if len(with_zone) and len(without):
+        raise UserError(
+            f"{table.place(int(without[0]))} names no time zone, but {table.unit_of_place} "
+            f"{table.lines[with_zone[0]]} does: one file must keep to one way of writing times."
+        )
 
 
 def _cast_whole(values: Any) -> Int64Array:

@@ -200,7 +200,7 @@ def test_one_row_alone_needs_a_timeframe(tmp_path: Path) -> None:
         (ImportRequest("B?C"), "Unknown symbol"),
         (ImportRequest("BTCUSDT", timeframe="7m"), "Unknown timeframe '7m'"),
         (ImportRequest("BTCUSDT", kind="candles"), "Unknown kind 'candles'"),
-        (ImportRequest("BTCUSDT", kind="book"), "kind 'book' can not be imported"),
+        (ImportRequest("BTCUSDT", kind="trades", timeframe="1h"), "Trades are single events"),
         (ImportRequest("BTCUSDT", unit="h"), "Unknown unit 'h'"),
         (ImportRequest("BTCUSDT", tz="Mars/Base"), "Unknown time zone 'Mars/Base'"),
         (ImportRequest("BTCUSDT", source="dream"), "Unknown source"),
