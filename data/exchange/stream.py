@@ -150,15 +150,15 @@ class MarketStream:
 
     async def _shrink(self, group: Group, gone: list[Subscription]) -> None:
         group.members = [s for s in group.members if s not in gone]
+        if not group.members:
+            self._groups.remove(group)
         try:
             await self._quirks.unwatch(self._exchange, gone)
         except Exception as error:  # a lost connection: nothing is subscribed then
             self.health.last_trouble = str(self._translated(error))
-        if not group.members:
-            self._groups.remove(group)
-            if group.task is not None:
-                group.task.cancel()
-                await asyncio.gather(group.task, return_exceptions=True)
+        if not group.members and group.task is not None:
+            group.task.cancel()
+            await asyncio.gather(group.task, return_exceptions=True)
 
     async def _run(self) -> None:
         """Read the exchange's symbols, subscribe, and watch over the sockets."""
@@ -207,7 +207,7 @@ class MarketStream:
             except asyncio.CancelledError:
                 if self._closed or task is None or task.cancelling():
                     raise
-                why = "the connection was closed"  # ccxt cancels who waits on a socket that is closed
+                why = "" if group.lost else "the connection was closed"  # ccxt cancels who waits on its socket
             except Exception as error:
                 told = self._translated(error)
                 if isinstance(told, Rejected):
@@ -239,7 +239,7 @@ class MarketStream:
 
     def _lose(self, group: Group, why: str) -> None:
         """The group's connection is gone; its members may be missing something from now on."""
-        self.health.last_trouble = why
+        self.health.last_trouble = why or self.health.last_trouble
         if not group.lost:
             group.lost = True
             self._tell_gap(group.members, why)
@@ -319,16 +319,17 @@ class MarketStream:
 
     def _look_for_deaf(self, group: Group, now_s: float) -> None:
         """One subscription hears nothing while its socket talks: the socket is given up for it, once."""
+        if group.up_s is None:
+            return
         for subscription in group.members:
-            limit, age = self._patience(subscription), self._age(group, subscription, now_s)
-            if limit is None or age is None:
-                continue
-            if age <= limit:
+            limit, heard_s = self._patience(subscription), self._heard[subscription]
+            if limit is None or now_s - heard_s <= limit:
                 self._blamed.discard(subscription)
-            elif subscription not in self._blamed:
+            elif now_s - group.up_s > limit and subscription not in self._blamed:
                 self._blamed.add(subscription)
                 for socket in self._sockets_of(group):
-                    self._give_up(socket, f"{_name(subscription)} was not heard for {age:.0f} s")
+                    self._give_up(socket, f"{_name(subscription)} was not heard for {now_s - heard_s:.0f} s")
+                return
 
     def _patience(self, subscription: Subscription) -> float | None:
         """Seconds after which a subscription that says nothing is stale (``None``: it may be quiet for ever)."""
@@ -336,9 +337,6 @@ class MarketStream:
         if subscription.channel == "candles":
             return silence + timeframe_ms(subscription.timeframe) / 1000
         return silence if subscription.channel in ("premium", "book") else None
-
-    def _age(self, group: Group, subscription: Subscription, now_s: float) -> float | None:
-        return None if group.up_s is None else now_s - max(self._heard[subscription], group.up_s)
 
     def _give_up(self, socket: Socket, why: str) -> None:
         for group in self._groups_on(socket):
@@ -360,13 +358,14 @@ class MarketStream:
         self._wake.set()
 
     def _note_state(self) -> None:
-        """Health as the groups stand now."""
-        now_s = self._clock.monotonic()
+        """Health as the groups stand now; an acknowledgement alone makes nothing fresh."""
+        now_s, silence = self._clock.monotonic(), self._settings.stream_silence_s
         stale = {_name(s) for s in self.refused}
         for group in self._groups:
+            silent = group.lost or now_s - max(self._heard[s] for s in group.members) > silence
             for subscription in group.members:
-                limit, age = self._patience(subscription), self._age(group, subscription, now_s)
-                if group.lost or (limit is not None and age is not None and age > limit):
+                limit = self._patience(subscription)
+                if silent or (limit is not None and now_s - self._heard[subscription] > limit):
                     stale.add(_name(subscription))
         self.health.stale = tuple(sorted(stale))
         self.health.connected = bool(self._groups) and all(

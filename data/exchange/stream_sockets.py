@@ -63,6 +63,7 @@ class StreamSockets:
         self._on_message = on_message
         self._on_unreadable = on_unreadable
         self._sockets: dict[str, Socket] = {}
+        self._asked_wait_s: dict[str, float] = {}
         self._work: set[asyncio.Task[Any]] = set()  # dialling and sending
         self._farewells: set[asyncio.Task[Any]] = set()
         self._make_client = exchange.client
@@ -72,13 +73,11 @@ class StreamSockets:
 
     def open(self) -> list[Socket]:
         """Sockets that are connected or being dialled."""
-        clients = self._exchange.clients or {}
-        return [s for s in self._sockets.values() if clients.get(s.url) is s.client]
+        return list(self._sockets.values())
 
     def retry_after_s(self, urls: set[str]) -> float:
         """Seconds that the last refused handshakes of these addresses asked to wait."""
-        asked = (getattr(self._sockets[url].client, "last_retry_after", None) for url in urls if url in self._sockets)
-        return max((seconds for seconds in asked if seconds), default=0.0)
+        return max((self._asked_wait_s.get(url, 0.0) for url in urls), default=0.0)
 
     def pass_on(self, socket: Socket, message: Any) -> None:
         """Give a frame to ccxt's own handler (acknowledgements, pongs); what it raises is the caller's."""
@@ -86,11 +85,7 @@ class StreamSockets:
 
     def drop(self, socket: Socket) -> None:
         """Give a socket up: who waits on it sees ``CancelledError``, the next turn dials anew."""
-        if self._sockets.get(socket.url) is socket:
-            del self._sockets[socket.url]
-        clients = self._exchange.clients or {}
-        if clients.get(socket.url) is socket.client:
-            del clients[socket.url]
+        self._forget(socket)
         self._background(_shut(socket.client), self._farewells)
 
     async def close(self) -> None:
@@ -147,7 +142,27 @@ class StreamSockets:
             if at > now:
                 await self._sleep(at - now)
 
+        def gone(callback: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+            def told(lost: Any, why: Any) -> None:
+                if self._sockets.get(socket.url) is socket:  # else ccxt would take the next client of the address out
+                    callback(lost, why)
+                    self._forget(socket)
+
+            return told
+
         client.handle_message, client.open, client.throttle = handle_frame, open_now, throttle
+        client.on_close_callback, client.on_error_callback = (
+            gone(client.on_close_callback),
+            gone(client.on_error_callback),
+        )
+
+    def _forget(self, socket: Socket) -> None:
+        if self._sockets.get(socket.url) is socket:
+            del self._sockets[socket.url]
+            self._asked_wait_s[socket.url] = getattr(socket.client, "last_retry_after", None) or 0.0
+        clients = self._exchange.clients or {}
+        if clients.get(socket.url) is socket.client:
+            del clients[socket.url]
 
     def _message(self, client: Any, message: Any) -> None:
         socket = self._sockets.get(client.url)
