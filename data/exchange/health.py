@@ -21,6 +21,10 @@ class RestHealth:
     waiting_until_ms: int | None = None  # nobody asks before (429, 418, maintenance)
     offset_ms: int = 0  # exchange clock minus ours
     breaker_open: bool = False
+    skewed: bool = False  # our clock is so far off that no entry should be made
+    maintenance: bool = False  # the exchange says that it is being maintained
+    banned_until_ms: int | None = None  # it has shut this address out (418)
+    alarm: str = ""  # one sentence for a person, empty while nothing has to be said
 
 
 @dataclass(slots=True)
