@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +12,21 @@ import numpy as np
 
 from data.clock import iso
 from data.errors import UserError
+from data.market import SeriesKey
 from database.connection import Database
+from database.export_columns import PART, SERIES, Column, Expand, Query, Row, plain
+from database.export_market import KIND_OF_TABLE, TABLE_OF_KIND, UNITS, observation_query, superseded_query
 from database.faults import file_faults
 from database.jsontext import canonical
 from database.ledger_rows import unpack_decisions
+from database.series import find_series
 from trading.records import DECISION
 
-PART = 20_000
-HIDDEN = {"market_chunk", "forecast_chunk", "batches", "schema_history"}  # caches and book-keeping
+HIDDEN = {"market_chunk", "forecast_chunk", "batches", "schema_history", "observations"}  # caches, book-keeping, parts
 TIMES = {"open_time", "known_at", "time", "entry_time", "exit_time", "time_limit", "valid_until"}
-SERIES = ("exchange", "symbol", "timeframe", "kind", "source")
 FORMATS = (".csv", ".parquet")
 SYMBOL = "coalesce(json_extract(a.about, '$.symbols[' || t.symbol || ']'), '#' || t.symbol)"
 DECISION_FIELDS = tuple(n for n in DECISION.names or () if n not in ("symbol", "gate_values", "gate_limits"))
-
-Row = tuple[Any, ...]
-Expand = Callable[[list[Row]], list[Row]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    name: str
-    kind: str  # INTEGER | REAL | TEXT | BLOB | TIME (milliseconds)
-    sql: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    sql: str
-    columns: list[_Column]
-    expand: Expand | None = None
 
 
 class Export:
@@ -52,13 +36,14 @@ class Export:
         self._db = db
 
     def tables(self) -> list[str]:
-        """What can be exported."""
-        names = [row[0] for row in self._db.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-        return [n for n in names if n not in HIDDEN and not n.startswith("sqlite_")]
+        """What can be exported: tables by name, and the observations of each kind (:data:`KIND_OF_TABLE`)."""
+        names = [row[0] for row in self._db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return sorted([n for n in names if n not in HIDDEN and not n.startswith("sqlite_")] + list(KIND_OF_TABLE))
 
     def write(self, table: str, path: Path, account: int | None = None) -> int:
         """Write a table (one account's rows, if named); how many rows. Times are ISO-8601 UTC in CSV and UTC
-        timestamps in Parquet; series and symbol numbers become names, bytes hexadecimal text.
+        timestamps of milliseconds in Parquet; series and symbol numbers become names, bytes hexadecimal text. Columns
+        of market data carry their unit in Parquet's field metadata. What is exported of a series can be imported again.
 
         Raises:
             UserError: unknown table or suffix, or the file cannot be written.
@@ -66,6 +51,23 @@ class Export:
         known = self.tables()
         if table not in known:
             raise UserError(f"There is no table '{table}': use one of {', '.join(known)}.")
+        if account is not None and table in KIND_OF_TABLE:
+            raise UserError(f"The table '{table}' belongs to no account: leave --account out.")
+        return self._write(table, path, {} if account is None else {"account": account})
+
+    def write_series(self, key: SeriesKey, path: Path) -> int:
+        """Write one stored series of any kind; how many rows. The file is as :meth:`write` makes it.
+
+        Raises:
+            UserError: nothing of the series is stored, or the file cannot be written.
+        """
+        with self._db.snapshot() as connection:
+            series = find_series(connection, key)
+        if series is None:
+            raise UserError(f"Nothing of {key} is stored.")
+        return self._write(TABLE_OF_KIND[key.kind], path, {"series": series})
+
+    def _write(self, table: str, path: Path, only: dict[str, int]) -> int:
         if path.suffix.lower() not in FORMATS:
             raise UserError(f"'{path.name}' has no format to write: end the file's name with .csv or .parquet.")
         if not path.parent.is_dir() or path.is_dir():
@@ -74,27 +76,38 @@ class Export:
         fresh = path.with_name(f".{path.name}.part")
         try:
             with self._db.snapshot() as connection, file_faults(path):
-                query = _query(table, connection.execute(f"PRAGMA table_info({table})").fetchall(), account)
-                cursor = connection.execute(query.sql, () if account is None else {"account": account})
-                rows = save(fresh, query.columns, _parts(cursor, query.expand))
+                query = _market_query(table) or _query(
+                    table, connection.execute(f"PRAGMA table_info({table})").fetchall(), "account" in only
+                )
+                sql = query.sql
+                if "series" in only:
+                    sql += f" {'AND' if ' WHERE ' in sql else 'WHERE'} t.series = :series"
+                rows = save(fresh, query.columns, _parts(connection.execute(sql, only), query))
                 fresh.replace(path)
         finally:
             fresh.unlink(missing_ok=True)
         return rows
 
 
-def _query(table: str, info: list[Row], account: int | None) -> _Query:
+def _market_query(table: str) -> Query | None:
+    if table == "superseded":
+        return superseded_query()
+    return observation_query(KIND_OF_TABLE[table]) if table in KIND_OF_TABLE else None
+
+
+def _query(table: str, info: list[Row], one_account: bool) -> Query:
     """The SELECT, with names in place of series and symbol numbers."""
     present = [str(row[1]) for row in info]
-    columns: list[_Column] = []
+    columns: list[Column] = []
     for _, name, kind, *_rest in info:
         if name == "series":
-            columns += [_Column(n, "TEXT", f"s.{n}") for n in SERIES]
+            columns += [Column(n, "TEXT", f"s.{n}") for n in SERIES]
         elif name == "symbol" and kind == "INTEGER":
-            columns.append(_Column(name, "TEXT", SYMBOL))
+            columns.append(Column(name, "TEXT", SYMBOL))
         else:
             time = kind == "INTEGER" and (name in TIMES or name.endswith("_ms"))
-            columns.append(_Column(name, "TIME" if time else kind, f't."{name}"'))
+            unit = UNITS.get(name, "") if table in ("market_data", "funding") else ""
+            columns.append(Column(name, "TIME" if time else kind, f't."{name}"', unit))
     expand: Expand | None = None
     if table == "decisions":
         columns, expand = _decision_columns()
@@ -104,36 +117,36 @@ def _query(table: str, info: list[Row], account: int | None) -> _Query:
     if "series" in present:
         sql += " JOIN series s ON s.id = t.series"
     if "account" in present:
-        sql += " LEFT JOIN accounts a ON a.id = t.account" + ("" if account is None else " WHERE t.account = :account")
-    elif account is not None:
+        sql += " LEFT JOIN accounts a ON a.id = t.account" + (" WHERE t.account = :account" if one_account else "")
+    elif one_account:
         raise UserError(f"The table '{table}' belongs to no account: leave --account out.")
-    return _Query(sql, columns, expand)
+    return Query(sql, columns, expand, PART if expand is None else PART // 100)
 
 
-def _decision_columns() -> tuple[list[_Column], Expand]:
+def _decision_columns() -> tuple[list[Column], Expand]:
     """The packed row unfolded: one column for each field, gates as JSON lists."""
-    columns = [_Column("id", "INTEGER", "t.id"), _Column("account", "INTEGER", "t.account"),
-               _Column("symbol", "TEXT", SYMBOL), _Column("hash", "BLOB", "t.hash")]  # fmt: skip
+    columns = [Column("id", "INTEGER", "t.id"), Column("account", "INTEGER", "t.account"),
+               Column("symbol", "TEXT", SYMBOL), Column("hash", "BLOB", "t.hash")]  # fmt: skip
     for name in DECISION_FIELDS:
         kind = "TIME" if name in TIMES else "REAL" if DECISION[name].kind == "f" else "INTEGER"
-        columns.append(_Column(name, kind, "t.row" if name == "open_time" else ""))
-    columns += [_Column("gate_values", "TEXT"), _Column("gate_limits", "TEXT")]
+        columns.append(Column(name, kind, "t.row" if name == "open_time" else ""))
+    columns += [Column("gate_values", "TEXT"), Column("gate_limits", "TEXT")]
 
     def expand(part: list[Row]) -> list[Row]:
         rows = unpack_decisions([row[4] for row in part])
-        plain: list[list[Any]] = [_plain(rows[name]) for name in DECISION_FIELDS]
+        fields: list[list[Any]] = [plain(rows[name]) for name in DECISION_FIELDS]
         gates = [[canonical(r) for r in rows[name]] for name in ("gate_values", "gate_limits")]
         heads = [row[:4] for row in part]
-        return [(*head, *rest) for head, *rest in zip(heads, *plain, *gates, strict=True)]
+        return [(*head, *rest) for head, *rest in zip(heads, *fields, *gates, strict=True)]
 
     return columns, expand
 
 
-def _feature_columns() -> tuple[list[_Column], Expand]:
+def _feature_columns() -> tuple[list[Column], Expand]:
     """The chunks unfolded: one row for each bar and feature."""
-    columns = [_Column(n, "TEXT", f"s.{n}") for n in SERIES]
-    columns += [_Column("digest", "TEXT", "t.digest"), _Column("open_time", "TIME", "t.names"),
-                _Column("name", "TEXT", "t.rows"), _Column("value", "REAL", "t.blob")]  # fmt: skip
+    columns = [Column(n, "TEXT", f"s.{n}") for n in SERIES]
+    columns += [Column("digest", "TEXT", "t.digest"), Column("open_time", "TIME", "t.names"),
+                Column("name", "TEXT", "t.rows"), Column("value", "REAL", "t.blob")]  # fmt: skip
 
     def expand(part: list[Row]) -> list[Row]:
         out: list[Row] = []
@@ -142,23 +155,18 @@ def _feature_columns() -> tuple[list[_Column], Expand]:
             times = np.frombuffer(blob, dtype="<i8", count=n).tolist()
             x = np.frombuffer(blob, dtype="<f8", offset=8 * n).reshape(len(names), n)
             for name, values in zip(names, x, strict=True):
-                out += [(*row[:6], time, name, value) for time, value in zip(times, _plain(values), strict=True)]
+                out += [(*row[:6], time, name, value) for time, value in zip(times, plain(values), strict=True)]
         return out
 
     return columns, expand
 
 
-def _plain(values: Any) -> list[Any]:
-    """A column as Python numbers; NaN is nothing."""
-    return [None if v != v else v for v in values.tolist()]
+def _parts(cursor: Any, query: Query) -> Iterator[list[Row]]:
+    while part := cursor.fetchmany(query.part):
+        yield part if query.expand is None else query.expand(part)
 
 
-def _parts(cursor: Any, expand: Expand | None) -> Iterator[list[Row]]:
-    while part := cursor.fetchmany(PART if expand is None else PART // 100):
-        yield part if expand is None else expand(part)
-
-
-def _write_csv(path: Path, columns: list[_Column], parts: Iterator[list[Row]]) -> int:
+def _write_csv(path: Path, columns: list[Column], parts: Iterator[list[Row]]) -> int:
     convert = [bytes.hex if c.kind == "BLOB" else iso if c.kind == "TIME" else None for c in columns]
     rows = 0
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -172,12 +180,15 @@ def _write_csv(path: Path, columns: list[_Column], parts: Iterator[list[Row]]) -
     return rows
 
 
-def _write_parquet(path: Path, columns: list[_Column], parts: Iterator[list[Row]]) -> int:
+def _write_parquet(path: Path, columns: list[Column], parts: Iterator[list[Row]]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     arrow = {"INTEGER": pa.int64(), "REAL": pa.float64(), "TIME": pa.timestamp("ms", tz="UTC")}
-    schema = pa.schema([(c.name, arrow.get(c.kind, pa.string())) for c in columns])
+    schema = pa.schema(
+        [pa.field(c.name, arrow.get(c.kind, pa.string()), metadata={"unit": c.unit} if c.unit else None)
+         for c in columns]
+    )  # fmt: skip
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as out:
         for part in parts:
