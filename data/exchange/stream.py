@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,37 +16,25 @@ import numpy as np
 
 from data.errors import QuantError, Rejected
 from data.exchange.catalogue import quirks_of
-from data.exchange.events import CandleUpdate, MarketEvent, StreamGap, Subscription
+from data.exchange.events import MarketEvent, StreamGap, Subscription
 from data.exchange.health import StreamHealth
 from data.exchange.limiter import Sleep
 from data.exchange.reactions import translate
 from data.exchange.session import ExchangeSession
-from data.exchange.stream_lanes import CHANNEL_OF, StreamLanes
+from data.exchange.stream_groups import Group, is_refusal, name_of, patience_s, subscription_of
+from data.exchange.stream_lanes import StreamLanes
 from data.exchange.stream_sockets import ADDRESSES, Socket, StreamSockets
-from data.market import short_symbol
-from data.timeframes import timeframe_ms
 
 STEADY_S = 10.0  # a connection that lasted so long is opened again at once; a shorter one after a pause
+REFUSED_S = 600.0  # what the exchange refused is asked for again after so long
 CHECKS = 4  # looks of the watchdog in the time that counts as silence
-
-
-@dataclass(slots=True, eq=False)
-class Group:
-    """Subscriptions kept by one task over the same sockets."""
-
-    members: list[Subscription]
-    urls: set[str] = field(default_factory=set)
-    lost: bool = False  # it was connected and is not
-    up_s: float | None = None  # since when its socket speaks
-    failures: int = 0
-    task: asyncio.Task[None] | None = None
 
 
 class MarketStream:
     """``async with MarketStream(session, subscriptions) as stream: events = await stream.next_batch()``.
 
     It never gives up and never raises for what the exchange does: :attr:`health` says how it stands. A subscription
-    that the exchange refuses is named there (``stale``, ``last_trouble``) and not asked for again.
+    that the exchange refuses is named there (``stale``, ``last_trouble``) and asked for again after ten minutes.
 
     Args:
         session: an open session; its clock, settings and offset are used, and its ``sleep`` unless one is given.
@@ -73,6 +60,7 @@ class MarketStream:
         self._lanes = StreamLanes(session.settings.stream_queue, self.health)
         self._wake = asyncio.Event()
         self._heard: dict[Subscription, float] = dict.fromkeys(subscriptions, self._clock.monotonic())
+        self._refused_s: dict[Subscription, float] = {}
         self._blamed: set[Subscription] = set()
         self._groups: list[Group] = []
         self._ready = self._loading = False
@@ -152,13 +140,16 @@ class MarketStream:
         group.members = [s for s in group.members if s not in gone]
         if not group.members:
             self._groups.remove(group)
-        try:
-            await self._quirks.unwatch(self._exchange, gone)
-        except Exception as error:  # a lost connection: nothing is subscribed then
-            self.health.last_trouble = str(self._translated(error))
+        await self._unwatch(gone)
         if not group.members and group.task is not None:
             group.task.cancel()
             await asyncio.gather(group.task, return_exceptions=True)
+
+    async def _unwatch(self, subscriptions: Sequence[Subscription]) -> None:
+        try:
+            await self._quirks.unwatch(self._exchange, subscriptions)
+        except Exception as error:  # a lost connection: nothing is subscribed then
+            self.health.last_trouble = str(self._translated(error))
 
     async def _run(self) -> None:
         """Read the exchange's symbols, subscribe, and watch over the sockets."""
@@ -209,22 +200,23 @@ class MarketStream:
                     raise
                 why = "" if group.lost else "the connection was closed"  # ccxt cancels who waits on its socket
             except Exception as error:
-                told = self._translated(error)
-                if isinstance(told, Rejected):
-                    self._split(group, str(told))
+                why = str(self._translated(error))
+                if is_refusal(error):
+                    await self._split(group, why)
                     return
-                why = str(told)
             self._lose(group, why)
+            for socket in self._sockets_of(group):  # open still: ccxt would not subscribe again over it
+                self._give_up(socket, why)
             pause = self._pause_of(group)
             if pause:
                 await self._sleep(pause)
 
-    def _split(self, group: Group, why: str) -> None:
+    async def _split(self, group: Group, why: str) -> None:
         """The exchange refused a group: each member by itself shows which of them it was."""
         self._groups.remove(group)
         if len(group.members) == 1:
             self._refuse(group.members[0], why)
-            self._note_state()
+            await self._unwatch(group.members)
             return
         for socket in self._sockets_of(group):
             self._give_up(socket, why)
@@ -233,7 +225,8 @@ class MarketStream:
 
     def _refuse(self, subscription: Subscription, why: str) -> None:
         self.refused[subscription] = why
-        self.health.last_trouble = f"{_name(subscription)}: {why}"
+        self._refused_s[subscription] = self._clock.monotonic()
+        self.health.last_trouble = f"{name_of(subscription)}: {why}"
         self._tell_gap([subscription], why)
         self._note_state()
 
@@ -278,7 +271,7 @@ class MarketStream:
             self._on_unreadable(socket, error)
             return
         for event in events:
-            subscription = _subscription_of(event)
+            subscription = subscription_of(event)
             if subscription in self._heard:
                 self._heard[subscription] = now_s
                 self._lanes.put(event)
@@ -315,28 +308,26 @@ class MarketStream:
                 self._give_up(socket, f"nothing was heard for {now_s - socket.alive_s:.0f} s")
         for group in list(self._groups):
             self._look_for_deaf(group, now_s)
+        again = [s for s in self.refused if now_s - self._refused_s[s] > REFUSED_S]
+        for subscription in again:
+            del self.refused[subscription]
+        self._begin(again)
         self._note_state()
 
     def _look_for_deaf(self, group: Group, now_s: float) -> None:
         """One subscription hears nothing while its socket talks: the socket is given up for it, once."""
         if group.up_s is None:
             return
+        silence_s = self._settings.stream_silence_s
         for subscription in group.members:
-            limit, heard_s = self._patience(subscription), self._heard[subscription]
+            limit, heard_s = patience_s(subscription, silence_s), self._heard[subscription]
             if limit is None or now_s - heard_s <= limit:
                 self._blamed.discard(subscription)
             elif now_s - group.up_s > limit and subscription not in self._blamed:
                 self._blamed.add(subscription)
                 for socket in self._sockets_of(group):
-                    self._give_up(socket, f"{_name(subscription)} was not heard for {now_s - heard_s:.0f} s")
+                    self._give_up(socket, f"{name_of(subscription)} was not heard for {now_s - heard_s:.0f} s")
                 return
-
-    def _patience(self, subscription: Subscription) -> float | None:
-        """Seconds after which a subscription that says nothing is stale (``None``: it may be quiet for ever)."""
-        silence = self._settings.stream_silence_s
-        if subscription.channel == "candles":
-            return silence + timeframe_ms(subscription.timeframe) / 1000
-        return silence if subscription.channel in ("premium", "book") else None
 
     def _give_up(self, socket: Socket, why: str) -> None:
         for group in self._groups_on(socket):
@@ -360,13 +351,13 @@ class MarketStream:
     def _note_state(self) -> None:
         """Health as the groups stand now; an acknowledgement alone makes nothing fresh."""
         now_s, silence = self._clock.monotonic(), self._settings.stream_silence_s
-        stale = {_name(s) for s in self.refused}
+        stale = {name_of(s) for s in self.refused}
         for group in self._groups:
             silent = group.lost or now_s - max(self._heard[s] for s in group.members) > silence
             for subscription in group.members:
-                limit = self._patience(subscription)
+                limit = patience_s(subscription, silence)
                 if silent or (limit is not None and now_s - self._heard[subscription] > limit):
-                    stale.add(_name(subscription))
+                    stale.add(name_of(subscription))
         self.health.stale = tuple(sorted(stale))
         self.health.connected = bool(self._groups) and all(
             group.up_s is not None and not group.lost for group in self._groups
@@ -374,13 +365,3 @@ class MarketStream:
 
     def _translated(self, error: Exception) -> QuantError:
         return translate(error, self._settings.exchange, "stream market data")
-
-
-def _subscription_of(event: MarketEvent) -> Subscription:
-    timeframe = event.timeframe if isinstance(event, CandleUpdate) else ""
-    return Subscription(CHANNEL_OF[type(event)], event.symbol, timeframe)
-
-
-def _name(subscription: Subscription) -> str:
-    """``candles BTCUSDT 1m``."""
-    return f"{subscription.channel} {short_symbol(subscription.symbol)} {subscription.timeframe}".rstrip()

@@ -7,6 +7,8 @@ are all kept. Book changes, trades and liquidations are kept up to a bound; abov
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import isnan
 from operator import itemgetter
 
 from data.exchange.events import (
@@ -60,7 +62,9 @@ class StreamLanes:
         if isinstance(event, CandleUpdate):
             self._put_candle(event)
         elif isinstance(event, PremiumUpdate):
-            self._supersede((event.symbol, "", 0), event)
+            key = event.symbol, "", 0
+            waiting = self._newest.get(key)
+            self._supersede(key, event if waiting is None else _completed(event, waiting[1]))
         elif isinstance(event, StreamGap):
             self._put_gap(event)
         else:
@@ -107,3 +111,17 @@ class StreamLanes:
         channel, symbol = key
         why = f"{lost} messages came faster than they were read"
         self._lanes[key] = [(lane[-1][0], StreamGap(channel, symbol, why, at_ms))]
+
+
+def _completed(event: PremiumUpdate, older: MarketEvent) -> PremiumUpdate:
+    """``event`` with what it leaves open (some exchanges say mark, index and funding apart) as it was said before."""
+    if not isinstance(older, PremiumUpdate):
+        return event
+    return replace(
+        event,
+        mark_price=older.mark_price if isnan(event.mark_price) else event.mark_price,
+        index_price=older.index_price if isnan(event.index_price) else event.index_price,
+        funding_rate=older.funding_rate if isnan(event.funding_rate) else event.funding_rate,
+        next_funding_ms=older.next_funding_ms if event.next_funding_ms is None else event.next_funding_ms,
+        interval_ms=older.interval_ms if event.interval_ms is None else event.interval_ms,
+    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+import importlib
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
 import numpy as np
 import pytest
 
 from data.errors import Rejected
+from data.exchange import binance_messages
 from data.exchange.events import (
     BookDelta,
     CandleUpdate,
@@ -404,3 +406,74 @@ async def test_a_reader_is_woken_by_closing_and_a_reader_that_is_cancelled_loses
     await stream.close()
     with pytest.raises(Rejected, match="closed"):
         await reader
+
+
+async def test_a_subscription_that_the_exchange_refuses_is_found_named_and_left_out(
+    server: BinanceServer, streams: Streams, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Binance refuses the whole message: who is meant is found by asking for each alone."""
+    errors = importlib.import_module("ccxt.base.errors")
+    kept = binance_messages.watch_all
+
+    async def refusing(exchange: object, subscriptions: Sequence[Subscription]) -> None:
+        if any(s.symbol == ETH for s in subscriptions):
+            raise errors.BadRequest("binanceusdm Invalid request: invalid stream")
+        await kept(exchange, subscriptions)
+
+    monkeypatch.setattr(binance_messages, "watch_all", refusing)
+    stream = await streams.open([TRADES, PREMIUM, Subscription("trades", ETH)])
+    await clock.run_for(40)
+    assert stream.health.stale == ("trades ETHUSDT",)
+    assert stream.refused.keys() == {Subscription("trades", ETH)}
+    assert "invalid stream" in stream.health.last_trouble
+    events = stream.events_nowait()
+    assert ("trades", ETH) in gaps(events)
+    assert {type(e) for e in events} >= {TradePrint, PremiumUpdate}
+    assert stream.health.connected
+
+
+@pytest.mark.parametrize("code", [-1121, 2])
+async def test_an_error_answer_to_a_subscription_reaches_the_task_that_asked(
+    code: int, server: BinanceServer, streams: Streams, clock: SimulatedClock
+) -> None:
+    stream = await streams.open([TRADES])
+    sockets = stream._sockets
+    assert sockets is not None
+    (socket,) = sockets.open()
+    frame = {"error": {"code": code, "msg": "Invalid symbol."}, "id": 1}
+    socket.client.on_message_callback(socket.client, frame)
+    await clock.run_for(1)
+    assert stream.health.stale == ("trades BTCUSDT",)
+    assert "Invalid symbol" in stream.health.last_trouble
+    await clock.run_for(650)  # it may have been a mood of the exchange
+    assert stream.refused == {}
+    assert stream.health.connected
+    assert stream.health.stale == ()
+
+
+async def test_f62_a_handshake_that_is_never_answered_is_given_up_and_leaves_nothing_behind(
+    server: BinanceServer, streams: Streams, clock: SimulatedClock
+) -> None:
+    dials = 0
+    hanging = asyncio.Event()
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal dials
+        dials += 1
+        await hanging.wait()
+        writer.close()
+
+    deaf = await asyncio.start_server(never, "127.0.0.1", 0)
+    port = deaf.sockets[0].getsockname()[1]
+    stream = await streams.open([], stream_silence_s=20.0)
+    stream._exchange.urls["api"]["ws"]["linear"] = f"ws://127.0.0.1:{port}/ws"
+    clock.busy.pop()  # time passes while it dials
+    await stream.add([TRADES])
+    await clock.run_for(300)
+    assert not stream.health.connected
+    assert stream.health.stale == ("trades BTCUSDT",)
+    assert 4 <= dials <= 12
+    await stream.close()
+    hanging.set()
+    deaf.close()
+    await deaf.wait_closed()

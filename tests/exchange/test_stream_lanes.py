@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +69,21 @@ def test_candles_without_the_exchanges_flag_are_superseded_within_their_bar() ->
     for event in (candle(1.0, None, 0), candle(2.0, None, 0), candle(3.0, None, 60_000)):
         held.put(event)
     assert held.drain() == [candle(2.0, None, 0), candle(3.0, None, 60_000)]
+
+
+def test_a_premium_that_says_a_part_only_is_completed_by_what_waits() -> None:
+    """OKX says mark, index and funding over three channels; Bybit sends what has changed."""
+    held, health = lanes()
+    nan = math.nan
+    held.put(PremiumUpdate(BTC, 10.0, nan, 0.0001, 800, 28_800_000, 1, 1))
+    held.put(PremiumUpdate(BTC, nan, 9.5, nan, None, None, 2, 2))
+    held.put(PremiumUpdate(BTC, 11.0, nan, nan, None, None, 3, 3))
+    assert held.drain() == [PremiumUpdate(BTC, 11.0, 9.5, 0.0001, 800, 28_800_000, 3, 3)]
+    assert health.coalesced == 2
+    held.put(PremiumUpdate(BTC, 12.0, nan, nan, None, None, 4, 4))
+    (event,) = held.drain()
+    assert isinstance(event, PremiumUpdate)
+    assert math.isnan(event.index_price)  # what has been read is not said again
 
 
 def test_f14_an_overflow_empties_the_fullest_lane_and_says_so_where_its_events_stood() -> None:
