@@ -9,11 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 from data.market import Float64Array, Frame
-from data.quality_bars import number_findings, order_findings, short_volume
+from data.quality_bars import PRICE_NAMES, number_findings, order_findings, short_volume
 from data.quality_findings import Finding, Flags, Level, count, runs, spans
 from data.resample import resample
 
-PRICES = ("open", "high", "low", "close")
 SAME_SHARE = 1e-9  # sums of decimals differ in their last bits
 SMALL_SHARE = 0.01  # of the volume: less than this is told as good to know
 MARK_WARNING = 0.05  # a price that far from the mark price is unusual ...
@@ -51,7 +50,7 @@ def compare(fine: Frame, coarse: Frame) -> list[Finding]:
     )
     volume_differs, fine_short = np.abs(lack) > SAME_SHARE, lack > SAME_SHARE
     prices = np.zeros(len(i), dtype=np.bool_)
-    for name in PRICES:
+    for name in PRICE_NAMES:
         a, b = getattr(pair.made, name), getattr(pair.stored, name)
         prices |= np.abs(a - b) > SAME_SHARE * b
     small = ~prices & (np.abs(lack) < SMALL_SHARE)
@@ -96,7 +95,7 @@ def _unbroken(frame: Frame, first: int, stop: int) -> list[tuple[int, int]]:
 def _differences(pair: _Pair, row: int) -> str:
     """``close 37184 against 37118.4``: made against stored, of one bucket."""
     told = []
-    for name in PRICES:
+    for name in PRICE_NAMES:
         a, b = float(getattr(pair.made, name)[row]), float(getattr(pair.stored, name)[row])
         if abs(a - b) > SAME_SHARE * b:
             told.append(f"{name} {a:.10g} against {b:.10g}")

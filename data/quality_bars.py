@@ -10,6 +10,7 @@ import numpy as np
 from data.market import Float64Array, Frame
 from data.quality_findings import Finding, Flags, count, local_median, runs, spans
 
+PRICE_NAMES = ("open", "high", "low", "close")
 OUTLIER_SCALE = 12.0  # times the local median move ...
 BARE_SCALE = 6.0  # ... or so many without the volume that such a move takes
 OUTLIER_RETURN = 0.5  # a return beyond ±50 % within a bar is named whatever its surroundings

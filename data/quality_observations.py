@@ -192,7 +192,7 @@ def _premium(rows: Observations) -> list[Finding]:
     """Prices and rates that can not be, and a mark price far from its index."""
     mark, index, rate = rows.column("mark_price"), rows.column("index_price"), rows.column("funding_rate")
     bad = (mark <= 0) | (index <= 0) | np.isinf(mark) | np.isinf(index) | (np.abs(rate) > IMPOSSIBLE_RATE)
-    away = ~bad & (np.abs(mark / index - 1.0) > PREMIUM_LIMIT)
+    away = ~bad & (np.abs(mark - index) > PREMIUM_LIMIT * index)
     far = f"whose mark price is over {PREMIUM_LIMIT:.0%} from the index"
     return [
         *_flagged(rows, bad, "bad_value", "bad", "with a price or rate that can not be"),

@@ -7,7 +7,7 @@ as it is. What neither the exchange nor a finer series has stays a gap and is re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -190,20 +190,24 @@ async def _repair_span(
 ) -> RepairedSpan:
     offered = await asked.candles(key, span)
     stored = store.read(key, span.start_ms, span.end_ms)
+    parts: list[tuple[Frame, str]] = []
+    confirmed = 0
     if offered is not None:
         offered = offered.between(span.start_ms, span.end_ms)
-        fresh, told = _unlike(offered, stored), "fetched again from the exchange"
-    else:
-        offered, told = _made(store, key, span)
-        fresh = _unlike(offered, stored) & _better(offered, stored, wrong)
-    written = offered.take(fresh)
+        fresh = _unlike(offered, stored)
+        parts.append((offered.take(fresh), "fetched again from the exchange"))
+        confirmed = int((~fresh).sum())
+    told = offered if offered is not None else Frame.empty(key)
+    made, of_what = _made(store, key, span)
+    made = made.take(~np.isin(made.open_time, told.open_time))
+    useful = _unlike(made, stored) & _better(made, stored, wrong)
+    parts.append((made.take(useful), of_what))
+    written = _in_order(replace(frame, key=key) for frame, _ in parts)
     if len(written):
-        store.write(_repaired(replace(written, key=key), clock.now_ms()))
+        store.write(_repaired(written, clock.now_ms()))
     held = len(np.union1d(stored.open_time, written.open_time))
     missing = (span.end_ms - span.start_ms) // key.step_ms - held
-    from_exchange = asked.session is not None
-    confirmed = int((~fresh).sum()) if from_exchange else 0
-    words = _outcome(span, len(written), confirmed, missing, told, None if from_exchange else asked.why)
+    words = _outcome(span, parts, confirmed, missing, None if offered is not None else asked.why)
     return RepairedSpan(span.start_ms, span.end_ms, len(written), confirmed, missing, words)
 
 
@@ -242,9 +246,9 @@ def _made(store: CandleStore, key: SeriesKey, span: Span) -> tuple[Frame, str]:
         bars = resample(store.read(finer, span.start_ms, span.end_ms), key.timeframe)
         bars = bars.take((bars.mark != BarMark.SUSPECT) & ~np.isin(bars.open_time, made.open_time))
         if len(bars):
-            made = _joined(made, replace(bars, key=key))
+            made = _in_order((made, replace(bars, key=key)))
             used.append(finer.timeframe)
-    return made, f"made of {' and '.join(used)} bars" if used else "no finer series has them whole"
+    return made, f"made of {' and '.join(used)} bars"
 
 
 def _finer(store: CandleStore, key: SeriesKey) -> Iterator[SeriesKey]:
@@ -253,22 +257,24 @@ def _finer(store: CandleStore, key: SeriesKey) -> Iterator[SeriesKey]:
     yield from sorted(keys, key=lambda k: -k.step_ms)
 
 
-def _joined(a: Frame, b: Frame) -> Frame:
+def _in_order(frames: Iterable[Frame]) -> Frame:
+    """Bars of one series from several frames that share none."""
+    held = list(frames)
     names = ("open_time", "open", "high", "low", "close", "volume", "known_at", "mark")
-    both = Frame(a.key, *(np.concatenate([getattr(a, n), getattr(b, n)]) for n in names))
+    both = Frame(held[0].key, *(np.concatenate([getattr(frame, n) for frame in held]) for n in names))
     return both.take(np.argsort(both.open_time, kind="stable"))
 
 
-def _outcome(span: Span, written: int, confirmed: int, missing: int, told: str, offline: str | None) -> str:
-    parts = []
-    if written:
-        parts.append(f"{count(written)} {told}")
+def _outcome(
+    span: Span, parts: Sequence[tuple[Frame, str]], confirmed: int, missing: int, offline: str | None
+) -> str:  # fmt: skip
+    told = [f"{count(len(frame))} {how}" for frame, how in parts if len(frame)]
     if confirmed:
-        parts.append(f"the exchange says the same of {count(confirmed)}")
+        told.append(f"the exchange says the same of {count(confirmed)}")
     if missing:
-        parts.append(f"{count(missing)} {'stay' if missing > 1 else 'stays'} missing")
-    if not parts:
-        parts.append(f"nothing better is known ({told})")
+        told.append(f"{count(missing)} {'stay' if missing > 1 else 'stays'} missing")
+    if not told:
+        told.append("nothing better is known")
     if offline is not None:
-        parts.append(offline)
-    return f"{at(span.start_ms)}: {'; '.join(parts)}."
+        told.append(offline)
+    return f"{at(span.start_ms)}: {'; '.join(told)}."

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from data import quality_findings
+from data.clock import iso
 from data.importing import ImportRequest, plan_import
 from data.market import Frame, SeriesKey
 from data.quality import Gap, gaps, inspect
@@ -82,7 +85,23 @@ def test_bars_off_the_grid_and_out_of_order_are_found(clean: Frame) -> None:
     times[50] += 1
     assert "off_grid" in {f.kind for f in inspect(replace(clean, open_time=times))}
     times[50] = times[49]
-    assert "disorder" in {f.kind for f in inspect(replace(clean, open_time=times))}
+    assert {f.kind for f in inspect(replace(clean, open_time=times))} == {"duplicate", "gap"}
+    times[50] = times[48] - 1
+    assert "off_grid" in {f.kind for f in inspect(replace(clean, open_time=times))}
+
+
+def test_a_finding_says_when_what_and_what_to_do(clean: Frame) -> None:
+    (finding,) = inspect(without(clean, 10, 11))
+    assert (finding.level, finding.series) == ("bad", clean.key)
+    when = str(iso(int(clean.open_time[10])))[:16].replace("T", " ")
+    assert finding.words == f"{when}: 2 bars missing; fetch it again (quality --repair)."
+
+
+def test_every_kind_has_its_advice() -> None:
+    sources = [p.read_text(encoding="utf-8") for p in Path(quality_findings.__file__).parent.glob("quality_*.py")]
+    named = set(re.findall(r'"([a-z]+(?:_[a-z]+)*)",\s*"(?:bad|warn|info)"', "".join(sources)))
+    assert {"outlier", "crossed", "partial_volume"} <= named
+    assert named - {"info"} <= set(quality_findings.ADVICE)
 
 
 def test_tiny_series_are_fine() -> None:
