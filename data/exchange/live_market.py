@@ -1,0 +1,368 @@
+"""A live market of many series: closed bars, books, trades, premium, funding and metrics, kept and stored.
+
+Streams and REST feed the same sequences, so that losing the stream costs a second or two and never a bar. Everything
+runs on the session's clock and sleep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from data.bar_notes import Hole, Note, Quarantined, Revision, Suspect, revised_frame
+from data.bar_sequence import REMEMBERED
+from data.exchange.events import (
+    BookDelta,
+    BookSnapshot,
+    CandleUpdate,
+    Channel,
+    Liquidation,
+    MarketEvent,
+    PremiumUpdate,
+    StreamGap,
+    Subscription,
+    TradePrint,
+)  # fmt: skip
+from data.exchange.follower import sequence_of
+from data.exchange.live_events import IntervalChanged, LiveHealth, Settlement, Trouble
+from data.exchange.live_flow import LiveFlow
+from data.exchange.live_funding import LiveFunding
+from data.exchange.live_quotes import MarketQuote, SymbolMarket
+from data.exchange.live_series import LiveSeries
+from data.exchange.live_store import LiveStore
+from data.exchange.session import ExchangeSession
+from data.exchange.stream import MarketStream
+from data.exchange.waiting import sleep_or
+from data.market import Frame, SeriesKey, unified_symbol
+from data.store import MarketStore
+
+FLUSH_S = 2.0  # longest that observations wait for the store
+REVIEW_S = 3600.0  # bars are read again so often, for silent revisions
+EVENTS_A_TURN = 500  # of the stream handled before the loop may do something else
+STREAM_CAN: dict[Channel, str] = {
+    "candles": "candle_stream", "book": "book_stream", "trades": "trade_stream", "premium": "premium_stream",
+    "liquidations": "liquidations_stream",
+}  # fmt: skip
+
+LiveEvent = Note | Settlement | IntervalChanged | Trouble
+OnEvent = Callable[[LiveEvent], None]
+Loop = Coroutine[Any, Any, None]
+
+
+class LiveMarket:
+    """Runs ``series`` of one exchange: ``run()`` in a task, ``closed_bars()`` wherever bars are used.
+
+    Args:
+        session: open.
+        series: candles to follow (``ohlcv``, ``mark`` or ``index``).
+        collect: kinds that are stored besides candles and funding; by default those of the settings.
+        after: open time (ms) of the last bar already known, by series; by default the last one closed now.
+        on_event: told everything noticed (:data:`LiveEvent`), on the loop; it must not block.
+    """
+
+    def __init__(
+        self,
+        session: ExchangeSession,
+        series: Sequence[SeriesKey],
+        store: MarketStore,
+        *,
+        collect: Collection[str] | None = None,
+        after: Mapping[SeriesKey, int] | None = None,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        self._session = session
+        self._reading = store
+        self._collect = frozenset(session.settings.collect if collect is None else collect)
+        self._after = dict(after or {})
+        self._on_event = on_event
+        self._store = LiveStore(store, self._give, lambda sentence: self._note_trouble("the store", sentence))
+        self._lines: dict[SeriesKey, LiveSeries] = {}
+        self._keys = tuple(dict.fromkeys(series))
+        exchange = session.settings.exchange
+        symbols = list(dict.fromkeys(key.symbol for key in self._keys))
+        self._markets = {symbol: SymbolMarket(symbol, exchange) for symbol in symbols}
+        self._funding = {
+            symbol: LiveFunding(
+                session, market, self._store, self._hear_mark, self._tell, self._note_trouble,
+                collect="premium" in self._collect,
+            )
+            for symbol, market in self._markets.items()
+        }  # fmt: skip
+        self._flow = {
+            symbol: LiveFlow(session, market, self._store, self._note_trouble, self._collect, place / len(symbols))
+            for place, (symbol, market) in enumerate(self._markets.items())
+        }
+        self._stream: MarketStream | None = None
+        self._listeners: list[deque[Frame]] = []
+        self._arrived = asyncio.Condition()
+        self._counts: Counter[str] = Counter()
+        self._troubles: dict[str, str] = {}
+        self._ended = False
+        self._beginning = False
+
+    # ---- what others use -------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep everything going until cancelled; what was heard by then is stored before it returns.
+
+        Raises:
+            QuantError: the store refuses a write for good.
+        """
+        try:
+            await self._begin()
+            async with asyncio.TaskGroup() as group:
+                for loop in self._loops():
+                    group.create_task(loop)
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            await asyncio.shield(self._finish())
+
+    def closed_bars(self) -> AsyncIterator[Frame]:
+        """Confirmed bars from this call on, each series in order, already stored; ends when ``run`` ends."""
+        waiting: deque[Frame] = deque()
+        self._listeners.append(waiting)
+        return self._bars_of(waiting)
+
+    def quote(self, symbol: str) -> MarketQuote:
+        """A symbol as it stands.
+
+        Raises:
+            KeyError: the symbol is not followed.
+        """
+        return self._markets[unified_symbol(symbol)].quote(self._session.now_ms())
+
+    def fresh(self, symbol: str, now_ms: int | None = None) -> bool:
+        """The age gate: no series of the symbol is older than ``stale_bars`` bars."""
+        name, now = unified_symbol(symbol), self._session.now_ms() if now_ms is None else now_ms
+        lines = [line for key, line in self._lines.items() if key.symbol == name]
+        return bool(lines) and not any(line.health(now).stale for line in lines)
+
+    def health(self) -> LiveHealth:
+        """How everything stands."""
+        now = self._session.now_ms()
+        stream = self._stream
+        return LiveHealth(
+            rest=self._session.health,
+            stream=None if stream is None else stream.health,
+            mode="stream" if self._stream_speaks() else "rest",
+            series=tuple(line.health(now) for line in self._lines.values()),
+            bars=self._counts["bars"],
+            holes=self._counts["holes"],
+            revisions=self._counts["revisions"],
+            quarantined=self._counts["quarantined"],
+            suspects=self._counts["suspects"],
+            resyncs=sum(market.sync.resyncs for market in self._markets.values()),
+            unsettled=tuple(symbol for symbol, funding in self._funding.items() if funding.overdue),
+            troubles=tuple(self._troubles.values()),
+        )
+
+    def review(self) -> None:
+        """Read the last bars of every series again now (it happens every hour by itself)."""
+        self._review()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether something goes on that no clock waits for: a write in its thread, a stream being dialled."""
+        return self._store.writing or self._beginning or (self._stream is not None and self._stream.dialling)
+
+    # ---- beginning and end -----------------------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        """A sequence for each series, with the bars that the store has of it up to its beginning."""
+        self._beginning = True
+        for key in self._keys:
+            plain = sequence_of(self._session, key, self._after.get(key))
+            after = plain.last_ms
+            known = await asyncio.to_thread(self._reading.tail, key, REMEMBERED, after + key.step_ms)
+            sequence = sequence_of(self._session, key, after, known)
+            self._lines[key] = LiveSeries(
+                self._session, sequence, self._new_bars, self._notice, self._note_trouble
+            )  # fmt: skip
+        self._beginning = False
+
+    def _loops(self) -> list[Loop]:
+        """Everything that goes on side by side."""
+        streamed = self._streamed()
+        loops: list[Loop] = [line.run() for line in self._lines.values()]
+        loops += [funding.run() for funding in self._funding.values()]
+        for flow in self._flow.values():
+            loops += flow.loops(streamed)
+        loops += [self._write(), self._every(REVIEW_S, self._review)]
+        if "book" in self._collect:
+            loops.append(self._every(self._session.settings.book_sample_s, self._sample_books))
+        if streamed:
+            loops.append(self._listen())
+        return loops
+
+    async def _finish(self) -> None:
+        await self._store.flush()
+        self._ended = True
+        async with self._arrived:
+            self._arrived.notify_all()
+
+    async def _bars_of(self, waiting: deque[Frame]) -> AsyncIterator[Frame]:
+        try:
+            while True:
+                async with self._arrived:
+                    await self._arrived.wait_for(lambda: bool(waiting) or self._ended)
+                if not waiting:
+                    return
+                yield waiting.popleft()
+        finally:
+            with suppress(ValueError):
+                self._listeners.remove(waiting)
+
+    def _give(self, frame: Frame) -> None:
+        """A frame is stored: to everybody who listens. Who is slow gets several frames of a series as one."""
+        for waiting in self._listeners:
+            last = waiting[-1] if waiting else None
+            if last is not None and last.key == frame.key:
+                waiting[-1] = _joined(last, frame)
+            else:
+                waiting.append(frame)
+
+    async def _write(self) -> None:
+        while True:
+            await sleep_or(self._store.wake, self._session.sleep, FLUSH_S)
+            await self._store.flush()
+            async with self._arrived:
+                self._arrived.notify_all()
+
+    async def _every(self, seconds: float, work: Callable[[], None]) -> None:
+        while True:
+            await self._session.sleep(seconds)
+            work()
+
+    def _review(self) -> None:
+        for line in self._lines.values():
+            line.review()
+
+    def _sample_books(self) -> None:
+        for flow in self._flow.values():
+            flow.sample_book()
+
+    # ---- what series notice ----------------------------------------------------------------------------------------
+
+    def _new_bars(self, frame: Frame) -> None:
+        self._counts["bars"] += len(frame)
+        self._store.bars(frame)
+        if frame.key.kind == "ohlcv":
+            close_ms = int(frame.open_time[-1]) + frame.key.step_ms
+            self._markets[frame.key.symbol].hear_price(float(frame.close[-1]), close_ms, self._session.now_ms())
+
+    def _notice(self, note: Note) -> None:
+        if isinstance(note, Revision):
+            self._counts["revisions"] += 1
+            self._store.revise(revised_frame(note, self._session.now_ms()))
+        elif isinstance(note, Hole):
+            self._counts["holes"] += note.bars
+        elif isinstance(note, Quarantined):
+            self._counts["quarantined"] += 1
+        elif isinstance(note, Suspect):
+            self._counts["suspects"] += 1
+        self._tell(note)
+
+    def _tell(self, event: LiveEvent) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def _note_trouble(self, what: str, sentence: str) -> None:
+        """Told when it begins, when it changes its kind, and when it is over."""
+        before = self._troubles.get(what, "")
+        if sentence:
+            self._troubles[what] = sentence
+        else:
+            self._troubles.pop(what, None)
+        if bool(before) != bool(sentence):
+            self._tell(Trouble(what, sentence))
+
+    def _hear_mark(self, update: PremiumUpdate) -> None:
+        for key, line in self._lines.items():
+            if key.symbol == update.symbol and key.kind == "ohlcv":
+                line.sequence.hear_mark(update.mark_price, update.event_ms)
+
+    # ---- the stream ------------------------------------------------------------------------------------------------
+
+    def _streamed(self) -> frozenset[Channel]:
+        """The channels that a stream feeds."""
+        if not self._session.settings.streams:
+            return frozenset()
+        wanted = {"candles", "premium", *self._collect}
+        can = self._session.quirks.can
+        return frozenset(channel for channel, name in STREAM_CAN.items() if channel in wanted and name in can)
+
+    def _subscriptions(self) -> list[Subscription]:
+        streamed = self._streamed()
+        wanted = [
+            Subscription("candles", key.symbol, key.timeframe)
+            for key in self._keys
+            if "candles" in streamed and key.kind == "ohlcv"
+        ]
+        return wanted + [
+            Subscription(channel, symbol)
+            for channel in STREAM_CAN
+            if channel in streamed and channel != "candles"
+            for symbol in self._markets
+        ]
+
+    def _stream_speaks(self) -> bool:
+        if self._stream is None:
+            return False
+        health = self._stream.health
+        silence = round(1000 * self._session.settings.stream_silence_s)
+        last = health.last_message_ms
+        return health.connected and last is not None and self._session.now_ms() - last <= silence
+
+    async def _listen(self) -> None:
+        async with MarketStream(self._session, self._subscriptions()) as stream:
+            self._stream = stream
+            try:
+                while True:
+                    batch = await stream.next_batch()
+                    for start in range(0, len(batch), EVENTS_A_TURN):
+                        for event in batch[start : start + EVENTS_A_TURN]:
+                            self._hear(event)
+                        await asyncio.sleep(0)
+                    speaks = self._stream_speaks()
+                    for line in self._lines.values():
+                        line.stream_speaks(speaks and line.key.kind == "ohlcv")
+            finally:
+                self._stream = None
+
+    def _hear(self, event: MarketEvent) -> None:
+        if isinstance(event, CandleUpdate):
+            line = self._lines.get(SeriesKey(self._session.settings.exchange, event.symbol, event.timeframe))
+            if line is not None:
+                self._markets[event.symbol].hear_price(event.close, event.event_ms, event.received_ms)
+                line.hear(event)
+        elif isinstance(event, BookDelta | BookSnapshot):
+            self._flow[event.symbol].hear_book(event)
+        elif isinstance(event, TradePrint):
+            self._flow[event.symbol].hear_trade(event)
+        elif isinstance(event, PremiumUpdate):
+            self._funding[event.symbol].hear(event)
+        elif isinstance(event, Liquidation):
+            self._flow[event.symbol].hear_liquidation(event)
+        else:
+            self._hear_gap(event)
+
+    def _hear_gap(self, gap: StreamGap) -> None:
+        symbols = [gap.symbol] if gap.symbol else list(self._markets)
+        self._counts["gaps"] += 1
+        for symbol in symbols:
+            self._flow[symbol].gap(gap.channel, gap.why)
+        if gap.channel == "candles":
+            for key, line in self._lines.items():
+                if key.symbol in symbols and key.kind == "ohlcv":
+                    line.doubt()
+
+
+def _joined(a: Frame, b: Frame) -> Frame:
+    columns = ("open_time", "open", "high", "low", "close", "volume", "known_at", "mark")
+    return Frame(a.key, *(np.concatenate([getattr(a, name), getattr(b, name)]) for name in columns))
