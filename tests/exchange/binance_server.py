@@ -53,12 +53,13 @@ class BinanceServer(LoopbackServer):
         self._weights: dict[int, int] = {}
         self._refused: dict[int, int] = {}
         self._banned_until = 0
+        self._books: dict[str, tuple[int, int, Book | None]] = {}  # the last one made, by id
         self.recording: Recording | None = None
         self._speaking: asyncio.Task[None] | None = None
 
     @property
     def rhythm(self) -> Rhythm:
-        """How often the streams speak."""
+        """How often the streams speak; set before anybody subscribes."""
         return self._rhythm
 
     @rhythm.setter
@@ -190,7 +191,12 @@ class BinanceServer(LoopbackServer):
         price, bought = self._last(name, moment)
         tick = float(self.market.rules(name, moment).tick)
         best_bid = round(price / tick) - (1 if bought else 0)
-        return book_at(name, step, best_bid, self.rhythm.book_levels)
+        kept = self._books.get(name, (0, 0, None))
+        if kept[:2] == (step, best_bid) and kept[2] is not None:
+            return kept[2]
+        book = book_at(name, step, best_bid, self.rhythm.book_levels)
+        self._books[name] = (step, best_bid, book)
+        return book
 
     def _levels(self, name: str, side: dict[int, int], moment: int) -> list[list[str]]:
         rules = self.market.rules(name, moment)
