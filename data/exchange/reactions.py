@@ -72,7 +72,7 @@ def reaction_to(error: BaseException, codes: Mapping[str, str] | None = None) ->
     found = next((CLASSES[name] for name in names if name in CLASSES), Reaction.UNCLEAR)
     if found is Reaction.REFUSED and error.__cause__ is not None:
         return Reaction.UNCLEAR  # an answer cut short can look like a refusal
-    if found is Reaction.UNCLEAR and status == 503 and not CODE.search(str(error)):
+    if found is Reaction.UNCLEAR and status == 503:
         return Reaction.MAINTENANCE
     return found
 
@@ -121,6 +121,12 @@ def retry_after_s(headers: Mapping[str, Any]) -> float | None:
         return float(headers["retry-after"])
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def banned_until_ms(error: BaseException) -> int | None:
+    """The end of a ban, as Binance writes it into its text (``banned until 1573122135000``)."""
+    found = re.search(r"banned until (\d{13})\b", str(error))
+    return int(found[1]) if found else None
 
 
 def _never_sent(error: BaseException) -> bool:

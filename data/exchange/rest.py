@@ -208,10 +208,16 @@ class MarketReads(abc.ABC):
 
     async def load_markets(self, reload: bool = False) -> dict[str, Any]:
         """ccxt's markets by unified symbol; asked for once, and again on ``reload``."""
+
+        async def whole(exchange: Any) -> dict[str, Any]:
+            markets: dict[str, Any] = await exchange.load_markets(True)
+            if not markets:
+                raise Retryable(f"{self.settings.exchange} sent a list without symbols.")
+            return markets
+
         async with self._loading:  # one asks, the others wait (ccxt's own sharing breaks when the first is cancelled)
             if not self._markets or reload:
-                markets = await self.ask("read its symbols", lambda exchange: exchange.load_markets(reload))
-                self._markets = markets
+                self._markets = await self.ask("read its symbols", whole)
         return self._markets
 
     async def instrument(self, symbol: str) -> Instrument:
@@ -236,7 +242,11 @@ class MarketReads(abc.ABC):
         listed = [name for name in names if name in markets]
 
         async def read(exchange: Any) -> dict[str, Instrument]:
-            return {name: self.quirks.instrument_of(exchange, markets[name]) for name in listed}
+            rules = {name: self.quirks.instrument_of(exchange, markets[name]) for name in listed}
+            for name, its in rules.items():
+                if not (its.tick > 0 and its.lot > 0 and its.contract_size > 0 and its.min_notional >= 0):
+                    raise self._senseless("trading rules", name)
+            return rules
 
         return await self.ask("read its trading rules", read)
 

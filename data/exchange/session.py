@@ -25,7 +25,7 @@ from data.exchange.catalogue import quirks_of
 from data.exchange.credentials import Credentials
 from data.exchange.health import RestHealth
 from data.exchange.limiter import RequestPace, Sleep, is_ordering, ordering
-from data.exchange.reactions import ClockRefused, Reaction, reaction_to, retry_after_s, translate
+from data.exchange.reactions import ClockRefused, Reaction, banned_until_ms, reaction_to, retry_after_s, translate
 from data.exchange.rest import MarketReads
 from data.settings import DataSettings
 
@@ -81,7 +81,7 @@ class ExchangeSession(MarketReads):
         self.clock = clock or SystemClock()
         self.sleep = sleep
         self.offset_ms = 0
-        self._measured_s: float | None = None
+        self._measurements = 0
         self._measuring = asyncio.Lock()
         self._credentials = credentials
         self._health = RestHealth(weight_limit=self.quirks.weight_per_minute)
@@ -165,7 +165,7 @@ class ExchangeSession(MarketReads):
         samples = [await self._attempts(self._time_sample) for _ in range(OFFSET_SAMPLES)]
         theirs, sent, back = min(samples, key=lambda sample: sample[2] - sample[1])
         self.offset_ms = theirs - (sent + back) // 2
-        self._measured_s = self.clock.monotonic()
+        self._measurements += 1
         self._open().options["timeDifference"] = -self.offset_ms
         return self.offset_ms
 
@@ -196,10 +196,10 @@ class ExchangeSession(MarketReads):
 
         return await self._once("read its clock", sample)
 
-    async def _resync(self, since_s: float) -> None:
-        """Measure, unless somebody did since ``since_s``."""
+    async def _resync(self, known: int) -> None:
+        """Measure, unless somebody did after the ``known``-th measurement."""
         async with self._measuring:
-            if self._measured_s is None or self._measured_s <= since_s:
+            if self._measurements == known:
                 await self.measure_offset()
 
     # ----------------------------------------------------------------- health
@@ -240,14 +240,14 @@ class ExchangeSession(MarketReads):
 
         async def attempt() -> T:
             nonlocal clock_mended
-            start = self.clock.monotonic()
+            known = self._measurements
             try:
                 return await self._once(action, request)
             except ClockRefused:
                 if clock_mended:
                     raise
                 clock_mended = True
-                await self._resync(start)
+                await self._resync(known)
                 return await self._once(action, request)
 
         return await self._attempts(attempt)
@@ -285,6 +285,9 @@ class ExchangeSession(MarketReads):
         if isinstance(error, UNREADABLE):
             judged: QuantError = Retryable(f"{name} sent an answer that can not be read ({action}).")
         else:
+            until = banned_until_ms(error)
+            if until is not None and not getattr(error, "retry_after", None):
+                error.retry_after = max(1.0, (until - self.now_ms()) / 1000)  # type: ignore[attr-defined]
             judged = translate(error, name, action, codes=self.quirks.codes)
             if isinstance(judged, Rejected):
                 reaction = Reaction.REFUSED
