@@ -5,7 +5,7 @@ https://bybit-exchange.github.io/docs/v5/intro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -16,7 +16,9 @@ from data.exchange import bybit_messages
 from data.exchange.addresses import redirected
 from data.exchange.events import BookSnapshot, MarketEvent, PremiumUpdate, Subscription, TradePrint
 from data.exchange.payloads import SIDES, interval_name, levels, metric_columns, number, ratio, trade_id, unreadable
+from data.exchange.premium_memory import PremiumMemory
 from data.exchange.quirks import Columns, Quirks
+from data.exchange.stream_topics import grouped
 from data.exchange.windows import Rows, first_bars, first_settlements, in_span
 from data.instruments import INSTRUMENTS, MAINTENANCE_RATE, Instrument, LeverageTier, Status
 from data.timeframes import HOUR_MS, MINUTE_MS, timeframe_ms
@@ -48,6 +50,9 @@ class Bybit(Quirks):
             "liquidations_stream", "candle_stream", "book_stream", "trade_stream", "premium_stream",
         }
     )  # fmt: skip
+
+    def __init__(self) -> None:
+        self._premium = PremiumMemory()
 
     def prepare(self, exchange: Any, base_url: str | None) -> None:
         exchange.has["fetchCurrencies"] = False  # wants keys
@@ -194,10 +199,19 @@ class Bybit(Quirks):
         return BookSnapshot(symbol, int(book["u"]), bids, asks, int(book["ts"]), now_ms)
 
     async def watch(self, exchange: Any, subscription: Subscription) -> None:
-        await bybit_messages.watch(exchange, subscription)
+        await bybit_messages.watch_all(exchange, (subscription,))
+
+    def stream_groups(self, subscriptions: Sequence[Subscription]) -> list[tuple[Subscription, ...]]:
+        return grouped(subscriptions, bybit_messages.socket_of)
+
+    async def watch_all(self, exchange: Any, subscriptions: Sequence[Subscription]) -> None:
+        await bybit_messages.watch_all(exchange, subscriptions)
+
+    async def unwatch(self, exchange: Any, subscriptions: Sequence[Subscription]) -> bool:
+        return await bybit_messages.unwatch(exchange, subscriptions)
 
     def read_message(self, exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:
-        return bybit_messages.read_message(exchange, message, received_ms)
+        return self._premium.filled(bybit_messages.read_message(exchange, message, received_ms))
 
     def _query(self, exchange: Any, symbol: str, **more: Any) -> dict[str, Any]:
         return {"category": "linear", "symbol": exchange.market_id(symbol), **more}

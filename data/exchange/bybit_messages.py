@@ -5,7 +5,7 @@ https://bybit-exchange.github.io/docs/v5/ws/connect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from data.exchange.events import (
@@ -18,7 +18,8 @@ from data.exchange.events import (
     Subscription,
     TradePrint,
 )
-from data.exchange.payloads import SIDES, levels, number, perpetual, timeframe_of, trade_id
+from data.exchange.payloads import SIDES, interval_name, levels, number, perpetual, timeframe_of, trade_id
+from data.exchange.stream_topics import Topic, subscribe, topic_name, unsubscribe
 from data.timeframes import HOUR_MS
 
 PREMIUM_FIELDS = ("markPrice", "indexPrice", "fundingRate", "nextFundingTime")
@@ -26,20 +27,42 @@ PREMIUM_FIELDS = ("markPrice", "indexPrice", "fundingRate", "nextFundingTime")
 LIQUIDATED = {"buy": -1, "sell": 1}
 
 
-async def watch(exchange: Any, subscription: Subscription) -> None:
-    """One turn of ccxt.pro for a subscription (parameters are given: ccxt writes into its own default ones)."""
-    symbol = subscription.symbol
-    match subscription.channel:
-        case "candles":
-            await exchange.watch_ohlcv(symbol, subscription.timeframe, None, None, {})
-        case "book":
-            await exchange.watch_order_book(symbol, None, {})
-        case "trades":
-            await exchange.watch_trades(symbol, None, None, {})
-        case "premium":
-            await exchange.watch_ticker(symbol, {})
-        case "liquidations":
-            await exchange.watch_liquidations(symbol, None, None, {})
+async def watch_all(exchange: Any, subscriptions: Sequence[Subscription]) -> None:
+    """One turn for subscriptions by a single message: one socket carries every linear topic."""
+    await subscribe(exchange, _url(exchange), _topics(exchange, subscriptions), _request)
+
+
+async def unwatch(exchange: Any, subscriptions: Sequence[Subscription]) -> bool:
+    """End subscriptions; False: the socket is not open."""
+    return await unsubscribe(exchange, _url(exchange), _topics(exchange, subscriptions), _request)
+
+
+def socket_of(_: Subscription) -> str:
+    """All share one."""
+    return "linear"
+
+
+def _url(exchange: Any) -> str:
+    return str(exchange.implode_hostname(exchange.urls["api"]["ws"]["public"]["linear"]))
+
+
+def _request(what: str, topics: list[Any], number: str) -> dict[str, Any]:
+    return {"op": what, "req_id": number, "args": topics}
+
+
+def _topics(exchange: Any, subscriptions: Sequence[Subscription]) -> list[Topic]:
+    return [Topic(topic_name(s), f"{_kind(exchange, s)}.{exchange.market_id(s.symbol)}") for s in subscriptions]
+
+
+def _kind(exchange: Any, subscription: Subscription) -> str:
+    if subscription.channel == "candles":
+        return f"kline.{interval_name(exchange.timeframes, subscription.timeframe, 'bybit')}"
+    return {
+        "book": "orderbook.50",
+        "trades": "publicTrade",
+        "premium": "tickers",
+        "liquidations": "allLiquidation",
+    }[subscription.channel]
 
 
 def read_message(exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:

@@ -5,7 +5,7 @@ https://www.okx.com/docs-v5/en/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +15,7 @@ import numpy as np
 from data.exchange import okx_messages
 from data.exchange.addresses import redirected
 from data.exchange.events import BookSnapshot, MarketEvent, PremiumUpdate, Subscription, TradePrint
+from data.exchange.okx_messages import BARS
 from data.exchange.payloads import (
     SIDES,
     contract_unit,
@@ -27,13 +28,13 @@ from data.exchange.payloads import (
     trade_id,
     unreadable,
 )
+from data.exchange.premium_memory import PremiumMemory
 from data.exchange.quirks import Columns, Quirks
+from data.exchange.stream_topics import grouped
 from data.exchange.windows import Rows, first_bars, first_settlements, in_span
 from data.instruments import INSTRUMENTS, MAINTENANCE_RATE, Instrument, LeverageTier, Status
 from data.timeframes import DAY_MS, HOUR_MS, timeframe_ms
 
-# Days are asked for by UTC (a plain 1D opens at 16:00 UTC); ccxt does so over REST and not in its streams.
-BARS = {"1m": "1m", "5m": "5m", "15m": "15m", "1h": "1H", "4h": "4H", "1d": "1Dutc"}
 METRIC_PERIODS = {name: bar for name, bar in BARS.items() if name != "1m"}
 PRICE_BARS_A_PAGE = 100  # of mark and index
 BOOK_LEVELS = 400
@@ -73,8 +74,13 @@ class Okx(Quirks):
         }
     )  # fmt: skip
 
+    def __init__(self) -> None:
+        self._premium = PremiumMemory()
+
     def prepare(self, exchange: Any, base_url: str | None) -> None:
         exchange.has["fetchCurrencies"] = False  # wants keys
+        # what ccxt does at the answer to an unsubscription fails where it has kept no data itself
+        exchange.handle_unsubscription = lambda *_: None
         if base_url is not None:
             exchange.urls["api"] = redirected(exchange.urls["api"], base_url)
 
@@ -229,10 +235,19 @@ class Okx(Quirks):
         return BookSnapshot(symbol, int(book.get("seqId") or 0), bids, asks, int(book["ts"]), now_ms)
 
     async def watch(self, exchange: Any, subscription: Subscription) -> None:
-        await okx_messages.watch(exchange, subscription, BARS)
+        await okx_messages.watch_all(exchange, (subscription,))
+
+    def stream_groups(self, subscriptions: Sequence[Subscription]) -> list[tuple[Subscription, ...]]:
+        return grouped(subscriptions, okx_messages.socket_of)
+
+    async def watch_all(self, exchange: Any, subscriptions: Sequence[Subscription]) -> None:
+        await okx_messages.watch_all(exchange, subscriptions)
+
+    async def unwatch(self, exchange: Any, subscriptions: Sequence[Subscription]) -> bool:
+        return await okx_messages.unwatch(exchange, subscriptions)
 
     def read_message(self, exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:
-        return okx_messages.read_message(exchange, message, received_ms, BARS)
+        return self._premium.filled(okx_messages.read_message(exchange, message, received_ms))
 
     async def _mark_price(self, exchange: Any, symbol: str) -> float:
         query = {"instType": "SWAP", "instId": exchange.market_id(symbol)}

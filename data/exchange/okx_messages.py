@@ -5,9 +5,8 @@ https://www.okx.com/docs-v5/en/#overview-websocket
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from data.exchange.events import (
@@ -20,49 +19,74 @@ from data.exchange.events import (
     Subscription,
     TradePrint,
 )
-from data.exchange.payloads import SIDES, contract_unit, levels, number, perpetual, scaled, timeframe_of, trade_id
+from data.exchange.payloads import (
+    SIDES,
+    contract_unit,
+    interval_name,
+    levels,
+    number,
+    perpetual,
+    scaled,
+    timeframe_of,
+    trade_id,
+)
+from data.exchange.stream_topics import Topic, subscribe, topic_name, unsubscribe
 
 Market = Mapping[str, Any]
+INDEX = "index-tickers"
+# Days are asked for by UTC (a plain 1D opens at 16:00 UTC); ccxt does so over REST and not in its streams.
+BARS = {"1m": "1m", "5m": "5m", "15m": "15m", "1h": "1H", "4h": "4H", "1d": "1Dutc"}
 
 
-async def watch(exchange: Any, subscription: Subscription, bars: Mapping[str, str]) -> None:
-    """One turn of ccxt.pro for a subscription."""
-    symbol = subscription.symbol
-    match subscription.channel:
-        case "candles":
-            await exchange.watch_ohlcv(symbol, bars[subscription.timeframe], None, None, {})
-        case "book":
-            await exchange.watch_order_book(symbol, None, {})
-        case "trades":
-            await exchange.watch_trades(symbol, None, None, {})
-        case "premium":
-            await _watch_premium(exchange, symbol)
-        case "liquidations":
-            await exchange.watch_liquidations_for_symbols([symbol], None, None, {})
+async def watch_all(exchange: Any, subscriptions: Sequence[Subscription]) -> None:
+    """One turn for subscriptions of one socket by a single message."""
+    await subscribe(exchange, _url(exchange, subscriptions[0]), _topics(exchange, subscriptions), _request)
 
 
-async def _watch_premium(exchange: Any, symbol: str) -> None:
-    """Mark price, funding rate and index come on three channels; one that fails ends the turn of all."""
-    index = exchange.market(symbol)["info"]["instFamily"]
-    topic = f"index-tickers::{index.replace('-', '/')}"
-    request = {"op": "subscribe", "args": [{"channel": "index-tickers", "instId": index}]}
-    turns = [
-        asyncio.ensure_future(turn)
-        for turn in (
-            exchange.watch_mark_price(symbol, {}),
-            exchange.watch_funding_rate(symbol, {}),
-            exchange.watch(exchange.get_url("index-tickers"), topic, request, topic),
-        )
+async def unwatch(exchange: Any, subscriptions: Sequence[Subscription]) -> bool:
+    """End subscriptions of one socket; False: it is not open."""
+    return await unsubscribe(exchange, _url(exchange, subscriptions[0]), _topics(exchange, subscriptions), _request)
+
+
+def socket_of(subscription: Subscription) -> str:
+    """Candles have a socket of their own."""
+    return "business" if subscription.channel == "candles" else "public"
+
+
+def _url(exchange: Any, subscription: Subscription) -> str:
+    return f"{exchange.urls['api']['ws']}/{socket_of(subscription)}"
+
+
+def _request(what: str, topics: list[Any], _number: str) -> dict[str, Any]:
+    return {"op": what, "args": topics}
+
+
+def _topics(exchange: Any, subscriptions: Sequence[Subscription]) -> list[Topic]:
+    """Mark price, index and funding are three channels; liquidations of all swaps are one."""
+    topics: dict[str, Topic] = {}
+    for s in subscriptions:
+        market = exchange.market(s.symbol)
+        if s.channel == "liquidations":
+            found = [Topic("ours:liquidations", {"channel": "liquidation-orders", "instType": "SWAP"})]
+        else:
+            index = market["info"]["instFamily"]
+            found = [
+                Topic(topic_name(s, name), {"channel": name, "instId": index if name == INDEX else market["id"]})
+                for name in _channels(s)
+            ]
+        topics.update({topic.name: topic for topic in found})
+    return list(topics.values())
+
+
+def _channels(subscription: Subscription) -> tuple[str, ...]:
+    if subscription.channel == "candles":
+        return (f"candle{interval_name(BARS, subscription.timeframe, 'okx')}",)
+    return {"book": ("books",), "trades": ("trades",), "premium": ("mark-price", "funding-rate", INDEX)}[
+        subscription.channel
     ]
-    try:
-        await asyncio.gather(*turns)
-    finally:
-        for turn in turns:
-            turn.cancel()
-        await asyncio.gather(*turns, return_exceptions=True)
 
 
-def read_message(exchange: Any, message: Any, received_ms: int, bars: Mapping[str, str]) -> list[MarketEvent]:
+def read_message(exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:
     """Events of one message; see :meth:`data.exchange.quirks.Quirks.read_message`."""
     if not isinstance(message, dict) or "arg" not in message or "event" in message:
         return []
@@ -70,14 +94,14 @@ def read_message(exchange: Any, message: Any, received_ms: int, bars: Mapping[st
     if channel == "liquidation-orders":
         return _liquidations(exchange, message, received_ms)
     if channel.startswith("candle"):
-        timeframe = timeframe_of(bars, channel.removeprefix("candle"))
+        timeframe = timeframe_of(BARS, channel.removeprefix("candle"))
         market = perpetual(exchange, message["arg"]["instId"])
         return [] if timeframe is None else _candles(message, market, timeframe, received_ms)
     read = READERS.get(channel)
     if read is None:
         return []
     name = message["arg"]["instId"]
-    return read(message, perpetual(exchange, f"{name}-SWAP" if channel == "index-tickers" else name), received_ms)
+    return read(message, perpetual(exchange, f"{name}-SWAP" if channel == INDEX else name), received_ms)
 
 
 def funding_of(
@@ -171,6 +195,6 @@ READERS: dict[str, Callable[[Mapping[str, Any], Market, int], list[MarketEvent]]
     "books": _book,
     "trades": _trades,
     "mark-price": _mark,
-    "index-tickers": _index,
+    INDEX: _index,
     "funding-rate": _funding,
 }

@@ -5,7 +5,7 @@ https://www.weex.com/api-doc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, NoReturn
 
@@ -15,6 +15,7 @@ from data.exchange.addresses import redirected
 from data.exchange.events import BookSnapshot, MarketEvent, PremiumUpdate, Subscription, TradePrint
 from data.exchange.payloads import levels, number, trade_id, unreadable
 from data.exchange.quirks import Columns, Quirks
+from data.exchange.stream_topics import grouped
 from data.exchange.windows import Rows, first_bars, first_settlements, in_span
 from data.instruments import INSTRUMENTS, MAINTENANCE_RATE, Instrument
 from data.timeframes import HOUR_MS, MINUTE_MS, timeframe_ms
@@ -171,9 +172,16 @@ class Weex(Quirks):
         return BookSnapshot(symbol, int(book["lastUpdateId"]), bids, asks, now_ms, now_ms)
 
     async def watch(self, exchange: Any, subscription: Subscription) -> None:
-        if subscription.channel == "liquidations":
-            self._lacks("stream of liquidations")
-        await weex_messages.watch(exchange, subscription)
+        await weex_messages.watch_all(exchange, (subscription,))
+
+    def stream_groups(self, subscriptions: Sequence[Subscription]) -> list[tuple[Subscription, ...]]:
+        return grouped(subscriptions, weex_messages.socket_of)
+
+    async def watch_all(self, exchange: Any, subscriptions: Sequence[Subscription]) -> None:
+        await weex_messages.watch_all(exchange, subscriptions)
+
+    async def unwatch(self, exchange: Any, subscriptions: Sequence[Subscription]) -> bool:
+        return await weex_messages.unwatch(exchange, subscriptions)
 
     def read_message(self, exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:
         return weex_messages.read_message(exchange, message, received_ms)

@@ -6,9 +6,10 @@ https://www.weex.com/api-doc/contract/Websocket/public/Candlesticks-Channel
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from data.errors import Rejected
 from data.exchange.events import (
     BookDelta,
     BookSnapshot,
@@ -19,21 +20,43 @@ from data.exchange.events import (
     TradePrint,
 )
 from data.exchange.payloads import levels, number, perpetual, trade_id
+from data.exchange.stream_topics import Topic, subscribe, topic_name, unsubscribe
 from data.timeframes import TIMEFRAMES
 
 
-async def watch(exchange: Any, subscription: Subscription) -> None:
-    """One turn of ccxt.pro for a subscription."""
-    symbol = subscription.symbol
-    match subscription.channel:
-        case "candles":
-            await exchange.watch_ohlcv(symbol, subscription.timeframe, None, None, {})
-        case "book":
-            await exchange.watch_order_book(symbol, None, {})
-        case "trades":
-            await exchange.watch_trades(symbol, None, None, {})
-        case "premium":
-            await exchange.watch_ticker(symbol, {})
+async def watch_all(exchange: Any, subscriptions: Sequence[Subscription]) -> None:
+    """One turn for subscriptions by a single message: one socket carries every topic of contracts."""
+    await subscribe(exchange, _url(exchange), _topics(exchange, subscriptions), _request)
+
+
+async def unwatch(exchange: Any, subscriptions: Sequence[Subscription]) -> bool:
+    """End subscriptions; False: the socket is not open."""
+    return await unsubscribe(exchange, _url(exchange), _topics(exchange, subscriptions), _request)
+
+
+def socket_of(_: Subscription) -> str:
+    """All share one."""
+    return "contract"
+
+
+def _url(exchange: Any) -> str:
+    return f"{exchange.urls['api']['ws']['contract']}/public"
+
+
+def _request(what: str, topics: list[Any], number: str) -> dict[str, Any]:
+    return {"id": number, "method": what.upper(), "params": topics}
+
+
+def _topics(exchange: Any, subscriptions: Sequence[Subscription]) -> list[Topic]:
+    return [Topic(topic_name(s), f"{exchange.market_id(s.symbol)}@{_kind(s)}") for s in subscriptions]
+
+
+def _kind(subscription: Subscription) -> str:
+    if subscription.channel == "candles":
+        return f"kline_{subscription.timeframe}_LAST_PRICE"
+    if subscription.channel == "liquidations":
+        raise Rejected("weex does not offer a stream of liquidations.")
+    return {"book": "depth200", "trades": "trade", "premium": "ticker"}[subscription.channel]
 
 
 def read_message(exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:
@@ -91,8 +114,10 @@ def _premium(message: Mapping[str, Any], symbol: str, received_ms: int) -> list[
 
 READERS: dict[str, Callable[[Mapping[str, Any], str, int], list[MarketEvent]]] = {
     "kline": _candles,
+    "klineSnapshot": _candles,
     "depthSnapshot": _snapshot,
     "depth": _changes,
     "trade": _trades,
+    "tradeSnapshot": _trades,
     "ticker": _premium,
 }

@@ -76,12 +76,12 @@ async def _with_older(ask: Ask, start: int, stop: int, whole: Callable[[Rows], b
 
 
 async def _day_with_bars(ask: AskBars, start: int, end: int, bars_a_page: int) -> int:
-    """Open time of the first daily bar from the day of ``start`` on; ``end`` where there is none."""
-    day = start // DAY_MS * DAY_MS
-    while day < end:
-        stop = day + bars_a_page * DAY_MS
+    """The first day from that of ``start`` on that has a bar; else the last day, whose bar may not be shown yet."""
+    day, last = start // DAY_MS * DAY_MS, (end - 1) // DAY_MS * DAY_MS
+    while day < last:
+        stop = min(day + bars_a_page * DAY_MS, last)
         rows = await ask("1d", day, stop)
         if rows:
             return int(rows[0][0])
         day = stop
-    return end
+    return last

@@ -163,7 +163,7 @@ def _interest(server: BybitServer, request: Request) -> dict[str, Any]:
 def _account_ratio(server: BybitServer, request: Request) -> dict[str, Any]:
     query = request.query
     name = server.asked_for(request)
-    times = _metric_times(server, query["period"], query, int(query.get("endTime", server.now_ms)), 500)
+    times = _metric_times(server, PERIODS[query["period"]], query, int(query.get("endTime", server.now_ms)), 500)
     rows = []
     for t in reversed(times):
         share = server.metric(name, "account_ratio", t) / 2

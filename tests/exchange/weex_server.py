@@ -137,7 +137,7 @@ def _premium(server: WeexServer, request: Request) -> list[dict[str, Any]]:
             {"symbol": name, "markPrice": text(server.mark_price(name) or 0.0),
              "indexPrice": text(server.index_price(name) or 0.0),
              "forecastFundingRate": text(server.market.coming_rate(name, now)),
-             "lastFundingRate": text(held.rate[paid[-1]]), "interestRate": "0.001",
+             "lastFundingRate": text(held.rate[paid[-1]]) if paid else "0", "interestRate": "0.001",
              "nextFundingTime": server.market.next_settlement(name, now), "time": now,
              "collectCycle": 60 * server.market.funding_hours(name, now)}
         )  # fmt: skip
