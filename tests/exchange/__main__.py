@@ -39,7 +39,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=9000, help="port on 127.0.0.1 (default 9000; 0: any free one)")
     parser.add_argument(
         "--replay", type=Path, action="append", default=[], metavar="FILE",
-        help="candles (.parquet, .feather, .csv), moved by whole days so that they go on now, or a raw recording "
+        help="candles (.parquet, .feather, .csv), moved so that they go on now, or a raw recording "
         "(.jsonl or .jsonl.gz of 'local_ns payload' lines); may be given several times",
     )  # fmt: skip
     parser.add_argument("--symbol", help="symbol of a candle file whose name does not say it, as BTCUSDT")

@@ -11,12 +11,13 @@ import pandas as pd
 from data.instruments import INSTRUMENTS
 from data.market import Frame, FundingFrame, Int64Array, SeriesKey, short_symbol, unified_symbol
 from data.synthetic import synthetic_market
-from data.timeframes import DAY_MS, MINUTE_MS, TIMEFRAMES
+from data.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, TIMEFRAMES
 from tests.exchange.binance_server import BinanceServer
 from tests.exchange.recording import read_recording
 
 KLINE_COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
 TIME_COLUMNS = ("timestamp", "open_time", "time", "date", "datetime")
+FUNDING_MS = 8 * HOUR_MS
 AFTER_DAYS = 3  # made-up markets go on for so long
 
 
@@ -43,18 +44,16 @@ def serve_file(server: BinanceServer, path: Path, at: float, symbol: str | None)
         return f"{', '.join(recording.names)}: {length:.0f} s of messages, beginning within a minute"
     frame = read_candles(path, symbol)
     now_bar = int(frame.open_time[min(len(frame) - 1, round(at * len(frame)))])
-    shift = (server.now_ms - now_bar) // DAY_MS * DAY_MS
+    grid = max(FUNDING_MS, frame.key.step_ms)  # bars and settlements keep their places in the day
+    shift = round((server.now_ms - now_bar) / grid) * grid
     moved = Frame.of(frame.key, frame.open_time + shift, frame.open, frame.high, frame.low, frame.close, frame.volume)
     server.market.add(moved, _funding(moved))
-    return (
-        f"{short_symbol(frame.key.symbol)} {frame.key.timeframe}: {len(frame):,} bars, moved by {shift // DAY_MS} days"
-    )
+    return f"{short_symbol(frame.key.symbol)} {frame.key.timeframe}: {len(frame):,} bars, moved by {shift / DAY_MS:.1f} days"
 
 
 def _funding(frame: Frame) -> FundingFrame:
-    step = 8 * 60 * MINUTE_MS
-    first, last = -(-int(frame.open_time[0]) // step) * step, int(frame.open_time[-1])
-    times = np.arange(first, last + 1, step, dtype=np.int64)
+    first, last = -(-int(frame.open_time[0]) // FUNDING_MS) * FUNDING_MS, int(frame.open_time[-1])
+    times = np.arange(first, last + 1, FUNDING_MS, dtype=np.int64)
     row = np.searchsorted(frame.open_time, times)
     rates = np.full(len(times), 0.0001)
     return FundingFrame("binanceusdm", frame.key.symbol, "exchange", times, rates, frame.open[row])
