@@ -125,7 +125,7 @@ def _from_csv(label: str, content: bytes, kind: str) -> RawTable:
             convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
     except pa.ArrowException as error:
-        where, reason = _unreadable_line(content), str(error).splitlines()[0]
+        where, reason = _unreadable_line(content), str(error).splitlines()[0].rstrip(".")
         raise UserError(f"{label}{where} can not be read as CSV: {reason}.") from None
     first = 2 if headed else 1
     lines = np.delete(np.arange(first, first + table.num_rows + len(bad)), [number - first for number, _ in bad])
@@ -143,12 +143,18 @@ def _first_line(label: str, content: bytes) -> str:
     if not content.strip():
         raise UserError(f"{label} is empty.")
     head = content[:65536]
+    text, damage = "", head.find(b"\x00")
     try:
-        text = head.decode("utf-8") if b"\x00" not in head else None
+        text = head.decode("utf-8")
     except UnicodeDecodeError as error:
-        text = head[: error.start].decode("utf-8") if error.start >= len(head) - 3 else None  # a sign cut in two
-    if text is None:
-        raise UserError(f"{label} is not a text file: give {FORMATS}.")
+        text = head[: error.start].decode("utf-8")
+        if error.start < len(head) - 3:  # else a sign cut in two
+            damage = error.start if damage < 0 else min(damage, error.start)
+    if damage >= 0:
+        line = head.count(b"\n", 0, damage) + 1
+        if line == 1:
+            raise UserError(f"{label} is not a text file: give {FORMATS}.")
+        raise UserError(f"{label} line {line} is no text: the file is damaged.")
     return text.split("\n", 1)[0].rstrip("\r")
 
 

@@ -99,7 +99,7 @@ def _metrics(values: Float64Array) -> Checks:
 def _premium(values: Float64Array) -> Checks:
     mark, index, rate, _, interval = values.T
     return [
-        ("has a mark price that is no number", np.isnan(mark)),
+        ("has neither mark price nor index price", np.isnan(mark) & np.isnan(index)),
         ("has a price of zero or less", (mark <= 0) | (index <= 0)),
         ("has a rate beyond 100 %", np.abs(rate) > 1.0),
         ("has an interval of zero or less", interval <= 0),

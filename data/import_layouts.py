@@ -47,8 +47,8 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     "mark": (*(Field(name) for name in ("open", "high", "low", "close")), Field("volume", required=False)),
     "funding": (Field("funding_rate", ("last_funding_rate", "rate")), Field("mark_price", required=False)),
     "premium": (
-        Field("mark_price", ("mark",)),
-        Field("index_price", ("index", "estimated_settle_price"), required=False),
+        Field("mark_price", ("mark",), required=False),
+        Field("index_price", ("index",), required=False),
         Field("funding_rate", ("last_funding_rate",), required=False),
         Field("next_funding_ms", ("next_funding_time",), required=False),
         Field("interval_ms", required=False),

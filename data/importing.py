@@ -131,7 +131,7 @@ def _is_interest(table: RawTable) -> bool:
     """Candles of open interest, which only the file's name tells from candles of a price."""
     fields = [name for field in FIELDS["metrics"] for name in field.names]
     return (
-        "open_interest" in table.label.lower().replace("-", "_")
+        "open_interest" in Path(table.label).name.lower().replace("-", "_")
         and {"open", "close"} <= set(table.columns)
         and not column_of(table, tuple(fields))
     )
@@ -151,12 +151,16 @@ def _interest(table: RawTable, tz: tzinfo, unit: str | None) -> Rows:
 def _timeframe(request: ImportRequest, tables: list[RawTable], parts: list[Rows], rows: Rows) -> str:
     if request.kind == "funding":
         return FUNDING_TIMEFRAME
-    declared = request.timeframe
-    if declared is None and all(set(EXPORTED) <= set(table.columns) for table in tables):
-        declared = str(plain(tables[0], "timeframe")[0])
+    if all(set(EXPORTED) <= set(table.columns) for table in tables):
+        said = {str(name) for table in tables for name in plain(table, "timeframe").unique().to_pylist()}
+        if len(said) > 1:
+            raise UserError(
+                f"{tables[0].label} holds bars of {' and '.join(sorted(said))}: export one series at a time."
+            )
+        return said.pop()
     if request.kind in BAR_KINDS:
-        return timeframe_of(parts, rows, declared)
-    return declared or OBSERVED_EVERY.get(request.kind, TICK)
+        return timeframe_of(parts, rows, request.timeframe)
+    return request.timeframe or OBSERVED_EVERY.get(request.kind, TICK)
 
 
 def _checks(key: SeriesKey, rows: Rows, now_ms: int) -> Checks:
