@@ -67,6 +67,14 @@ class LiveFunding:
         if self._due is not None and merged.next_funding_ms is not None and merged.next_funding_ms < self._due:
             self._stir.set()  # the cycle was shortened
 
+    def awaits(self, until_ms: int) -> bool:
+        """Whether a settlement due by then is not read yet; one that is overdue is not waited for any longer."""
+        if self.overdue:
+            return False
+        settled = self._market.settled_ms
+        known = settled is not None and settled >= until_ms - MINUTE_MS
+        return not known and (self._due is None or self._due <= until_ms)
+
     async def run(self) -> None:
         """Sample and settle, until cancelled."""
         while True:

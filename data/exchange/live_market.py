@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from data.bar_notes import Hole, Note, Quarantined, Revision, Suspect, revised_frame
 from data.bar_sequence import REMEMBERED
+from data.errors import Rejected, Retryable
 from data.exchange.events import (
     BookDelta,
     BookSnapshot,
@@ -35,9 +36,11 @@ from data.exchange.live_funding import LiveFunding
 from data.exchange.live_quotes import MarketQuote, SymbolMarket
 from data.exchange.live_series import LiveSeries
 from data.exchange.live_store import LiveStore
+from data.exchange.rules import RulesChange, RulesWatch
 from data.exchange.session import ExchangeSession
 from data.exchange.stream import MarketStream
 from data.exchange.waiting import sleep_or
+from data.instruments import Instrument
 from data.market import Frame, SeriesKey, unified_symbol
 from data.store import MarketStore
 
@@ -49,7 +52,7 @@ STREAM_CAN: dict[Channel, str] = {
     "liquidations": "liquidations_stream",
 }  # fmt: skip
 
-LiveEvent = Note | Settlement | IntervalChanged | Trouble
+LiveEvent = Note | Settlement | IntervalChanged | RulesChange | Trouble
 OnEvent = Callable[[LiveEvent], None]
 Loop = Coroutine[Any, Any, None]
 
@@ -97,6 +100,7 @@ class LiveMarket:
             symbol: LiveFlow(session, market, self._store, self._note_trouble, self._collect, place / len(symbols))
             for place, (symbol, market) in enumerate(self._markets.items())
         }
+        self._rules = RulesWatch(session, symbols)
         self._stream: MarketStream | None = None
         self._listeners: list[deque[Frame]] = []
         self._arrived = asyncio.Condition()
@@ -123,7 +127,7 @@ class LiveMarket:
         finally:
             await asyncio.shield(self._finish())
 
-    def closed_bars(self) -> AsyncIterator[Frame]:
+    def closed_bars(self) -> AsyncGenerator[Frame, None]:
         """Confirmed bars from this call on, each series in order, already stored; ends when ``run`` ends."""
         waiting: deque[Frame] = deque()
         self._listeners.append(waiting)
@@ -136,6 +140,10 @@ class LiveMarket:
             KeyError: the symbol is not followed.
         """
         return self._markets[unified_symbol(symbol)].quote(self._session.now_ms())
+
+    def awaits_settlement(self, symbol: str, until_ms: int) -> bool:
+        """Whether a settlement due at ``until_ms`` or before may still be missing in the store."""
+        return self._store.owes_funding or self._funding[unified_symbol(symbol)].awaits(until_ms)
 
     def fresh(self, symbol: str, now_ms: int | None = None) -> bool:
         """The age gate: no series of the symbol is older than ``stale_bars`` bars."""
@@ -161,6 +169,11 @@ class LiveMarket:
             unsettled=tuple(symbol for symbol, funding in self._funding.items() if funding.overdue),
             troubles=tuple(self._troubles.values()),
         )
+
+    @property
+    def rules(self) -> Mapping[str, Instrument]:
+        """The trading rules valid now, by unified symbol (empty until they are read)."""
+        return self._rules.rules
 
     def review(self) -> None:
         """Read the last bars of every series again now (it happens every hour by itself)."""
@@ -193,7 +206,7 @@ class LiveMarket:
         loops += [funding.run() for funding in self._funding.values()]
         for flow in self._flow.values():
             loops += flow.loops(streamed)
-        loops += [self._write(), self._every(REVIEW_S, self._review)]
+        loops += [self._write(), self._every(REVIEW_S, self._review), self._watch_rules()]
         if "book" in self._collect:
             loops.append(self._every(self._session.settings.book_sample_s, self._sample_books))
         if streamed:
@@ -206,7 +219,7 @@ class LiveMarket:
         async with self._arrived:
             self._arrived.notify_all()
 
-    async def _bars_of(self, waiting: deque[Frame]) -> AsyncIterator[Frame]:
+    async def _bars_of(self, waiting: deque[Frame]) -> AsyncGenerator[Frame, None]:
         try:
             while True:
                 async with self._arrived:
@@ -229,6 +242,7 @@ class LiveMarket:
 
     async def _write(self) -> None:
         while True:
+            await self._store.filled.wait()
             await sleep_or(self._store.wake, self._session.sleep, FLUSH_S)
             await self._store.flush()
             async with self._arrived:
@@ -238,6 +252,16 @@ class LiveMarket:
         while True:
             await self._session.sleep(seconds)
             work()
+
+    async def _watch_rules(self) -> None:
+        while True:
+            try:
+                for change in await self._rules.look():
+                    self._tell(change)
+                self._note_trouble("trading rules", "")
+            except (Retryable, Rejected) as error:
+                self._note_trouble("trading rules", str(error))
+            await self._session.sleep(self._session.settings.rules_refresh_s)
 
     def _review(self) -> None:
         for line in self._lines.values():

@@ -39,7 +39,8 @@ class LiveStore:
     """
 
     def __init__(self, store: MarketStore, given: Callable[[Frame], None], trouble: Callable[[str], None]) -> None:
-        self.wake = asyncio.Event()  # something should be written soon
+        self.wake = asyncio.Event()  # something should be written at once
+        self.filled = asyncio.Event()  # something should be written in a while
         self.writing = False
         self.lost = 0  # rows of observations that had to go because the store could not be written
         self._store = store
@@ -52,30 +53,36 @@ class LiveStore:
     def bars(self, frame: Frame) -> None:
         """New bars of one series."""
         self._next.frames.append(frame)
-        self.wake.set()
+        self._soon()
 
     def revise(self, frame: Frame) -> None:
         """Bars that were stored before, as they are now."""
         self._next.revised.append(frame)
-        self.wake.set()
+        self._soon()
 
     def funding(self, funding: FundingFrame) -> None:
         """Settlements."""
         self._next.fundings.append(funding)
-        self.wake.set()
+        self._soon()
 
     def observations(self, observations: Observations) -> None:
         """Rows that are columns already."""
         self._next.observed.append(observations)
+        self.filled.set()
 
     def observe(self, key: SeriesKey, time: int, id: int, known_at: int, values: tuple[float, ...]) -> None:
         """One row of one series."""
         self._next.rows[key].append((time, id, known_at, values))
+        self.filled.set()
+
+    def _soon(self) -> None:
+        self.filled.set()
+        self.wake.set()
 
     @property
-    def pending(self) -> bool:
-        """Whether something still has to be written."""
-        return self.writing or bool(self._next) or bool(self._stuck)
+    def owes_funding(self) -> bool:
+        """Whether settlements wait to be written."""
+        return bool(self._next.fundings or self._stuck.fundings)
 
     async def flush(self) -> None:
         """Write everything that waits; what can not be written now is kept for the next time.
@@ -84,6 +91,7 @@ class LiveStore:
             QuantError: the store refuses for good.
         """
         async with self._lock:
+            self.filled.clear()
             if not self._stuck:
                 self._stuck, self._next = self._next, _Batch()
             while self._stuck:
@@ -93,6 +101,7 @@ class LiveStore:
                 except Retryable as error:
                     self._trouble(str(error))
                     self._shorten()
+                    self.filled.set()
                     return
                 finally:
                     self.writing = False

@@ -124,21 +124,21 @@ async def test_f32_a_funding_spike_is_settled_at_the_real_interval_which_may_cha
 ) -> None:
     eight = DEFAULT_START_MS + 8 * HOUR
     server.market.spike_funding("BTCUSDT", 0.0125, eight)
-    server.market.change_funding_interval("BTCUSDT", 4, eight)
+    server.market.change_funding_interval("BTCUSDT", 1, eight)
     async with living(server, clock, store, [MINUTES], streams=streams, collect=("premium",)) as live:
         await clock.run_until(eight - MINUTE)
         assert live.market.quote(BTC).interval_ms == 8 * HOUR
         assert live.market.quote(BTC).funding_rate == 0.0125
         await clock.run_until(eight + 2 * MINUTE)
-        assert live.market.quote(BTC).interval_ms == 4 * HOUR
-        assert live.market.quote(BTC).next_funding_ms == eight + 4 * HOUR
-        await clock.run_until(eight + 4 * HOUR + MINUTE)
-        assert live.of(IntervalChanged) == [IntervalChanged(BTC, 8 * HOUR, 4 * HOUR)]
+        assert live.market.quote(BTC).interval_ms == HOUR
+        assert live.market.quote(BTC).next_funding_ms == eight + HOUR
+        await clock.run_until(eight + HOUR + MINUTE)
+        assert live.of(IntervalChanged) == [IntervalChanged(BTC, 8 * HOUR, HOUR)]
         assert [(s.time_ms, s.interval_ms) for s in live.of(Settlement)] == [
-            (eight, 8 * HOUR), (eight + 4 * HOUR, 4 * HOUR),
+            (eight, 8 * HOUR), (eight + HOUR, HOUR),
         ]  # fmt: skip
         assert live.of(Settlement)[0].rate == 0.0125
         assert live.market.health().unsettled == ()
     funding = store.read_funding("binanceusdm", BTC, "exchange", eight)
-    assert funding.time.tolist() == [eight, eight + 4 * HOUR]
+    assert funding.time.tolist() == [eight, eight + HOUR]
     assert funding.rate[0] == 0.0125
