@@ -182,6 +182,11 @@ class Bybit(Quirks):
             self.name,
         )
 
+    async def open_interest(self, exchange: Any, symbol: str, now_ms: int) -> tuple[int, float, float]:  # noqa: ARG002
+        answer = await exchange.publicGetV5MarketTickers(self._query(exchange, symbol))
+        row = answer["result"]["list"][0]
+        return int(answer["time"]), float(row["openInterest"]), number(row.get("openInterestValue"))
+
     async def recent_trades(self, exchange: Any, symbol: str, limit: int, now_ms: int) -> list[TradePrint]:
         result = await self._result(exchange.publicGetV5MarketRecentTrade, exchange, symbol, limit=min(limit, 1000))
         return [

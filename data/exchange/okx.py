@@ -214,6 +214,11 @@ class Okx(Quirks):
         columns["taker_ratio"] = {int(r[0]): ratio(r[2], r[1]) for r in taker}
         return metric_columns(columns, since, stop, self.name)
 
+    async def open_interest(self, exchange: Any, symbol: str, now_ms: int) -> tuple[int, float, float]:  # noqa: ARG002
+        query = {"instType": "SWAP", "instId": exchange.market_id(symbol)}
+        row = (await exchange.publicGetPublicOpenInterest(query))["data"][0]
+        return int(row["ts"]), float(row["oiCcy"]), number(row.get("oiUsd"))
+
     async def recent_trades(self, exchange: Any, symbol: str, limit: int, now_ms: int) -> list[TradePrint]:
         market = exchange.market(symbol)
         answer = await exchange.publicGetMarketTrades({"instId": market["id"], "limit": min(limit, 500)})

@@ -90,6 +90,11 @@ class Quirks(abc.ABC):
     async def metrics(self, exchange: Any, symbol: str, timeframe: str, since: int, end: int) -> Columns:
         """One page of times ``[n]`` and values ``[n, 6]`` (METRIC_COLUMNS, NaN where not given), oldest first."""
 
+    async def open_interest(self, exchange: Any, symbol: str, now_ms: int) -> tuple[int, float, float]:
+        """Time (ms UTC) of the newest figure, open interest in base units, and its value in quote units or NaN."""
+        row = await exchange.fetch_open_interest(symbol)
+        return int(row["timestamp"] or now_ms), float(row["openInterestAmount"]), float("nan")
+
     @abc.abstractmethod
     async def recent_trades(self, exchange: Any, symbol: str, limit: int, now_ms: int) -> list[TradePrint]:
         """The newest trades, oldest first."""

@@ -17,8 +17,9 @@ from data.errors import Rejected, Retryable, UserError
 from data.exchange.events import BookSnapshot, PremiumUpdate, TradePrint
 from data.exchange.funding_intervals import FundingIntervals
 from data.exchange.quirks import Columns, Quirks
+from data.exchange.reactions import UNREADABLE
 from data.instruments import Instrument
-from data.market import Float64Array, Frame, FundingFrame, Int64Array, SeriesKey, short_symbol, unified_symbol
+from data.market import TICK, Float64Array, Frame, FundingFrame, Int64Array, SeriesKey, short_symbol, unified_symbol
 from data.observations import METRIC_COLUMNS, Observations
 from data.settings import DataSettings
 from data.timeframes import MINUTE_MS, timeframe_ms
@@ -179,6 +180,24 @@ class MarketReads(abc.ABC):
         times, table = (np.concatenate(column) for column in zip(*pages, strict=True))
         return Observations.of(key, times, table, known_at=times + step)
 
+    async def open_interest(self, symbol: str) -> Observations:
+        """Open interest now: one row of metrics, the ratios NaN (for exchanges that give no history, too)."""
+        self._offers("open_interest", "open interest")
+        name = await self._listed(symbol)
+        now = self.now_ms()
+
+        async def checked(exchange: Any) -> tuple[int, float, float]:
+            time, amount, value = await self.quirks.open_interest(exchange, name, now)
+            if not 0 <= amount < np.inf or value < 0 or time > now + MINUTE_MS:
+                raise self._senseless("open interest", name)
+            return time, amount, value
+
+        time, amount, value = await self.ask(f"read open interest of {short_symbol(name)}", checked)
+        row = np.full((1, len(METRIC_COLUMNS)), np.nan)
+        row[0, :2] = amount, value
+        key = SeriesKey(self.settings.exchange, name, TICK, "metrics")
+        return Observations.of(key, np.array([time]), row, known_at=np.array([max(time, self.now_ms())]))
+
     async def recent_trades(self, symbol: str, limit: int = 1000) -> list[TradePrint]:
         """The newest trades of the market, oldest first."""
         self._offers("trades", "recent trades")
@@ -241,14 +260,14 @@ class MarketReads(abc.ABC):
         names = [unified_symbol(symbol) for symbol in symbols]
         listed = [name for name in names if name in markets]
 
-        async def read(exchange: Any) -> dict[str, Instrument]:
-            rules = {name: self.quirks.instrument_of(exchange, markets[name]) for name in listed}
-            for name, its in rules.items():
-                if not (its.tick > 0 and its.lot > 0 and its.contract_size > 0 and its.min_notional >= 0):
-                    raise self._senseless("trading rules", name)
-            return rules
-
-        return await self.ask("read its trading rules", read)
+        try:
+            rules = {name: self.quirks.instrument_of(self._exchange, markets[name]) for name in listed}
+        except UNREADABLE as error:
+            raise Retryable(f"{self.settings.exchange} sent trading rules that can not be read.") from error
+        for name, its in rules.items():
+            if not (its.tick > 0 and its.lot > 0 and its.contract_size > 0 and its.min_notional >= 0):
+                raise self._senseless("trading rules", name)
+        return rules
 
     async def _listed(self, symbol: str) -> str:
         """The unified symbol; Rejected if the exchange does not have it."""

@@ -19,6 +19,7 @@ from data.market import Frame, FundingFrame
 from data.settings import DataSettings
 from data.synthetic import synthetic_market
 from data.timeframes import HOUR_MS, MINUTE_MS, timeframe_ms
+from tests.exchange import binance_statistics
 from tests.exchange.binance_server import BinanceServer
 from tests.exchange.bybit_server import BybitServer
 from tests.exchange.conftest import BARS, START, Sleeper
@@ -97,7 +98,7 @@ def same_bars(got: Frame, served: Frame, volume: bool = True) -> None:
     np.testing.assert_allclose(got.volume, expected, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize("timeframe", ["1m", "15m", "1h"])
+@pytest.mark.parametrize("timeframe", ["1m", "5m", "15m", "1h", "4h", "1d"])
 async def test_candles_of_a_span_are_the_served_ones_and_closed(place: Place, timeframe: str) -> None:
     shares: list[float] = []
     async with place.session() as s:
@@ -106,6 +107,15 @@ async def test_candles_of_a_span_are_the_served_ones_and_closed(place: Place, ti
     same_bars(got, place.served("BTCUSDT", timeframe).between(START, NOW - step + 1))
     assert got.key.exchange == place.name and got.key.timeframe == timeframe
     assert shares == sorted(shares) and shares[-1] == 1.0
+
+
+async def test_a_timeframe_that_is_not_there_is_refused(place: Place) -> None:
+    async with place.session() as s:
+        if place.name in ("bybit", "okx"):
+            with pytest.raises(Rejected, match=f"{place.name} gives no candles of 8h: choose one of 1m"):
+                await s.candles(BTC, "8h", START)
+        else:
+            same_bars(await s.candles(BTC, "8h", START), place.served("BTCUSDT", "8h").slice(0, 5))
 
 
 async def test_a_span_inside_has_its_bounds(place: Place) -> None:
@@ -217,6 +227,21 @@ async def test_metrics_where_the_exchange_has_them(place: Place) -> None:
     assert given == GIVEN[place.name]
     for name in given & {"top_account_ratio", "top_position_ratio", "taker_ratio"}:
         assert got.column(name).tolist() == [place.server.metric("BTCUSDT", name, t) for t in expected]
+
+
+async def test_open_interest_now_is_in_base_units(place: Place) -> None:
+    async with place.session() as s:
+        got = await s.open_interest(BTC)
+        at = s.clock.now_ms()
+    if isinstance(place.server, PeerServer):
+        expected = place.server.metric("BTCUSDT", "open_interest", at)
+    else:
+        expected = binance_statistics.open_interest("BTCUSDT", at)
+    assert got.key.kind == "metrics" and got.time.tolist() == [at]
+    assert got.column("open_interest").tolist() == [expected]
+    told = place.name in ("bybit", "okx")
+    value = expected * place.server.mark_price("BTCUSDT") if told else float("nan")
+    assert got.column("open_interest_value")[0] == pytest.approx(value, nan_ok=True)
 
 
 GIVEN = {
