@@ -268,7 +268,8 @@ def _document(
 ) -> Document:  # fmt: skip
     times = inputs.grid.open_time
     return {
-        "bars": result.bars, "in_sample_bars": inputs.in_sample_bars, "elapsed_s": elapsed,
+        "bars": result.bars, "in_sample_bars": inputs.in_sample_bars, "repaired_bars": inputs.grid.repaired,
+        "elapsed_s": elapsed,
         "trades": trade_rows(result.trades, inputs.config.symbols), "fees": result.fees, "funding": result.funding,
         "equity_start": result.equity_start, "equity_end": result.equity_end, "halted_at": iso(result.halted_at),
         "metrics": result.metrics, "strategy": strategy.name, "engine": request.engine,

@@ -67,6 +67,12 @@ def show_backtest(console: Console, document: Mapping[str, Any]) -> None:
             "this says nothing about the future.",
             markup=False,
         )
+    if document["repaired_bars"]:
+        console.print(
+            f"{document['repaired_bars']:,} of {document['bars']:,} bars were repaired later: "
+            "at the time nobody could have decided on them.",
+            markup=False,
+        )
     net = document["equity_end"] - document["equity_start"]
     console.print(
         f"{document['bars']:,} bars in {document['elapsed_s']:.2f} s: {len(trades):,} trades, "

@@ -5,8 +5,12 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from app.main import main as command_line
+from data.market import BarMark, SeriesKey
+from database.home import Home
 from tests.app.said import Command
 
 REPORT = {"rows", "inserted", "revised", "duplicates", "rejected", "rejections", "gaps", "gap_list", "span"}
@@ -54,7 +58,7 @@ def test_quality_names_the_gap_and_repair_invents_nothing(
 
 
 def test_repair_makes_a_missing_hour_of_stored_quarters_when_nobody_answers(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("QUANTAI_DATA__BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("QUANTAI_DATA__REQUEST_ATTEMPTS", "1")
@@ -71,6 +75,26 @@ def test_repair_makes_a_missing_hour_of_stored_quarters_when_nobody_answers(
     assert (series["repaired"], series["unrepaired"], series["rows"]) == (1, 0, 60)
     assert "made of 15m bars" in series["repairs"][0]["words"]
     assert "gap" not in [f["kind"] for f in series["findings"]]
+    with Home(home).open() as database:
+        key = SeriesKey("binanceusdm", "BTC/USDT:USDT", "1h")
+        stored = database.candles.read(key)
+        then = database.candles.read(key, as_of_ms=int(stored.known_at[20]) - 1)
+    assert np.flatnonzero(stored.mark == BarMark.REPAIRED).tolist() == [20]
+    assert stored.known_at[20] > stored.open_time[20] + HOUR  # known from the repair, not from its close
+    assert (len(stored), len(then)) == (60, 59)
+    capfd.readouterr()
+    command_line(["--home", str(home), "quality", "--timeframe", "15m"])
+    assert "BTC/USDT:USDT" in capfd.readouterr().out
+
+
+def test_the_report_names_findings_in_words_by_series_and_time(
+    command: Command, home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command("import", write_csv(tmp_path / "bars.csv", 60, gap_at=20), "--symbol", "BTCUSDT", "--timeframe", "1h")
+    capfd.readouterr()
+    assert command_line(["--home", str(home), "quality"]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "BTC/USDT:USDT 1h ohlcv: bad gap, 2024-01-01 20:00: 1 bar missing;" in said
 
 
 def test_the_synthetic_command_gives_the_same_bars_for_the_same_seed(command: Command) -> None:

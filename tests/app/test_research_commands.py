@@ -15,7 +15,7 @@ SERIES = ("--symbol", "BTCUSDT", "--timeframe", "1h")
 BACKTEST = ("backtest", "--symbols", "BTCUSDT", "--timeframe", "1h")
 RESULT = {
     "bars", "in_sample_bars", "elapsed_s", "trades", "fees", "funding", "equity_start", "equity_end", "halted_at",
-    "metrics",
+    "metrics", "repaired_bars",
 }  # fmt: skip
 TRADE = {
     "id", "symbol", "side", "qty", "entry_time", "entry_price", "exit_time", "exit_price", "exit_reason", "fees",
@@ -42,7 +42,7 @@ def test_the_default_back_test_trades_the_stored_schedule_and_sees_no_bar_twice(
     assert said.code == 0
     assert set(said.document) >= RESULT
     assert said.document["strategy"] == "ensemble"
-    assert said.document["in_sample_bars"] == 0
+    assert said.document["in_sample_bars"] == said.document["repaired_bars"] == 0
     assert len(said.document["trades"]) > 5
     assert all(set(t) >= TRADE for t in said.document["trades"])
     check_identity(said.document)
