@@ -50,6 +50,7 @@ CLASSES: dict[str, Reaction] = {
 STATUS = {418: Reaction.BANNED, 429: Reaction.LIMITED, 451: Reaction.REFUSED}
 NEVER_SENT = frozenset({"ClientConnectorError", "ClientConnectorDNSError", "gaierror", "ConnectionRefusedError"})
 CODE = re.compile(r'"(?:code|retCode|ret_code|sCode|errorCode)"\s*:\s*"?(-?\d+)')
+UNREADABLE = (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError)  # parsers on odd answers
 DEFAULT_LIMIT_WAIT_S = 30.0
 DEFAULT_BAN_WAIT_S = 120.0  # the shortest ban that Binance gives
 DETAIL_LENGTH = 160

@@ -25,7 +25,15 @@ from data.exchange.catalogue import quirks_of
 from data.exchange.credentials import Credentials
 from data.exchange.health import RestHealth
 from data.exchange.limiter import RequestPace, Sleep, is_ordering, ordering
-from data.exchange.reactions import ClockRefused, Reaction, banned_until_ms, reaction_to, retry_after_s, translate
+from data.exchange.reactions import (
+    UNREADABLE,
+    ClockRefused,
+    Reaction,
+    banned_until_ms,
+    reaction_to,
+    retry_after_s,
+    translate,
+)
 from data.exchange.rest import MarketReads
 from data.settings import DataSettings
 
@@ -36,7 +44,6 @@ CLOCK_LOOK_S = 60.0  # a machine that slept, or whose clock was set, is noticed 
 CLOCK_JUMP_MS = 500
 SKEW_LIMIT_MS = 1000
 LATENCY_MEMORY = 0.9
-UNREADABLE = (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError)  # parsers on odd answers
 
 
 @dataclass(slots=True, eq=False)
