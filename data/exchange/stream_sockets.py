@@ -7,6 +7,7 @@ clock, and its tasks can outlive ``close()``. The hooks set here catch the first
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from data.clock import Clock
 from data.exchange.limiter import Sleep
 
 SEND_GAP_S = 0.2  # between two messages over one socket (Binance takes ten a second, Bybit and OKX more)
+FRAMES_A_TURN = 100  # handled at most before the event loop goes on (some ms)
 FAREWELL_S = 1.0  # real seconds that a peer gets to answer a close frame
 
 # Where a turn of ``watch_*`` notes the addresses it uses; each task that keeps subscriptions has its own.
@@ -150,7 +152,25 @@ class StreamSockets:
 
             return told
 
+        receive = client.receive_loop
+        overhead = getattr(sys.modules[type(client).__module__], "MSG_SIZE_OVERHEAD", 0)
+
+        def receive_some() -> None:
+            """ccxt empties its buffer in one go; here everybody else gets a turn after so many frames."""
+            buffer = client.buffer
+            if client.closed() or not buffer or len(buffer) <= FRAMES_A_TURN:
+                receive()
+                return
+            freed = 0
+            for _ in range(FRAMES_A_TURN - 1):
+                frame, size = buffer.popleft()
+                freed += size + overhead
+                client.handle_message(frame)
+            buffer[0] = (buffer[0][0], buffer[0][1] + freed)  # aiohttp counts it off when it gives this one out
+            client.asyncio_loop.call_soon(client.receive_loop)
+
         client.handle_message, client.open, client.throttle = handle_frame, open_now, throttle
+        client.receive_loop = receive_some
         client.on_close_callback, client.on_error_callback = (
             gone(client.on_close_callback),
             gone(client.on_error_callback),

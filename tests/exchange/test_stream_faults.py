@@ -219,6 +219,31 @@ async def test_f14_a_flood_is_bounded_and_its_loss_is_told_once(
     assert stream.health.reconnects == 0
 
 
+async def test_f14_a_burst_is_taken_in_slices_so_that_the_loop_goes_on(
+    server: BinanceServer, streams: Streams, clock: SimulatedClock
+) -> None:
+    """ccxt would empty its whole buffer before anybody else gets a turn; no message is lost by taking turns."""
+    stream = await streams.open([TRADES])
+    server.faults.add("flood", stream="btcusdt@aggTrade", at_ms=START + 5_000, count=5000)
+    steps: list[int] = []
+
+    async def tick() -> None:
+        last = stream.health.messages
+        while True:
+            await asyncio.sleep(0)
+            steps.append(stream.health.messages - last)
+            last = stream.health.messages
+
+    ticker = asyncio.create_task(tick())
+    await clock.run_for(30)
+    ticker.cancel()
+    await asyncio.gather(ticker, return_exceptions=True)
+    assert sum(steps) > 5000
+    assert max(steps) <= 250
+    assert sum(isinstance(e, TradePrint) for e in stream.events_nowait()) > 5000
+    assert stream.health.dropped == 0
+
+
 async def test_f62_with_the_network_gone_for_minutes_the_stream_keeps_trying_and_tells_the_gap_on_return(
     server: BinanceServer, streams: Streams, clock: SimulatedClock
 ) -> None:
