@@ -6,6 +6,7 @@ Names are compared as :func:`data.file_formats.normalised` writes them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +133,18 @@ def archive_of(path: Path) -> tuple[str, str] | None:
         folders = [part.lower() for part in path.parts[:-1]]
         what = next((f for f in reversed(folders) if f.endswith("klines")), "")
     return named[1], what if what in (*KIND_OF_ARCHIVE, *NOT_IMPORTED) else ""
+
+
+def kind_of(paths: Sequence[Path]) -> str:
+    """The kind that files are of by their names, ``ohlcv`` where they do not say it.
+
+    Raises:
+        UserError: the names say different kinds.
+    """
+    named = {KIND_OF_ARCHIVE.get((archive_of(path) or ("", ""))[1], "") for path in paths} - {""}
+    if len(named) > 1:
+        raise UserError(f"The files are archives of {' and '.join(sorted(named))}: import one kind at a time.")
+    return named.pop() if named else "ohlcv"
 
 
 def refuse_other_archive(path: Path, kind: str) -> None:

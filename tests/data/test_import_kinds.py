@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from data.clock import ManualClock
+from data.errors import UserError
 from data.exchange.events import Liquidation
+from data.import_layouts import kind_of
 from data.importing import ImportPlan, ImportRequest, plan_import
 from data.market import SeriesKey
 from data.observations import BOOK_COLUMNS, BOOK_DEPTH, Observations
@@ -301,6 +303,26 @@ def test_index_candles_need_no_volume_and_are_told_by_their_folder(tmp_path: Pat
 def test_an_archive_of_another_kind_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "BTCUSDT-aggTrades-2024-01.csv", [trade(0)], None)
     assert "give --kind trades" in refused(path)
+
+
+def test_the_kind_of_archives_is_told_by_their_names(tmp_path: Path) -> None:
+    names = {"BTCUSDT-aggTrades-2024-01.zip": "trades", "BTCUSDT-fundingRate-2024-01.zip": "funding",
+             "markPriceKlines/BTCUSDT-1h-2024-01.zip": "mark", "BTCUSDT-1h-2024-01.zip": "ohlcv", "x.csv": "ohlcv",
+             "BTCUSDT-metrics-2024-01-05.csv": "metrics", "klines/BTCUSDT-1h-2024-01-02.csv": "ohlcv"}  # fmt: skip
+    assert {name: kind_of([tmp_path / name]) for name in names} == names
+    with pytest.raises(UserError, match="archives of funding and trades"):
+        kind_of([tmp_path / name for name in list(names)[:2]])
+
+
+@pytest.mark.parametrize(("moment", "good"), [("2024-03-31 01:30", True), ("2024-03-31 02:30", False),
+                                              ("2024-10-27 02:30", False), ("2024-10-27 03:30", True)])  # fmt: skip
+def test_a_local_time_that_never_comes_or_comes_twice_has_no_place(tmp_path: Path, moment: str, good: bool) -> None:
+    """Clocks in Berlin go from 02:00 to 03:00 on 2024-03-31 and from 03:00 to 02:00 on 2024-10-27."""
+    rows = [[str(i), f"2024-06-01 00:{i // 60:02d}:{i % 60:02d}", "5", "1", "buy"] for i in range(200)]
+    rows[7][1] = moment
+    prepared = plan(write(tmp_path / "a.csv", rows, "id,time,price,qty,side"), of("trades", tz="Europe/Berlin"))
+    assert len(prepared.content) == (200 if good else 199)
+    assert [r.place for r in prepared.rejections] == ([] if good else [9])
 
 
 def test_a_column_of_the_moment_of_knowing_is_kept_and_must_not_be_early(tmp_path: Path) -> None:
