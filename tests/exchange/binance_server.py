@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -93,9 +94,11 @@ class BinanceServer(LoopbackServer):
     async def __aexit__(self, *error: object) -> None:
         if self._speaking is not None:
             self._speaking.cancel()
-            await asyncio.gather(self._speaking, return_exceptions=True)
         await self.hub.close()
         await super().__aexit__(*error)
+        if self._speaking is not None:  # what broke the streams is told, not swallowed
+            with suppress(asyncio.CancelledError):
+                await self._speaking
 
     def busy(self) -> bool:
         return super().busy() or self.hub.busy()

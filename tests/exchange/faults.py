@@ -129,9 +129,9 @@ class FaultScript:
         else:
             raise ValueError(f"no fault is called '{name}'")
 
-    def for_request(self, path: str, now_ms: int) -> RestFault | None:
-        """The fault that strikes a request now, counted."""
-        found = next((f for f in self.rest if f.due(path, now_ms)), None)
+    def for_request(self, path: str, now_ms: int, refusals_only: bool = False) -> RestFault | None:
+        """The fault that strikes a request now, counted; ``refusals_only`` for the handshake of a stream."""
+        found = next((f for f in self.rest if f.due(path, now_ms) and (f.status >= 400 or not refusals_only)), None)
         if found is not None:
             found.times -= 1
         return found

@@ -64,6 +64,7 @@ class Hub:
     commands: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # path and command, as they came
     opened: int = 0
     _closing: int = 0
+    _emitting: int = 0
     _sources: dict[str, StreamSource] = field(default_factory=dict)
     _due: dict[str, int] = field(default_factory=dict)
     _later: list[tuple[int, Connection, str]] = field(default_factory=list)
@@ -79,7 +80,7 @@ class Hub:
         connection = Connection(socket, request.path, self.now(), request)
         connection.waited_since = asyncio.get_running_loop().time()
         for stream in streams:
-            self._subscribe(connection, stream)
+            connection.wanted[stream] = None
             connection.silent = False
         self.connections.append(connection)
         self.opened += 1
@@ -120,13 +121,14 @@ class Hub:
         await self._mark(connection)
 
     def _subscribe(self, connection: Connection, stream: str) -> None:
+        source = self.find(connection.path, stream)
+        if source is None:
+            return
         connection.wanted[stream] = None
         if stream not in self._due:
-            source = self.find(connection.path, stream)
-            if source is not None:
-                self._sources[stream] = source
-                self._due[stream] = source.next_after(self.now())
-                self.changed.set()
+            self._sources[stream] = source
+            self._due[stream] = source.next_after(self.now())
+            self.changed.set()
 
     def _forget(self) -> None:
         wanted = {stream for connection in self.connections for stream in connection.wanted}
@@ -151,6 +153,13 @@ class Hub:
 
     async def emit(self, moment: int) -> None:
         """Send what is due until ``moment`` (the clock stands there)."""
+        self._emitting += 1
+        try:
+            await self._emit(moment)
+        finally:
+            self._emitting -= 1
+
+    async def _emit(self, moment: int) -> None:
         await self.faults.act(moment)
         await self._close([c for c in self.connections if c.opened_ms + LONGEST_MS <= moment])
         ready = [entry for entry in self._later if entry[0] <= moment]
@@ -205,10 +214,18 @@ class Hub:
         if connection.socket.closed:
             return
         try:
-            await connection.socket.send_str(text)
+            async with asyncio.timeout(PATIENCE_S):
+                await connection.socket.send_str(text)
             connection.unmarked = True
+        except TimeoutError:  # it does not read: the exchange does not wait for slow consumers
+            self._abort(connection)
         except (ConnectionError, RuntimeError):  # the peer has gone in this moment: its handler ends by itself
             connection.unmarked = False
+
+    def _abort(self, connection: Connection) -> None:
+        if connection.request.transport is not None:
+            connection.request.transport.abort()
+        self._gone(connection)
 
     async def _mark(self, connection: Connection) -> None:
         if connection.unmarked and not connection.socket.closed:
@@ -222,7 +239,7 @@ class Hub:
 
     def busy(self) -> bool:
         """Whether a peer still has to take what was sent; one that does not answer in time is given up."""
-        found = self._closing > 0
+        found = self._closing > 0 or self._emitting > 0
         for connection in self.connections:
             if connection.waiting:
                 if asyncio.get_running_loop().time() - connection.waited_since > PATIENCE_S:
@@ -241,10 +258,8 @@ class Hub:
     async def drop(self, stream: str | None = None, abort: bool = True) -> int:
         """Close every socket (those that listen to ``stream``); ``abort``: without a farewell. How many there were."""
         found = [c for c in self.connections if stream is None or stream in c.wanted]
-        for connection in found:
-            if abort and connection.request.transport is not None:
-                connection.request.transport.abort()
-                self._gone(connection)
+        for connection in found if abort else ():
+            self._abort(connection)
         await self._close([] if abort else found)
         return len(found)
 

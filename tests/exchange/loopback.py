@@ -194,8 +194,8 @@ class LoopbackServer:
 
     def _upgrading(self, socket: Socket) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def upgrade(request: web.Request) -> web.StreamResponse:
-            fault = self.faults.for_request(request.path, self.now_ms)
-            if fault is not None and fault.status >= 400:
+            fault = self.faults.for_request(request.path, self.now_ms, refusals_only=True)
+            if fault is not None:
                 return _plain(fault)
             return await socket.handler(self, request)
 

@@ -48,7 +48,8 @@ def serve_file(server: BinanceServer, path: Path, at: float, symbol: str | None)
     shift = round((server.now_ms - now_bar) / grid) * grid
     moved = Frame.of(frame.key, frame.open_time + shift, frame.open, frame.high, frame.low, frame.close, frame.volume)
     server.market.add(moved, _funding(moved))
-    return f"{short_symbol(frame.key.symbol)} {frame.key.timeframe}: {len(frame):,} bars, moved by {shift / DAY_MS:.1f} days"
+    name = f"{short_symbol(frame.key.symbol)} {frame.key.timeframe}"
+    return f"{name}: {len(frame):,} bars, moved by {shift / DAY_MS:.1f} days"
 
 
 def _funding(frame: Frame) -> FundingFrame:

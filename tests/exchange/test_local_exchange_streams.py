@@ -170,7 +170,9 @@ async def test_a_stream_on_the_wrong_path_or_of_an_unknown_symbol_says_nothing(
 ) -> None:
     wrong = await listening(server, session, "/public/ws/0", "btcusdt@kline_1m", "btcusdt@markPrice@1s")
     unknown = await listening(server, session, "/market/ws/0", "pepeusdt@kline_1m", "btcusdt@nothing", "btcusdt@depth")
+    right = await listening(server, session, "/market/ws/1", "btcusdt@kline_1m", "btcusdt@markPrice@1s")
     await clock.run_for(150)
+    assert len(right.messages) > 150
     assert wrong.messages == unknown.messages == [{"result": None, "id": 7}]
 
 
@@ -215,6 +217,19 @@ async def test_a_peer_that_never_answers_holds_time_only_for_a_moment(
     await socket.close()
 
 
+async def test_a_peer_that_does_not_read_is_dropped_and_the_others_hear_on(
+    server: BinanceServer, clock: SimulatedClock, session: aiohttp.ClientSession
+) -> None:
+    stuck = await session.ws_connect(f"{server.ws_url}/public/ws/0")
+    await stuck.send_json({"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker"], "id": 1})
+    listener = await listening(server, session, "/market/ws/0", "btcusdt@markPrice@1s")
+    server.faults.add("flood", stream="btcusdt@bookTicker", at_ms=BEGIN + 5_000, count=60_000)
+    await clock.run_for(30)
+    assert len(listener.of("markPriceUpdate")) == 30
+    assert [c.path for c in server.hub.connections] == ["/market/ws/0"]
+    await stuck.close()
+
+
 async def test_a_manual_clock_is_moved_from_message_to_message() -> None:
     clock = ManualClock(BEGIN)
     async with BinanceServer(clock) as server, aiohttp.ClientSession() as session:
@@ -240,7 +255,7 @@ async def test_a_recorded_session_is_replayed_word_by_word_and_its_book_is_kept(
         server.replay(recording)
         listener = await listening(server, session, "/public/ws/0", "btcusdt@depth@100ms", "btcusdt@trade")
         async with client(server) as x, watching(lambda: x.watch_order_book(BTC)) as (watcher,):
-            await clock.run_for(60)
+            await clock.run_for(25)
             assert watcher.error is None
             now = server.snapshot("BTCUSDT", 20)
             assert x.orderbooks[BTC]["nonce"] == now["lastUpdateId"]
@@ -248,7 +263,7 @@ async def test_a_recorded_session_is_replayed_word_by_word_and_its_book_is_kept(
         until = clock.ms
         for event, channel in (("depthUpdate", "depth"), ("trade", "trade")):
             expected = [line.data for line in recording.lines("BTCUSDT", channel) if line.at_ms <= until]
-            assert len(expected) > 500
+            assert len(expected) > 400
             assert listener.of(event) == expected
         async with session.get(f"{server.url}/fapi/v1/klines?symbol=BTCUSDT&interval=1m") as response:
             bars = await response.json()
