@@ -144,7 +144,7 @@ class TradeFlow:
 
     def _append(self, trade: TradePrint) -> None:
         if self._stop == len(self._id):
-            self._move(self._length - 1 if len(self) == self._length else len(self))
+            self._move(self._length - 1)  # the window is full long before the arrays are
         elif len(self) == self._length:
             self._forget_oldest()
         at = self._stop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,6 +101,14 @@ def test_samples_are_the_last_state_before_each_moment() -> None:
     assert [top.update_id for top in tops] == expected
     for top in tops:
         assert top.bid == max(market.states[top.update_id][0]) and top.ask == min(market.states[top.update_id][1])
+
+
+def test_a_book_that_did_not_change_is_not_sampled_again() -> None:
+    market = tape(4, 20)
+    last = market.diffs[-1]
+    repeats = [replace(last, received_ms=last.received_ms + 100 * k) for k in range(1, 5)]
+    tops = list(sampled([market.snapshot(market.ids[0]), *market.diffs, *repeats], 10, DepthSync(BTC)))
+    assert [top.update_id for top in tops].count(last.last_id) == 1
 
 
 def test_no_sample_is_taken_of_a_book_that_can_not_be_trusted() -> None:

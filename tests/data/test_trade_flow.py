@@ -66,6 +66,14 @@ def test_a_trade_from_before_the_window_is_no_news() -> None:
     assert flow.ids.tolist() == [11, 12, 13]
 
 
+def test_a_trade_too_old_for_a_full_window_is_not_taken_into_one_that_fills() -> None:
+    flow = TradeFlow(SYMBOL, length=3)
+    flow.on_trade(trade(10))
+    assert flow.on_trade(trade(7)) is FlowStep.OLD
+    assert flow.on_trade(trade(8)) is FlowStep.LATE
+    assert flow.ids.tolist() == [8, 10]
+
+
 def test_ids_that_do_not_count_tell_only_duplicates() -> None:
     """Bybit's ids are made of UUIDs: their order and distance mean nothing."""
     flow = TradeFlow(SYMBOL, length=3, consecutive=False)
