@@ -5,7 +5,6 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/general-in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
@@ -15,6 +14,7 @@ import numpy as np
 
 from data.errors import Retryable
 from data.exchange import binance_messages
+from data.exchange.addresses import redirected
 from data.exchange.events import BookSnapshot, MarketEvent, PremiumUpdate, Subscription, TradePrint
 from data.exchange.quirks import Columns, Quirks
 from data.instruments import INSTRUMENTS, LIQUIDATION_FEE, MAINTENANCE_RATE, MIN_NOTIONAL, Instrument, Status
@@ -51,6 +51,7 @@ class BinanceUsdm(Quirks):
     metrics_a_page = 500
     metrics_span_ms = 30 * 24 * HOUR_MS
     default_interval_ms = 8 * HOUR_MS
+    codes: ClassVar[Mapping[str, str]] = {"-5028": "InvalidNonce"}  # the time, as the matching engine sees it
     can = frozenset(
         {
             "mark_candles", "index_candles", "premium", "metrics_history", "open_interest", "trades", "book",
@@ -60,7 +61,7 @@ class BinanceUsdm(Quirks):
 
     def prepare(self, exchange: Any, base_url: str | None) -> None:
         if base_url is not None:
-            exchange.urls["api"] = _redirected(exchange.urls["api"], base_url)
+            exchange.urls["api"] = redirected(exchange.urls["api"], base_url)
         # The futures table of errors whatever the host is called (ccxt looks at the real host name).
         table = exchange.exceptions["linear"]
         exchange.get_exceptions_by_url = lambda _url, kind: table.get(kind, {})
@@ -186,16 +187,6 @@ class BinanceUsdm(Quirks):
 
     def read_message(self, exchange: Any, message: Any, received_ms: int) -> list[MarketEvent]:
         return binance_messages.read_message(exchange, message, received_ms)
-
-
-def _redirected(node: Any, base_url: str) -> Any:
-    """Every address at ``base_url``, keeping the paths (``/fapi/v1``)."""
-    if isinstance(node, dict):
-        return {key: _redirected(value, base_url) for key, value in node.items()}
-    if isinstance(node, str):
-        base = re.sub("^http", "ws", base_url) if node.startswith("ws") else base_url
-        return base + re.sub(r"^\w+://[^/]+", "", node)
-    return node
 
 
 def _costs(original: Any, weight_per_minute: int) -> Any:

@@ -179,3 +179,27 @@ async def test_rules_that_can_not_be_read_are_no_rules(server: BinanceServer, se
         s._markets["BTC/USDT:USDT"]["info"]["filters"] = []
         with pytest.raises(Retryable, match="rules that can not be read"):
             await s.instrument("BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    ("path", "api", "a_minute"),
+    [
+        ("openInterestHist", "fapiData", 200), ("takerlongshortRatio", "fapiData", 200),
+        ("fundingRate", "fapiPublic", 100), ("fundingInfo", "fapiPublic", 100),
+    ],
+)  # fmt: skip
+async def test_requests_with_limits_of_their_own_cost_so_much_that_the_weight_runs_out_first(
+    session, path: str, api: str, a_minute: int
+) -> None:
+    """Binance: /futures/data takes 1,000 in five minutes, funding 500; neither counts in the weight of a minute."""
+    async with session(request_weight_per_minute=2400, order_weight_share=0.0) as s:
+        cost = s._exchange.calculate_rate_limiter_cost(api, "GET", path, {}, {"cost": 1})
+    assert cost * a_minute >= 2400
+
+
+async def test_the_cost_of_own_limits_is_really_charged(server: BinanceServer, session, clock: ManualClock) -> None:
+    async with session() as s:
+        await s.load_markets()
+        before = s.pace.spent
+        await s.metrics("BTCUSDT", "5m", clock.ms - 4 * MINUTE, clock.ms)
+        assert s.pace.spent - before >= 12 * len([r for r in server.requests if r.path.startswith("/futures/data")]) > 0

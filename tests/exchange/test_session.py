@@ -317,6 +317,24 @@ async def test_an_unknown_symbol_is_refused_before_anything_is_sent(server: Bina
     assert not server.asked("/klines")
 
 
+async def test_health_counts_what_happened(server: BinanceServer, session, clock: ManualClock) -> None:
+    server.skew_ms = 1500
+    server.misbehave("/ping", status=500)
+    async with session() as s:
+        assert s.health.last_success_ms is None
+        await s.measure_offset()
+        await s.ping()
+        health = s.health
+        assert (health.requests, health.failures, health.consecutive_failures) == (5, 1, 0)
+        assert "500" in health.last_error
+        assert health.last_failure_ms is not None
+        assert health.last_success_ms is not None
+        assert clock.ms - 60_000 < health.last_failure_ms - 1500 <= health.last_success_ms - 1500 <= clock.ms
+        assert (health.offset_ms, health.skewed, health.latency_ms) == (1500, True, 0.0)
+        assert (health.weight_used, health.weight_limit) == (5, 2400)
+        assert (health.waiting_until_ms, health.breaker_open, health.alarm) == (None, False, "")
+
+
 def test_another_exchange_is_refused_in_one_sentence() -> None:
     with pytest.raises(UserError, match="'kraken' is not supported"):
         ExchangeSession(DataSettings().model_copy(update={"exchange": "kraken"}))
