@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from data.market import Float64Array, Frame
 from data.quality_findings import Finding, Flags, count, local_median, runs, spans
@@ -40,7 +41,7 @@ def order_findings(frame: Frame) -> tuple[Frame, list[Finding]]:
     found = [
         *runs(key, times, step, off_grid, "off_grid", "bad", lambda a, b: _off(b - a)),
         *runs(key, times, step, behind & ~again, "disorder", "bad", lambda a, b: f"{count(b - a)} behind a later one"),
-        *_duplicates(frame, again),
+        *_duplicates(frame, again, order),
     ]
     return frame.take(order[~(again | off_grid)[order]]), found
 
@@ -49,12 +50,14 @@ def _off(bars: int) -> str:
     return f"{count(bars)} off the timeframe's grid"
 
 
-def _duplicates(frame: Frame, again: Flags) -> Iterator[Finding]:
-    first = {int(t): int(i) for i, t in reversed(list(enumerate(frame.open_time)))} if again.any() else {}
+def _duplicates(frame: Frame, again: Flags, order: npt.NDArray[np.intp]) -> Iterator[Finding]:
+    """Rows whose time was given before, each against the first row of that time."""
+    ordered = frame.open_time[order]
     table = np.column_stack([frame.open, frame.high, frame.low, frame.close, frame.volume])
     for i in np.flatnonzero(again):
         time = int(frame.open_time[i])
-        same = np.array_equal(table[i], table[first[time]], equal_nan=True)
+        first = order[np.searchsorted(ordered, time)]
+        same = np.array_equal(table[i], table[first], equal_nan=True)
         words = "the bar is there twice" if same else "two bars of one time say different things"
         yield Finding("duplicate", time, time + frame.key.step_ms, 1, words, "warn" if same else "bad", frame.key)
 

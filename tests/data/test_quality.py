@@ -80,6 +80,24 @@ def test_a_spike_that_comes_back_is_an_outlier_and_a_lasting_move_is_not(clean: 
     assert inspect(moved) == []
 
 
+def test_a_thin_market_stands_still_by_chance_and_a_frozen_one_does_not(clean: Frame) -> None:
+    """Three bars in ten without a move give runs of some five; twenty in a row are no chance."""
+
+    def stand(frame: Frame, rows: np.ndarray) -> Frame:
+        columns = {name: getattr(frame, name).copy() for name in ("open", "high", "low", "close")}
+        for row in rows:
+            for column in columns.values():
+                column[row] = columns["close"][row - 1]
+        return replace(frame, **columns)
+
+    thin = stand(clean, np.flatnonzero(np.random.default_rng(2).random(len(clean)) < 0.3)[1:])
+    assert not [f for f in inspect(thin) if f.kind == "stuck"]
+    frozen = stand(thin, np.arange(500, 520))
+    (found,) = (f for f in inspect(frozen) if f.kind == "stuck")
+    assert found.start_ms <= int(clean.open_time[500])
+    assert found.end_ms >= int(clean.open_time[519]) + MINUTE
+
+
 def test_bars_off_the_grid_and_out_of_order_are_found(clean: Frame) -> None:
     times = clean.open_time.copy()
     times[50] += 1

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.data
 # outages of the exchange; 2019-09 is the market's first weeks; 2021-03-02 (64 coins in an hour), 2023-11-10, 2024-10-28
 # and 2025-01-29 were read too early; 2021-07-26 is a false print (21 % from the mark price). The rest are true prices
 # that look odd: the minutes before the inflation figures of 2022-10-13, the falls of 2023-05-08 and 2023-08-17, a
-# quiet quarter on 2023-04-10, and the first bar after the outage of 2025-08-29: nine of fifty-one.
+# quiet quarter on 2023-04-10, and the first bar after the outage of 2025-08-29: nine of forty-seven.
 REVIEWED = {
     "BNB 5m": "zero_volume@2025-01-29T01:25x2 zero_volume@2025-08-29T06:20x3",
     "BTC 5m": "partial_volume@2023-04-10T06:45x1 zero_volume@2023-09-12T08:35x3 zero_volume@2025-01-29T01:25x2 "
