@@ -5,7 +5,7 @@ https://www.weex.com/api-doc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, NoReturn
 
@@ -54,7 +54,6 @@ class Weex(Quirks):
 
     def prepare(self, exchange: Any, base_url: str | None) -> None:
         exchange.has["fetchCurrencies"] = False  # a list that nothing here needs
-        exchange.handle_errors = _limits_first(exchange, exchange.handle_errors)
         if base_url is not None:
             urls = exchange.urls["api"]
             rest = {key: redirected(value, base_url) for key, value in urls.items() if key != "ws"}
@@ -188,17 +187,6 @@ class Weex(Quirks):
 
     def _lacks(self, what: str) -> NoReturn:
         raise Rejected(f"{self.name} does not offer a {what}.")
-
-
-def _limits_first(exchange: Any, original: Callable[..., Any]) -> Callable[..., Any]:
-    """ccxt takes a 429 with a JSON body for any error of the exchange; it is a limit."""
-
-    def handle(status: int, reason: str, url: str, method: str, *rest: Any) -> Any:
-        if status == 429:
-            raise exchange.httpExceptions["429"](f"weex {method} {url} 429 {reason}")
-        return original(status, reason, url, method, *rest)
-
-    return handle
 
 
 def _bars(answer: Any, kind: str) -> Rows:

@@ -33,14 +33,10 @@ def in_span(rows: Rows, start: int, stop: int, what: str) -> Rows:
 async def first_bars(ask: AskBars, timeframe: str, since: int, end: int, bars_a_page: int) -> Rows:
     """The bars of the first window of one page that has any, from ``since`` on and before ``end``."""
     step = timeframe_ms(timeframe)
-
-    async def of_timeframe(start: int, stop: int) -> Rows:
-        return await ask(timeframe, start, stop)
-
     start = since
     while start < end:
         stop = min(end, start + bars_a_page * step)
-        rows = await _with_older(of_timeframe, start, stop, partial(_begins_before, start + step))
+        rows = await _with_older(partial(ask, timeframe), start, stop, partial(_begins_before, start + step))
         if rows or stop >= end:
             return rows
         start = stop if step >= DAY_MS else max(stop, await _day_with_bars(ask, stop, end, bars_a_page))
@@ -80,7 +76,7 @@ async def _day_with_bars(ask: AskBars, start: int, end: int, bars_a_page: int) -
     day, last = start // DAY_MS * DAY_MS, (end - 1) // DAY_MS * DAY_MS
     while day < last:
         stop = min(day + bars_a_page * DAY_MS, last)
-        rows = await ask("1d", day, stop)
+        rows = await _with_older(partial(ask, "1d"), day, stop, partial(_begins_before, day + DAY_MS))
         if rows:
             return int(rows[0][0])
         day = stop
