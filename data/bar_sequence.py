@@ -174,9 +174,10 @@ class BarSequence:
         if rows and not forming and rows[-1].open_time + 2 * self.step <= now_ms and not self._missing:
             self._wait_ms = 0  # the page was full: there is more
 
-    def failed(self, now_ms: int) -> None:
-        """A look brought no answer."""
+    def failed(self, now_ms: int, wait_s: float | None = None) -> None:
+        """A look brought no answer; ``wait_s``: there is none before so many seconds have passed."""
         self._pause(now_ms, progress=False)
+        self._wait_ms = max(self._wait_ms, round(1000 * (wait_s or 0.0)))
         self._marks.not_before = now_ms + self._wait_ms
 
     def _seen_before(self, bar: Bar) -> bool:

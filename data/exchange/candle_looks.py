@@ -53,8 +53,11 @@ async def look(session: ExchangeSession, sequence: BarSequence) -> bool:
     if since is not None:
         try:
             page, forming = await candle_page(session, key, since)
-        except (Retryable, Rejected):
+        except Rejected:
             sequence.failed(session.now_ms())
+            raise
+        except Retryable as error:
+            sequence.failed(session.now_ms(), error.retry_after_s)
             raise
         sequence.read_page(page, forming, since, session.now_ms())
     span = sequence.ask_marks(session.now_ms())
@@ -63,8 +66,8 @@ async def look(session: ExchangeSession, sequence: BarSequence) -> bool:
             marks: Frame | None = await session.mark_candles(key.symbol, key.timeframe, *span)
         except Rejected:
             marks = None
-        except Retryable:
-            sequence.failed(session.now_ms())
+        except Retryable as error:
+            sequence.failed(session.now_ms(), error.retry_after_s)
             raise
         sequence.read_marks(marks, *span, session.now_ms())
     return since is not None or span is not None

