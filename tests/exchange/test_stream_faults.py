@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 
 import numpy as np
 import pytest
+from aiohttp import web
 
 from data.errors import Rejected
 from data.exchange import binance_messages
@@ -173,6 +174,9 @@ async def test_f13_a_silent_socket_is_given_up_and_opened_anew(
     assert stream.health.connected
     assert stream.health.reconnects == 1
     assert "nothing was heard for 2" in stream.health.last_trouble
+    await stream.add([LIQUIDATIONS])  # over the new socket, which the farewell of the old one has left alone
+    await clock.run_for(5)
+    assert server.hub.opened == 2
 
 
 async def test_f13_while_everything_is_silent_the_stream_is_stale_and_keeps_trying(
@@ -474,6 +478,94 @@ async def test_an_error_answer_to_a_subscription_reaches_the_task_that_asked(
     assert stream.refused == {}
     assert stream.health.connected
     assert stream.health.stale == ()
+
+
+async def test_a_refused_subscription_is_asked_for_again_over_a_socket_that_others_use(
+    server: BinanceServer, streams: Streams, clock: SimulatedClock
+) -> None:
+    stream = await streams.open([PREMIUM])
+    await stream.add([TRADES])
+    await clock.run_for(5)
+    (socket,) = stream._sockets.open()  # type: ignore[union-attr]
+    frame = {"error": {"code": 2, "msg": "Invalid request."}, "id": 2}
+    socket.client.on_message_callback(socket.client, frame)
+    await clock.run_for(30)
+    assert stream.health.stale == ("trades BTCUSDT",)
+    stream.events_nowait()
+    await clock.run_for(620)
+    assert stream.health.stale == ()
+    assert ids(stream.events_nowait())
+    assert server.hub.opened == 1
+
+
+async def test_f66_a_turn_that_fails_while_its_socket_stays_open_gets_a_new_socket(
+    server: BinanceServer, streams: Streams, clock: SimulatedClock
+) -> None:
+    """So ccxt answers an error of aiohttp's reader: the turn fails, and the deaf socket stays in its list."""
+    errors = importlib.import_module("ccxt.base.errors")
+    stream = await streams.open([TRADES, PREMIUM])
+    (socket,) = stream._sockets.open()  # type: ignore[union-attr]
+    socket.client.reject(errors.NetworkError("out of order"))
+    await clock.run_for(2)
+    assert stream.health.connected
+    assert server.hub.opened == 2
+    assert len(server.hub.connections) == 1
+    assert gaps(stream.events_nowait()) == {("trades", BTC), ("premium", BTC)}
+
+
+async def test_f62_two_groups_of_one_socket_come_back_each_in_its_own_time(
+    server: BinanceServer, streams: Streams, clock: SimulatedClock
+) -> None:
+    """A gap is told when its own subscription stands again: everything after it is there."""
+    for seed_pause in range(6):
+        stream = await streams.open([PREMIUM])
+        await stream.add([TRADES])
+        await clock.run_for(20 + 3 * seed_pause)
+        await server.stop_listening()
+        await clock.run_for(100)
+        await server.start_listening()
+        await clock.run_for(150)
+        events = stream.events_nowait()
+        told = [e.at_ms for e in events if isinstance(e, StreamGap) and e.channel == "trades"]
+        rows = server.recent_prints("BTCUSDT", told[-1] + 1, clock.now_ms(), 1000, oldest=True)
+        assert {row[0] for row in rows} <= set(ids(events))
+        assert stream.health.connected
+        await stream.close()
+
+
+async def test_f62_a_handshake_that_is_answered_after_it_was_given_up_is_closed(
+    server: BinanceServer, streams: Streams, clock: SimulatedClock
+) -> None:
+    answering, opened, closed = asyncio.Event(), 0, 0
+
+    async def late(request: web.Request) -> web.WebSocketResponse:
+        nonlocal opened, closed
+        await answering.wait()
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        opened += 1
+        async for _ in socket:
+            pass
+        closed += 1
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/market/ws/0", late)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    stream = await streams.open([], stream_silence_s=20.0)
+    stream._exchange.urls["api"]["ws"]["linear"] = f"ws://127.0.0.1:{runner.addresses[0][1]}/ws"
+    clock.busy.pop()
+    await stream.add([TRADES])
+    await clock.run_for(90)  # several dials wait for their answer
+    answering.set()
+    for _ in range(300):
+        await asyncio.sleep(0)
+    assert opened >= 3
+    assert closed == opened - 1
+    await stream.close()
+    await runner.cleanup()
 
 
 async def test_f62_a_handshake_that_is_never_answered_is_given_up_and_leaves_nothing_behind(
