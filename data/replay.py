@@ -26,7 +26,7 @@ from data.store import MarketStore
 from data.timeframes import MINUTE_MS
 
 KIND_ORDER = ("book", "trades", "liquidations", "premium", "metrics", "funding", "index", "mark", "ohlcv")
-ROWS_A_BLOCK = 20_000  # read at a time, about
+ROWS_A_BLOCK = 5_000  # read at a time, about
 LATENESS_MS = 60 * MINUTE_MS  # rows that speak of a time so long before the start are looked for
 WIDEST_SPAN_MS = 90 * 24 * 60 * MINUTE_MS
 YIELD_AFTER_S = 0.005  # the loop is given back this often
