@@ -3,6 +3,15 @@
 ``server.faults.add(name, at_ms=..., until_ms=..., path=... | stream=..., times=..., **how)``. A fault is due from
 ``at_ms`` until ``until_ms`` (server time; open ends where not given) and strikes ``times`` times (without limit where
 only a span is given). ``path`` is the end of a REST path, ``stream`` a pattern of stream names (``btcusdt@kline_*``).
+
+================  ====================================================================================================
+answers           ``delay`` (``delay_s``), ``wrong json``, ``empty``, ``html``, ``null``, ``5xx``, ``maintenance`` (of
+                  streams' handshakes too), ``limit`` (429), ``ban`` (418), ``cut``, ``hang``; ``status``, ``body``,
+                  ``headers`` replace their defaults
+messages          with ``stream``: ``delay`` (``delay_s``), ``duplicate``, ``reorder`` (after the next one), ``drop``,
+                  ``sequence break`` (a diff that never comes), ``wrong json`` (``text``), ``flood`` (``count`` times)
+sockets           ``silence``: no data; open sockets stay open and answer pings, new ones speak unless ``everyone``
+================  ====================================================================================================
 """
 
 from __future__ import annotations

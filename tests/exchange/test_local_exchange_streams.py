@@ -109,6 +109,7 @@ async def test_each_bar_closes_once_with_its_values_and_forms_before(
             assert float(k["l"]) <= low
             assert float(k["v"]) >= volume - 1e-9
             last_seen[k["t"]] = (float(k["h"]), float(k["l"]), float(k["v"]))
+        assert [m["k"]["t"] for m in mine] == sorted(m["k"]["t"] for m in mine)  # none forms before the last closed
         assert all(m["k"]["t"] <= m["E"] for m in mine)
         assert all(m["E"] > m["k"]["T"] for m in mine if m["k"]["x"])
         assert all(m["E"] <= m["k"]["T"] for m in mine if not m["k"]["x"])
@@ -134,7 +135,7 @@ async def test_diffs_follow_each_other_and_meet_the_snapshot(
 ) -> None:
     listener = await listening(server, session, "/public/ws/0", "btcusdt@depth@100ms")
     await clock.run_for(5.5)
-    taken = server.snapshot("BTCUSDT", 50)["lastUpdateId"]
+    taken, at = server.snapshot("BTCUSDT", 50)["lastUpdateId"], clock.ms
     await clock.run_for(30)
     diffs = listener.of("depthUpdate")
     assert len(diffs) == 35
@@ -142,7 +143,9 @@ async def test_diffs_follow_each_other_and_meet_the_snapshot(
         assert after["pu"] == before["u"]
         assert after["pu"] < after["U"] <= after["u"]
         assert after["b"] or after["a"]
-    assert sum(d["U"] <= taken <= d["u"] for d in diffs) == 1
+    (meeting,) = [d for d in diffs if d["U"] <= taken <= d["u"]]
+    assert meeting["E"] > at
+    assert next(d for d in diffs if d["E"] > at) == meeting
 
 
 async def test_what_is_unsubscribed_is_silent_and_every_command_is_acknowledged(
