@@ -169,7 +169,7 @@ class MarketPace:
 
 
 async def paced(replay: MarketReplay, pace: Pace) -> AsyncGenerator[ReplayItem, None]:
-    """The items as they become due; rows are read and made on another thread, one block ahead of nobody."""
+    """The items as they become due; rows are read, and items made, on another thread."""
     blocks = replay.blocks()
     while (block := await asyncio.to_thread(next, blocks, None)) is not None:
         for item in block:
