@@ -16,7 +16,7 @@ from data.clock import Clock
 from data.timeframes import MINUTE_MS
 
 Sleep = Callable[[float], Awaitable[None]]
-BURST_WEIGHT = 100.0  # may be spent at once after a quiet spell
+BURST_WEIGHT = 100.0  # Binance counts whole minutes, so this much at once is little
 ROUNDING = 1e-6  # weight; less than this does not make anybody wait
 TURN_OF_MINUTE_MS = 2_000  # clocks differ and answers are late: whose minute a count belongs to is not sure so soon
 _ORDERING: ContextVar[bool] = ContextVar("ordering", default=False)
@@ -65,6 +65,7 @@ class RequestPace:
         order_share: part of it that only orders may use.
         most_per_minute: what the exchange allows in one of its minutes (by ``now_ms``, its clock).
         gate: asked before each wait and each request; raises when nothing may be asked now.
+        burst: what may be spent at once after a quiet spell.
     """
 
     def __init__(
@@ -77,8 +78,9 @@ class RequestPace:
         most_per_minute: float = math.inf,
         now_ms: Callable[[], int] | None = None,
         gate: Callable[[], None] = lambda: None,
+        burst: float = BURST_WEIGHT,
     ) -> None:
-        per_second, capacity, now = weight_per_minute / 60.0, min(BURST_WEIGHT, weight_per_minute), clock.monotonic()
+        per_second, capacity, now = weight_per_minute / 60.0, min(burst, weight_per_minute), clock.monotonic()
         self.spent = 0.0
         self._clock = clock
         self._sleep = sleep

@@ -27,6 +27,7 @@ class Quirks(abc.ABC):
     candles_a_page: ClassVar[int]
     settlements_a_page: ClassVar[int]
     weight_per_minute: ClassVar[int]  # what the exchange allows
+    burst_weight: ClassVar[float] = 100.0  # of it at once, after a quiet spell
     # of: mark_candles index_candles premium metrics_history open_interest trades book liquidations_stream
     # candle_stream book_stream trade_stream premium_stream
     can: ClassVar[frozenset[str]]

@@ -101,6 +101,7 @@ class ExchangeSession(MarketReads):
             most_per_minute=self.quirks.weight_per_minute,
             now_ms=self.now_ms,
             gate=self._gate,
+            burst=self.quirks.burst_weight,
         )
         breaker = settings.breaker_failures, settings.breaker_pause_s, settings.retry_longest_delay_s
         self._breakers = {order: Breaker(self.clock, *breaker) for order in (False, True)}

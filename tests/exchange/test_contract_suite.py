@@ -349,6 +349,19 @@ async def test_a_limit_is_obeyed(place: Place, headers: dict[str, str]) -> None:
     assert second.at_ms - first.at_ms >= (41_000 if headers else 30_000)
 
 
+MOST = {"binanceusdm": (2000, 80), "bybit": (5000, 600), "okx": (2000, 20), "weex": (1000, 20)}  # ms, requests
+
+
+async def test_a_long_back_fill_stays_within_what_the_exchange_allows(place: Place) -> None:
+    span, most = MOST[place.name]
+    async with place.session(request_weight_per_minute=2400) as s:
+        for _ in range(3 if place.name == "weex" else 8):
+            await s.candles(BTC, "1m", START)
+    times = [request.at_ms for request in place.server.requests]
+    assert len(times) > 20
+    assert max(sum(at <= other < at + span for other in times) for at in times) <= most
+
+
 ANYWHERE = {"html": HTML, "nothing": "", "null": "null", "number": "7", "half": '{"retCode":0,"result":{"list":[["17'}
 RUBBISH: dict[str, dict[str, str]] = {
     "binanceusdm": {"object": "{}"},
