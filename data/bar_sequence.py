@@ -100,6 +100,7 @@ class BarSequence:
         self._marks = _Marks()
         self._notes: list[Note] = []
         self._review_from: int | None = None
+        self._hurried: int | None = None  # this bar may have been lost on its way: it is asked for at once
         self._looked_at = 0
         self._wait_ms = 0
 
@@ -138,10 +139,12 @@ class BarSequence:
         low, high = self._marks.sampled.get(time, (price, price))
         self._marks.sampled[time] = min(low, price), max(high, price)
 
-    def doubt(self) -> None:
-        """Messages may have been lost: look at once, without the stream's patience."""
-        self._review_from = min(self._review_from or self._overlap_ms, self._overlap_ms)
-        self._wait_ms = min(self._wait_ms, self.confirm_ms)
+    def doubt(self, now_ms: int) -> None:
+        """Messages may have been lost: a bar that is due already is asked for without the stream's patience."""
+        front = self.last_ms + self.step
+        if front + self.step <= now_ms:
+            self._hurried = front
+            self._wait_ms = min(self._wait_ms, self.confirm_ms)
 
     def review(self, bars: int) -> None:
         """Read the last ``bars`` bars again at the next look, so that silent revisions are noticed."""
@@ -349,7 +352,7 @@ class BarSequence:
         front = self.last_ms + self.step
         close = front + self.step
         if not self._certain(front):
-            urgent = bool(self._waiting) or front in self._bad
+            urgent = bool(self._waiting) or front in self._bad or front == self._hurried
             wanted.append((close if urgent else close + self.patience_ms, self._overlap_ms))
         elif not self._waiting[front].confirmed and self._conspicuous(self._waiting[front].bar):
             wanted.append((close, front))

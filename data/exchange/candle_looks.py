@@ -9,6 +9,7 @@ import numpy as np
 
 from data.bar_sequence import BarSequence
 from data.errors import Rejected, Retryable
+from data.exchange.rest import CAPABILITY
 from data.exchange.session import ExchangeSession
 from data.market import Float64Array, Frame, Int64Array, SeriesKey, short_symbol
 
@@ -23,8 +24,10 @@ async def candle_page(
     Raises:
         Retryable: no readable answer. Rejected: the exchange does not have this series.
     """
-    await session.load_markets()
     words = "candles" if key.kind == "ohlcv" else f"{key.kind} candles"
+    if key.kind != "ohlcv" and CAPABILITY[key.kind] not in session.quirks.can:
+        raise Rejected(f"{key.exchange} does not offer {words}.")
+    await session.load_markets()
 
     async def asked(exchange: object) -> tuple[Int64Array, Float64Array]:
         rows = await session.quirks.candles(exchange, key.symbol, key.timeframe, key.kind, since_ms, end_ms)

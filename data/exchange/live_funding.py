@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from data.errors import Rejected, Retryable
@@ -79,14 +79,14 @@ class LiveFunding:
         """Sample and settle, until cancelled."""
         while True:
             if not self._begun or (self._due is not None and self._session.now_ms() >= self._due):
-                await self._attempt(self._settle)
-            await self._attempt(self._sample)
+                await self._attempt("funding", self._settle)
+            await self._attempt("mark price", self._sample)
             await sleep_or(self._stir, self._session.sleep, self._pause_s())
 
-    async def _attempt(self, work: Callable[[], object]) -> None:
-        what = f"funding {short_symbol(self._market.symbol)}"
+    async def _attempt(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        what = f"{what} {short_symbol(self._market.symbol)}"
         try:
-            await work()  # type: ignore[misc]
+            await work()
         except (Retryable, Rejected) as error:
             self._trouble(what, str(error))
         else:

@@ -177,7 +177,8 @@ class LiveMarket:
 
     def review(self) -> None:
         """Read the last bars of every series again now (it happens every hour by itself)."""
-        self._review()
+        for line in self._lines.values():
+            line.review()
 
     @property
     def at_work(self) -> bool:
@@ -206,7 +207,7 @@ class LiveMarket:
         loops += [funding.run() for funding in self._funding.values()]
         for flow in self._flow.values():
             loops += flow.loops(streamed)
-        loops += [self._write(), self._every(REVIEW_S, self._review), self._watch_rules()]
+        loops += [self._write(), self._review_in_turn(), self._watch_rules()]
         if "book" in self._collect:
             loops.append(self._every(self._session.settings.book_sample_s, self._sample_books))
         if streamed:
@@ -263,9 +264,12 @@ class LiveMarket:
                 self._note_trouble("trading rules", str(error))
             await self._session.sleep(self._session.settings.rules_refresh_s)
 
-    def _review(self) -> None:
-        for line in self._lines.values():
-            line.review()
+    async def _review_in_turn(self) -> None:
+        """Every series once in REVIEW_S, spread out so that closing bars need not wait for it."""
+        while True:
+            for line in list(self._lines.values()):
+                await self._session.sleep(REVIEW_S / len(self._lines))
+                line.review()
 
     def _sample_books(self) -> None:
         for flow in self._flow.values():

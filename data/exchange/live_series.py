@@ -60,7 +60,7 @@ class LiveSeries:
 
     def doubt(self) -> None:
         """Messages may have been lost."""
-        self.sequence.doubt()
+        self.sequence.doubt(self._session.now_ms())
         self._stir.set()
 
     def review(self) -> None:

@@ -269,7 +269,10 @@ def test_f12_after_a_gap_of_the_stream_rest_is_asked_without_patience() -> None:
         sequence.hear(update(bar))
     sequence.take(START + 2 * MINUTE)
     now = START + 6 * MINUTE + 10
-    sequence.doubt()
+    assert sequence.ask(START + 3 * MINUTE + 10) is None
+    sequence.doubt(START + 2 * MINUTE + 30_000)
+    assert sequence.ask(START + 3 * MINUTE + 10) is None, "nothing was due when messages may have been lost"
+    sequence.doubt(now)
     assert sequence.ask(now) is not None
     assert settle(sequence, now) == TRUTH[2:6]
 
