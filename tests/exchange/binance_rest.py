@@ -7,6 +7,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/market-dat
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,9 @@ def named_or_all(server: BinanceServer, query: dict[str, str], one: Any) -> Any:
 
 def text(value: float, decimals: int = 8) -> str:
     """A number as the exchange writes it; NaN and infinity as words (a fault)."""
-    return f"{value:.{decimals}f}" if np.isfinite(value) else "NaN" if np.isnan(value) else "Infinity"
+    if math.isfinite(value):
+        return f"{value:.8f}" if decimals == 8 else f"{value:.{decimals}f}"
+    return "NaN" if math.isnan(value) else "Infinity"
 
 
 def decimals_of(step: Decimal) -> int:

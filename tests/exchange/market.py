@@ -259,11 +259,11 @@ class Market:
         first = 0 if start_ms is None else int(np.searchsorted(frame.open_time, start_ms))
         rows = range(first, stop_row)
         rows = rows[:limit] if start_ms is not None else rows[max(0, len(rows) - limit) :]
-        step = timeframe_ms(timeframe)
+        step, touched = timeframe_ms(timeframe), self._touched(name, held)
         found: list[Bar] = []
         for row in rows:
             open_ms = int(frame.open_time[row])
-            plain = open_ms + step <= now_ms and not self._touched(name, held)
+            plain = open_ms + step <= now_ms and not touched
             bar = Bar.of(frame, row) if plain else self.bar(name, timeframe, open_ms, now_ms, "rest", held)
             if bar is not None:
                 found.append(bar)
