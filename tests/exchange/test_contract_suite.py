@@ -2,100 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from data.clock import ManualClock
-from data.errors import Rejected, Retryable, UserError
+from data.errors import Rejected, UserError
 from data.exchange.catalogue import quirks_of
-from data.exchange.session import ExchangeSession
-from data.market import Frame, FundingFrame
-from data.settings import DataSettings
-from data.synthetic import synthetic_market
+from data.market import Frame
 from data.timeframes import HOUR_MS, MINUTE_MS, timeframe_ms
 from tests.exchange import binance_statistics
-from tests.exchange.binance_server import BinanceServer
-from tests.exchange.bybit_server import BybitServer
-from tests.exchange.conftest import BARS, START, Sleeper
-from tests.exchange.okx_server import OkxServer
+from tests.exchange.conftest import START
 from tests.exchange.peer_server import PeerServer
-from tests.exchange.weex_server import WeexServer
-
-SERVERS: dict[str, type[BinanceServer]] = {
-    "binanceusdm": BinanceServer,
-    "bybit": BybitServer,
-    "okx": OkxServer,
-    "weex": WeexServer,
-}
-BTC, ETH, SOL = "BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT"
-NOW = START + (BARS - 1) * MINUTE_MS + 30_000
-HOURS = {"BTCUSDT": 8, "ETHUSDT": 4, "SOLUSDT": 1}
-FUNDED_DAYS = 60
-
-
-@dataclass
-class Place:
-    """An exchange, its server, and how to make a session there."""
-
-    name: str
-    server: Any
-    session: Callable[..., ExchangeSession]
-    sleeper: Sleeper
-
-    def served(self, name: str, timeframe: str, kind: str = "candles") -> Frame:
-        """The series as the server has it."""
-        frame = self.server.market.series(name, timeframe, getattr(self.server.market, kind))
-        assert frame is not None
-        return frame
-
-    def can(self, what: str) -> bool:
-        return what in self.session().quirks.can
+from tests.exchange.places import BTC, ETH, FUNDED_DAYS, HOURS, NOW, SERVERS, SOL, Place, place_at, same_bars
 
 
 @pytest.fixture(params=SERVERS)
 async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
-    clock = ManualClock(NOW)
-    sleeper = Sleeper(clock)
-    async with SERVERS[request.param](clock) as server:
-        for name in HOURS:
-            frame = synthetic_market(name, "1m", BARS + 50, 7)[0]
-            server.market.add(frame, funding_of(name), mark=moved(frame, 1.0004), index=moved(frame, 0.9997))
-            if HOURS[name] != 8:
-                server.market.change_funding_interval(name, HOURS[name])
-
-        def session(**changes: object) -> ExchangeSession:
-            settings = DataSettings(**{"exchange": request.param, "base_url": server.url, **changes})
-            return ExchangeSession(settings, clock, sleep=sleeper, rng=np.random.default_rng(1))
-
-        yield Place(request.param, server, session, sleeper)
-
-
-def funding_of(name: str) -> FundingFrame:
-    """Settlements of two months on the symbol's own interval, rates that tell each one apart."""
-    step = HOURS[name] * HOUR_MS
-    time = np.arange(NOW - FUNDED_DAYS * 24 * HOUR_MS, NOW + 1, step) // step * step
-    rate = np.round(1e-4 + 1e-7 * (np.arange(len(time)) % 997), 7)
-    return FundingFrame("any", name, "exchange", time, rate, np.round(40_000.0 + np.arange(len(time)), 1))
-
-
-def moved(frame: Frame, factor: float) -> Frame:
-    """The same bars at other prices."""
-    prices = {n: np.round(getattr(frame, n) * factor, 4) for n in ("open", "high", "low", "close")}
-    return replace(frame, **prices)
-
-
-def same_bars(got: Frame, served: Frame, volume: bool = True) -> None:
-    assert got.open_time.tolist() == served.open_time.tolist()
-    for column in ("open", "high", "low", "close"):
-        assert np.array_equal(getattr(got, column), getattr(served, column)), column
-    expected = served.volume if volume else np.zeros(len(served))
-    np.testing.assert_allclose(got.volume, expected, rtol=0, atol=1e-8)
+    async with place_at(request.param) as found:
+        yield found
 
 
 @pytest.mark.parametrize("timeframe", ["1m", "5m", "15m", "1h", "4h", "1d"])
@@ -311,99 +238,6 @@ async def test_the_clock_is_measured(place: Place) -> None:
     async with place.session() as s:
         assert await s.measure_offset() == 4321
         assert s.now_ms() == NOW + 4321
-
-
-KLINES = {
-    "binanceusdm": "/klines",
-    "bybit": "/kline",
-    "okx": "/history-candles",
-    "weex": "/historyKlines",
-}
-HTML = "<html><body>Bad gateway</body></html>"
-
-
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
-async def test_5xx_passes_and_loses_nothing(place: Place, status: int) -> None:
-    place.server.misbehave(KLINES[place.name], times=2, status=status, body=HTML)
-    async with place.session() as s:
-        got = await s.candles(BTC, "1m", START, START + 50 * MINUTE_MS)
-    same_bars(got, place.served("BTCUSDT", "1m").slice(0, 50))
-    assert len(place.server.asked(KLINES[place.name])) == 3
-
-
-LIMITS = {
-    "binanceusdm": {"status": 429, "body": '{"code":-1003,"msg":"Too many requests."}'},
-    "bybit": {"body": '{"retCode":10006,"retMsg":"Too many visits. Exceeded the API Rate Limit.","result":{}}'},
-    "okx": {"status": 429, "body": '{"code":"50011","msg":"Too Many Requests","data":[]}'},
-    "weex": {"status": 429, "body": '{"code":-1003,"msg":"Too many requests."}'},
-}
-
-
-@pytest.mark.parametrize("headers", [{}, {"Retry-After": "41"}])
-async def test_a_limit_is_obeyed(place: Place, headers: dict[str, str]) -> None:
-    place.server.misbehave(KLINES[place.name], headers=headers, **LIMITS[place.name])
-    async with place.session() as s:
-        got = await s.candles(BTC, "1m", START, START + 5 * MINUTE_MS)
-    first, second = place.server.asked(KLINES[place.name])
-    assert len(got) == 5
-    assert second.at_ms - first.at_ms >= (41_000 if headers else 30_000)
-
-
-MOST = {"binanceusdm": (2000, 80), "bybit": (5000, 600), "okx": (2000, 20), "weex": (1000, 20)}  # ms, requests
-
-
-async def test_a_long_back_fill_stays_within_what_the_exchange_allows(place: Place) -> None:
-    span, most = MOST[place.name]
-    async with place.session(request_weight_per_minute=2400) as s:
-        for _ in range(3 if place.name == "weex" else 8):
-            await s.candles(BTC, "1m", START)
-    times = [request.at_ms for request in place.server.requests]
-    assert len(times) > 20
-    assert max(sum(at <= other < at + span for other in times) for at in times) <= most
-
-
-ANYWHERE = {"html": HTML, "nothing": "", "null": "null", "number": "7", "half": '{"retCode":0,"result":{"list":[["17'}
-RUBBISH: dict[str, dict[str, str]] = {
-    "binanceusdm": {"object": "{}"},
-    "bybit": {
-        "object": "{}",
-        "list": "[]",
-        "no result": '{"retCode":0,"retMsg":"OK"}',
-        "null result": '{"retCode":0,"retMsg":"OK","result":null}',
-        "no rows": '{"retCode":0,"retMsg":"OK","result":{}}',
-        "null rows": '{"retCode":0,"retMsg":"OK","result":{"list":null}}',
-        "another symbol": '{"retCode":0,"result":{"symbol":"ETHUSDT","category":"linear","list":[]}}',
-        "other times": '{"retCode":0,"result":{"symbol":"BTCUSDT","list":[["1500000000000","9","9","9","9","1","9"]]}}',
-        "words": '{"retCode":0,"result":{"symbol":"BTCUSDT","list":["a","b"]}}',
-    },
-    "okx": {
-        "object": "{}",
-        "list": "[]",
-        "no rows": '{"code":"0","msg":""}',
-        "null rows": '{"code":"0","msg":"","data":null}',
-        "other times": '{"code":"0","data":[["1500000000000","9","9","9","9","1","1","9","1"]]}',
-        "short rows": '{"code":"0","data":[["1704067200000","9","9"]]}',
-    },
-    "weex": {
-        "object": "{}",
-        "words": '["a","b"]',
-        "other times": '[[1500000000000,"9","9","9","9","1"]]',
-        "short rows": '[[1704067200000,"9"]]',
-    },
-}
-
-
-@pytest.mark.parametrize("what", sorted({*ANYWHERE, *(kind for kinds in RUBBISH.values() for kind in kinds)}))
-async def test_rubbish_is_never_taken_for_nothing_there(place: Place, what: str) -> None:
-    body = {**ANYWHERE, **RUBBISH[place.name]}.get(what)
-    if body is None:
-        return
-    place.server.misbehave(KLINES[place.name], times=2, body=body)
-    async with place.session(request_attempts=2) as s:
-        with pytest.raises(Retryable, match=place.name) as caught:
-            await s.candles(BTC, "1m", START, START + 50 * MINUTE_MS)
-    text = str(caught.value)
-    assert text.endswith(".") and "\n" not in text and "<" not in text
 
 
 async def test_the_servers_speak_as_ccxt_itself_understands_them(place: Place) -> None:
