@@ -59,11 +59,13 @@ class Streams:
         self.server, self.clock = server, clock
         self.stack = AsyncExitStack()
 
-    async def open(self, subscriptions: Iterable[Subscription], **changes: object) -> MarketStream:
+    async def open(self, subscriptions: Iterable[Subscription], seed: int = 0, **changes: object) -> MarketStream:
         settings = DataSettings(**{"base_url": self.server.url, **changes})
         session = ExchangeSession(settings, self.clock, sleep=self.clock.sleep, rng=np.random.default_rng(1))
         await self.stack.enter_async_context(session)
-        stream = await self.stack.enter_async_context(MarketStream(session, subscriptions))
+        stream = await self.stack.enter_async_context(
+            MarketStream(session, subscriptions, rng=np.random.default_rng(seed))
+        )
         self.clock.busy.append(lambda: stream.dialling)
         await self.clock.run_for(1)
         return stream
@@ -408,6 +410,20 @@ async def test_subscriptions_come_and_go_while_the_socket_stays(
     assert stream.health.connected
 
 
+async def test_what_was_removed_is_passed_over_where_the_exchange_can_not_be_told(
+    streams: Streams, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(exchange: object, subscriptions: Sequence[Subscription]) -> bool:
+        return False
+
+    monkeypatch.setattr(binance_messages, "unwatch", nothing)
+    stream = await streams.open([TRADES, PREMIUM])
+    await stream.remove([TRADES])
+    stream.events_nowait()
+    await clock.run_for(30)
+    assert {type(e) for e in stream.events_nowait()} == {PremiumUpdate}
+
+
 async def test_a_closed_stream_gives_what_it_has_and_then_says_so(streams: Streams, clock: SimulatedClock) -> None:
     stream = await streams.open([TRADES])
     await clock.run_for(20)
@@ -496,6 +512,8 @@ async def test_a_refused_subscription_is_asked_for_again_over_a_socket_that_othe
     assert stream.health.stale == ()
     assert ids(stream.events_nowait())
     assert server.hub.opened == 1
+    asked = [c["params"] for _, c in server.hub.commands if c["method"] == "SUBSCRIBE"]
+    assert asked == [["btcusdt@markPrice@1s"], ["btcusdt@aggTrade"], ["btcusdt@aggTrade"]]
 
 
 async def test_f66_a_turn_that_fails_while_its_socket_stays_open_gets_a_new_socket(
@@ -517,10 +535,10 @@ async def test_f62_two_groups_of_one_socket_come_back_each_in_its_own_time(
     server: BinanceServer, streams: Streams, clock: SimulatedClock
 ) -> None:
     """A gap is told when its own subscription stands again: everything after it is there."""
-    for seed_pause in range(6):
-        stream = await streams.open([PREMIUM])
+    for seed in range(6):
+        stream = await streams.open([PREMIUM], seed=seed)
         await stream.add([TRADES])
-        await clock.run_for(20 + 3 * seed_pause)
+        await clock.run_for(20)
         await server.stop_listening()
         await clock.run_for(100)
         await server.start_listening()
