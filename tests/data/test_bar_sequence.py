@@ -100,7 +100,8 @@ def test_two_closed_bars_of_one_time_are_decided_by_rest() -> None:
     sequence.hear(update(TRUTH[0]))
     sequence.hear(update(replace(TRUTH[0], close=TRUTH[0].open)))
     first = replace(TRUTH[0], open_time=BEFORE)
-    assert settle(sequence, START + MINUTE, [first, *TRUTH]) == [first, TRUTH[0]]
+    assert settle(sequence, START + MINUTE, [first]) == [first], "neither of the two"
+    assert settle(sequence, START + MINUTE + 20_000, [first, *TRUTH]) == [TRUTH[0]]
 
 
 def test_f28_an_impossible_bar_is_never_given_and_asked_over_rest() -> None:
@@ -134,7 +135,7 @@ def test_f28_a_bar_that_rest_has_broken_for_good_becomes_a_hole() -> None:
 
 
 def test_f29_a_hole_in_the_stream_is_filled_from_rest_before_anything_later_is_given() -> None:
-    sequence = BarSequence(KEY, BEFORE)
+    sequence = BarSequence(KEY, BEFORE, patience_ms=600_000)
     for bar in (TRUTH[0], TRUTH[3]):
         sequence.hear(update(bar))
     assert bars_of(sequence.take(TRUTH[3].open_time + MINUTE)) == TRUTH[:1]
@@ -209,6 +210,31 @@ def test_f30_a_revision_that_only_rest_shows_needs_a_second_look() -> None:
     assert sequence.notes() == [], "told once"
 
 
+def test_f30_the_look_after_a_close_reads_the_bar_before_it_again() -> None:
+    changed = replace(TRUTH[0], volume=TRUTH[0].volume + 5.0)
+    sequence = BarSequence(KEY, BEFORE)
+    settle(sequence, START + MINUTE + 1500)
+    settle(sequence, START + 2 * MINUTE + 1500, [changed, *TRUTH[1:]])
+    assert sequence.notes() == [Revision(KEY, TRUTH[0], changed)]
+
+
+def test_f30_other_values_of_a_bar_that_rest_no_longer_shows_are_let_go() -> None:
+    sequence = BarSequence(KEY, BEFORE)
+    settle(sequence, START + 2 * MINUTE + 1500)
+    sequence.hear(update(replace(TRUTH[0], volume=1.0)))
+    assert look(sequence, START + 2 * MINUTE + 30_000, TRUTH[1:])
+    assert sequence.ask(START + 2 * MINUTE + 50_000) is None and sequence.notes() == []
+
+
+def test_a_failed_look_is_not_repeated_before_the_exchange_wants_it() -> None:
+    sequence = BarSequence(KEY, BEFORE)
+    now = START + MINUTE + 1500
+    assert sequence.ask(now) is not None
+    sequence.failed(now, 20.0)
+    assert sequence.ask(now + 19_999) is None and sequence.due_ms(now) == now + 20_000
+    assert sequence.ask(now + 20_000) is not None
+
+
 def spiked(bar: Bar, factor: float = 10.0) -> Bar:
     return replace(bar, high=bar.high * factor)
 
@@ -239,6 +265,13 @@ def test_f31_a_spike_that_rest_confirms_is_given_as_suspect() -> None:
     assert frame.mark.tolist() == [BarMark.SUSPECT] and bars_of(frame) == [bars[1]]
     (note,) = sequence.notes()
     assert note == Suspect(KEY, bars[1], TRUTH[1].low, TRUTH[1].high)
+
+
+def test_f31_the_stream_alone_is_not_enough_for_a_spike_even_if_the_mark_price_is_known() -> None:
+    sequence = BarSequence(KEY, BEFORE)
+    sequence.read_marks(page(START, START + MINUTE)[0], START, START + MINUTE, START + MINUTE)
+    sequence.hear(update(spiked(TRUTH[0])))
+    assert not len(sequence.take(START + MINUTE))
 
 
 def test_f31_a_move_that_the_mark_price_made_too_is_no_spike() -> None:
