@@ -68,6 +68,7 @@ def _silent(_done: int, _total: int, _words: str) -> None:
 
 
 def _report(place: Workplace, chosen: Sequence[SeriesInfo], repair: bool, progress: Progress) -> list[Document]:
+    """The rows of the report, kept as the newest check of each series."""
     before = _findings(place, chosen, progress)
     repairs: Mapping[SeriesKey, RepairReport] = {}
     if repair:
@@ -76,7 +77,10 @@ def _report(place: Workplace, chosen: Sequence[SeriesInfo], repair: bool, progre
             names = {i.key for i in chosen}
             chosen = [i for i in place.database.candles.series() if i.key in names]
             before = _findings(place, chosen, progress)
-    return [_row(info, found, repairs.get(info.key)) for info, found in before]
+    rows = [_row(info, found, repairs.get(info.key)) for info, found in before]
+    for (info, _), row in zip(before, rows, strict=True):
+        place.database.checks.write(info.key, place.clock.now_ms(), row["repaired"], row["findings"])
+    return rows
 
 
 def _findings(

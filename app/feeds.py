@@ -48,6 +48,10 @@ class Feed(Protocol):
         """Closed bars from ``from_ms`` on, oldest first."""
         ...
 
+    def hold(self, _open_time: int) -> Sequence[int]:
+        """Why no symbol may be entered on this bar: a ``trading.records.Reason`` per symbol, 0 where it may."""
+        ...
+
     def health(self) -> FeedHealth:
         """How the feed is."""
         ...
@@ -110,6 +114,10 @@ class StoredFeed:
             yield self._grid, t
         self._ended = True
 
+    def hold(self, _open_time: int) -> Sequence[int]:
+        """A replay knows its bars at their close."""
+        return ()
+
     def health(self) -> FeedHealth:
         """Replaying until the span ends."""
         return FeedHealth(self._name, "ended" if self._ended else "replaying", "stored bars", self._last)
@@ -150,6 +158,10 @@ class SyntheticFeed:
             self._last = int(grid.open_time[t])
             yield grid, t
             t += 1
+
+    def hold(self, _open_time: int) -> Sequence[int]:
+        """A made-up market is never late."""
+        return ()
 
     def health(self) -> FeedHealth:
         """Always there, never real."""

@@ -1,152 +1,231 @@
-"""Bars of an exchange: back-filled by REST into the store, then followed as they close."""
+"""Bars of an exchange: back-filled into the store, then followed as they close, for a run to decide on."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-import numpy as np
-
 from app.feeds import FeedHealth
-from data.errors import QuantError, Retryable
-from data.exchange.follower import follow
+from data.backfill import backfill
+from data.bar_notes import Hole, Quarantined, Revision, Suspect
+from data.exchange.live_events import IntervalChanged, LiveHealth, Trouble
+from data.exchange.live_market import LiveEvent, LiveMarket
+from data.exchange.live_quotes import MarketQuote
+from data.exchange.rules import RulesChange
 from data.exchange.session import ExchangeSession
 from data.grid import Grid, align
-from data.market import Frame, FundingFrame, SeriesKey
-from data.store import CandleStore
+from data.market import Frame, SeriesKey, short_symbol
+from data.store import MarketStore
 from data.timeframes import HOUR_MS
+from trading.records import Reason
 
-STALE_AFTER_BARS = 2.0
-SETTLEMENT_LOOKS = 20  # at a settlement that is due and not shown yet; the bar waits that long
-Changed = Callable[[str], None]
+OVERDUE_MS = 30_000  # after its close, a bar that a troubled exchange does not show counts as overdue
+Told = Callable[[str, str, str], None]  # level, title, sentence
+RulesTold = Callable[[RulesChange], None]
 
 
 class ExchangeFeed:
     """Closed bars of an exchange. A bar is given out when every symbol has it and its settlement is known.
 
+    A symbol that stays behind by more than a bar is left out of it; a bar whose successor has closed already is given
+    out with the reason why nothing may be entered on it (:meth:`hold`).
+
     Args:
         session: open.
+        keys: what the run trades, all of one timeframe; ``also``: further series that are followed and stored.
         history_bars: bars before the first one that are back-filled at least.
-        changed: told the trouble when the exchange stops answering, and ``""`` when it answers again.
+        changed: told the trouble when bars stop coming, and ``""`` when they come again.
+        tell: told what a person should hear of: level, title, sentence.
+        rules_changed: told when the exchange changed what orders of a symbol must obey, or ends its trading.
     """
 
     prompt = False
 
     def __init__(
-        self, session: ExchangeSession, keys: Sequence[SeriesKey], store: CandleStore, history_bars: int,
-        changed: Changed,
+        self, session: ExchangeSession, keys: Sequence[SeriesKey], store: MarketStore, history_bars: int,
+        changed: Callable[[str], None], also: Sequence[SeriesKey] = (), tell: Told = lambda *_: None,
+        rules_changed: RulesTold = lambda _: None,
     ) -> None:  # fmt: skip
+        self.live: LiveMarket | None = None
         self._session = session
         self._keys = {key.symbol: key for key in keys}
+        self._also = tuple(also)
         self._store = store
         self._history_bars = history_bars
         self._changed = changed
+        self._tell = tell
+        self._rules_changed = rules_changed
         self._step = keys[0].step_ms
         self._exchange = keys[0].exchange
-        self._timeframe = keys[0].timeframe
         self._last: int | None = None
-        self._trouble = ""
+        self._stale = ""
+        self._ended: set[str] = set()  # symbols that the exchange settles or delists
+
+    # ---- the past ------------------------------------------------------------------------------------------------
 
     async def history(self, bars: int, before_ms: int | None) -> Grid:
         """Back-fill what the store lacks of the last ``bars`` bars, then read them from it."""
         end = before_ms if before_ms is not None else self._session.now_ms() // self._step * self._step
         start = end - bars * self._step
+        oldest = end - max(bars, self._history_bars) * self._step
         frames, fundings = [], []
         for key in self._keys.values():
-            await self._backfill(key, end - max(bars, self._history_bars) * self._step, end)
+            await backfill(self._session, self._store, key, oldest, end)
+            funding = SeriesKey(key.exchange, key.symbol, "8h", "funding", key.source)
+            await backfill(self._session, self._store, funding, oldest, end + 1)
             frames.append(self._store.read(key, start, end))
             fundings.append(self._store.read_funding(key.exchange, key.symbol, key.source, start, end + 1))
         return align(frames, fundings)
 
+    # ---- the present ---------------------------------------------------------------------------------------------
+
     async def bars(self, from_ms: int | None) -> AsyncGenerator[tuple[Grid, int], None]:
         """Bars as they close, those missed since ``from_ms`` first.
 
-        A symbol that stays behind by more than a bar is left out of it.
+        Raises:
+            QuantError: the store refuses what came.
         """
         start = from_ms if from_ms is not None else self._session.now_ms() // self._step * self._step
+        live = LiveMarket(
+            self._session, (*self._keys.values(), *self._also), self._store, on_event=self._hear,
+            after=dict.fromkeys(self._keys.values(), start - self._step),
+        )  # fmt: skip
+        self.live = live
+        frames = live.closed_bars()
+        tasks = [asyncio.create_task(work) for work in (live.run(), self._session.keep_clock())]
+        try:
+            async with contextlib.aclosing(self._assembled(live, frames, start)) as assembled:
+                async for grid, t in assembled:
+                    self._last = int(grid.open_time[t])
+                    yield grid, t
+            if tasks[0].done():
+                await tasks[0]  # what ended it, for the service to say
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _assembled(
+        self, live: LiveMarket, frames: AsyncGenerator[Frame, None], start: int
+    ) -> AsyncGenerator[tuple[Grid, int], None]:
+        """Frames of single symbols as bars of all of them."""
         seen = dict.fromkeys(self._keys, start - self._step)
-        waiting: dict[str, list[Frame]] = {symbol: [] for symbol in self._keys}
         given = start - self._step
-        async for frame in follow(self._session, tuple(self._keys), self._timeframe, seen, self._note_trouble):
-            symbol = frame.key.symbol
-            self._turn("")
-            self._store.write(frame)
-            waiting[symbol].append(frame)
-            seen[symbol] = int(frame.open_time[-1])
-            ready = max(min(seen.values()), max(seen.values()) - self._step)
-            if ready <= given:
-                continue
-            grid = await self._grid(waiting, given + self._step, ready + self._step)
-            for t in range(grid.bars):
-                self._last = int(grid.open_time[t])
-                yield grid, t
-            given = ready
-            for name, frames in waiting.items():
-                waiting[name] = [f for f in frames if f.open_time[-1] > ready]
+        async with contextlib.aclosing(frames) as coming:
+            async for frame in coming:
+                if self._keys.get(frame.key.symbol) != frame.key:
+                    continue
+                self._note_age()
+                seen[frame.key.symbol] = int(frame.open_time[-1])
+                followed = [time for symbol, time in seen.items() if symbol not in self._ended] or list(seen.values())
+                ready = max(min(followed), max(followed) - self._step)
+                if ready <= given:
+                    continue
+                await self._settled(live, ready + self._step)
+                grid = self._grid(given + self._step, ready + self._step)
+                for t in range(grid.bars):
+                    yield grid, t
+                given = ready
+
+    async def _settled(self, live: LiveMarket, end_ms: int) -> None:
+        """Wait for settlements that fall due up to then: a ledger without one would be wrong for ever."""
+        while any(live.awaits_settlement(symbol, end_ms) for symbol in self._keys if symbol not in self._ended):
+            await self._session.sleep(self._session.settings.confirm_delay_s)
+
+    def _grid(self, start: int, end: int) -> Grid:
+        keys = self._keys.values()
+        return align(
+            [self._store.read(key, start, end) for key in keys],
+            [self._store.read_funding(k.exchange, k.symbol, k.source, start + 1, end + 1) for k in keys],
+        )
+
+    def _new_rules(self, change: RulesChange) -> None:
+        if change.after.status == "trading":
+            self._ended.discard(change.symbol)
+        else:
+            self._ended.add(change.symbol)
+        self._tell("warn", "Trading rules changed", change.sentence)
+        self._rules_changed(change)
+
+    def hold(self, open_time: int) -> Sequence[int]:
+        """No entry where the next bar has closed already, or the exchange ends the symbol."""
+        late = self._session.now_ms() >= open_time + 2 * self._step or self._session.skewed
+        return [
+            int(Reason.NOT_TRADING if symbol in self._ended else Reason.LATE_BAR if late else Reason.NONE)
+            for symbol in self._keys
+        ]
+
+    # ---- how it is -----------------------------------------------------------------------------------------------
 
     def health(self) -> FeedHealth:
         """Live, or stale with the reason."""
-        age = 0 if self._last is None else self._session.now_ms() - self._last - self._step
-        stale = bool(self._trouble) or age > STALE_AFTER_BARS * self._step
-        detail = self._trouble or (f"last bar closed {age // 1000} s ago" if self._last is not None else "no bar yet")
-        return FeedHealth(self._exchange, "stale" if stale else "live", detail, self._last)
+        live = self.live
+        if live is None:
+            return FeedHealth(self._exchange, "live", "no bar yet", self._last)
+        trouble = self._note_age()
+        age = 0 if self._last is None else max(0, self._session.now_ms() - self._last - self._step)
+        words = f"last bar closed {age // 1000} s ago" if self._last is not None else "no bar yet"
+        by = "stream" if live.health().mode == "stream" else "requests"
+        return FeedHealth(self._exchange, "stale" if trouble else "live", trouble or f"{words}, by {by}", self._last)
 
-    def _note_trouble(self, _symbol: str, error: QuantError) -> None:
-        self._turn(str(error))
+    def details(self) -> tuple[LiveHealth | None, tuple[MarketQuote, ...]]:
+        """The health of every part, and each traded symbol's market now."""
+        if self.live is None:
+            return None, ()
+        return self.live.health(), tuple(self.live.quote(symbol) for symbol in self._keys)
 
-    def _turn(self, trouble: str) -> None:
-        turned = bool(trouble) != bool(self._trouble)
-        self._trouble = trouble
-        if turned:
+    def _note_age(self) -> str:
+        """Why bars are overdue, empty where none is; a turn is told."""
+        live = self.live
+        assert live is not None
+        health = live.health()
+        late = [
+            row.key for row in health.series if row.stale or (health.troubles and row.age_ms > self._step + OVERDUE_MS)
+        ]
+        stale = [key for key in late if self._keys.get(key.symbol) == key and key.symbol not in self._ended]
+        trouble = ""
+        if stale:
+            names = ", ".join(short_symbol(key.symbol) for key in stale)
+            why = health.rest.alarm or next(iter(health.troubles), "The exchange shows no newer bar.")
+            trouble = f"No new bar of {names}. {why}"
+        if bool(trouble) != bool(self._stale):
             self._changed(trouble)
+        self._stale = trouble
+        return trouble
 
-    async def _grid(self, waiting: dict[str, list[Frame]], start: int, end: int) -> Grid:
-        frames, fundings = [], []
-        for symbol, key in self._keys.items():
-            parts = [f.between(start, end) for f in waiting[symbol]] or [Frame.empty(key)]
-            frames.append(_joined(key, parts))
-            fundings.append(await self._settlements(key, start, end))
-        return align(frames, fundings)
+    def _hear(self, event: LiveEvent) -> None:
+        """What the market noticed, as a sentence where a person should know it."""
+        if isinstance(event, RulesChange):
+            self._new_rules(event)
+            return
+        told = words_of(event)
+        if told is not None:
+            self._tell(*told)
+        if isinstance(event, Trouble):
+            self._note_age()
 
-    async def _settlements(self, key: SeriesKey, start: int, end: int) -> FundingFrame:
-        """Settlements due in the span; the exchange is asked only where one may lie in it (on the hour).
 
-        A ledger without a settlement would be wrong for ever, so the bars wait while the exchange does not answer,
-        and for a moment where a settlement is due by the ones before it and not shown yet.
-        """
-        if end // HOUR_MS == start // HOUR_MS:
-            return FundingFrame.empty(key.exchange, key.symbol, key.source)
-        due = self._next_settlement(key, start)
-        looks = 0
-        while True:
-            try:
-                funding = await self._session.funding(key.symbol, start + 1, end + 1)
-            except Retryable as error:
-                self._turn(str(error))
-            else:
-                self._turn("")
-                looks += 1
-                if due is None or not start < due <= end or len(funding) or looks > SETTLEMENT_LOOKS:
-                    self._store.write_funding(funding)
-                    return funding
-            await self._session.sleep(self._session.settings.confirm_delay_s)
-
-    def _next_settlement(self, key: SeriesKey, after_ms: int) -> int | None:
-        """When the next one is due, if they go on as the last two did."""
-        known = self._store.read_funding(key.exchange, key.symbol, key.source, after_ms - 24 * HOUR_MS, after_ms + 1)
-        if len(known) < 2:
+def words_of(event: LiveEvent) -> tuple[str, str, str] | None:
+    """Level, title and sentence of what was noticed; ``None`` where nobody has to know."""
+    match event:
+        case Revision(key):
+            words = "the exchange changed a bar that had closed; it is stored anew."
+            return "info", "A bar was revised", f"{_name(key)}: {words}"
+        case Hole(key):
+            words = f"the exchange does not have {event.bars} of its bars; nothing is made up."
+            return "warn", "Bars are missing", f"{_name(key)}: {words}"
+        case Quarantined(key, _, why):
+            return "warn", "An impossible bar", f"{_name(key)}: {why}; it is asked for again and not used."
+        case Suspect(key):
+            words = "far from the mark price; the bar is stored, and nothing is decided on it."
+            return "warn", "A suspect bar", f"{_name(key)}: {words}"
+        case IntervalChanged(symbol, before_ms, after_ms):
+            hours = f"every {after_ms / HOUR_MS:g} h now, {before_ms / HOUR_MS:g} h before"
+            return "warn", "Funding interval changed", f"{short_symbol(symbol)} settles {hours}."
+        case _:
             return None
-        return int(2 * known.time[-1] - known.time[-2])
-
-    async def _backfill(self, key: SeriesKey, start: int, end: int) -> None:
-        stored = self._store.read(key, start, end)
-        lacking = np.setdiff1d(np.arange(start, end, self._step, dtype=np.int64), stored.open_time, assume_unique=True)
-        if len(lacking):
-            first, last = int(lacking[0]), int(lacking[-1])
-            self._store.write(await self._session.candles(key.symbol, key.timeframe, first, last + self._step))
-        self._store.write_funding(await self._session.funding(key.symbol, start, end + 1))
 
 
-def _joined(key: SeriesKey, parts: Sequence[Frame]) -> Frame:
-    names = ("open_time", "open", "high", "low", "close", "volume", "known_at", "mark")
-    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-    return Frame(key, *columns)
+def _name(key: SeriesKey) -> str:
+    return f"{short_symbol(key.symbol)} {key.timeframe}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.contract.market_views import FeedRow, QuoteRow
 from app.contract.results import JobsView
 from app.contract.views import FloatArray, HealthRow, IntArray, PositionsView, StripView
 from data.instruments import INSTRUMENTS
@@ -37,6 +38,8 @@ class Context:
     health: tuple[HealthRow, ...] = ()
     audit: AuditReport | None = None  # of the last verification
     audit_ms: int | None = None  # when that was
+    feeds: tuple[FeedRow, ...] = ()  # of a run that takes its bars from an exchange
+    quotes: tuple[QuoteRow, ...] = ()
 
     @property
     def step_ms(self) -> int:

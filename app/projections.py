@@ -14,6 +14,7 @@ from app.contract.results import JobsView
 from app.contract.views import PositionsView, StripView
 from app.projection_context import Context
 from app.projections_chart import chart
+from app.projections_data import data, findings
 from app.projections_decision import decision
 from app.projections_house import audit, logs, settings
 from app.projections_ledger import orders, signals, trades
@@ -57,6 +58,8 @@ BUILDERS: dict[type[Any], Builder] = {
     queries.LogsQuery: logs,
     queries.AuditQuery: audit,
     queries.JobsQuery: _jobs,
+    queries.DataQuery: data,
+    queries.FindingsQuery: findings,
 }
 
 

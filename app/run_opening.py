@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.contract.events import Event, NoticeEvent
 from app.feeds import Feed, Pace, StoredFeed, SyntheticFeed
-from app.live_feed import ExchangeFeed
+from app.live_feed import ExchangeFeed, RulesTold
 from app.options import RunOptions
 from app.run_plan import RunPlan, plan_run
 from app.wiring import Workplace, market_for
 from data.clock import Clock
 from data.errors import QuantError, Rejected, Retryable
 from data.exchange.session import ExchangeSession
+from data.market import SeriesKey
 from data.settings import DataSettings
 from database.accounts import Account
 
@@ -41,6 +42,7 @@ class RunOpening:
     stop: asyncio.Event
     tell: Callable[[Event], None]
     open_session: OpenSession = ExchangeSession
+    rules_changed: RulesTold = lambda _: None
     stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def open(self) -> Opened:
@@ -55,7 +57,10 @@ class RunOpening:
         if plan.source == "synthetic":
             return self._synthetic(plan)
         session = self.open_session(self.place.settings.values.data, self.place.clock)
-        feed = ExchangeFeed(session, plan.keys, self.place.database.candles, self._history(plan), self._feed_changed)
+        feed = ExchangeFeed(
+            session, plan.keys, self.place.database.candles, self._history(plan), self._feed_changed,
+            also=self._also(plan), tell=self._note, rules_changed=self.rules_changed,
+        )  # fmt: skip
         try:
             await self.stack.enter_async_context(session)
             await session.measure_offset()
@@ -87,6 +92,11 @@ class RunOpening:
         history = max(self.place.settings.values.ai.history_limit, plan.warmup)
         feed = SyntheticFeed(plan.keys, plan.seed, history, self.place.database.candles, self._pace(plan))
         return Opened(plan, feed, None, fallback)
+
+    def _also(self, plan: RunPlan) -> tuple[SeriesKey, ...]:
+        """Other timeframes of the traded symbols that the settings ask to follow."""
+        others = [name for name in self.place.settings.values.data.follow_timeframes if name != plan.timeframe]
+        return tuple(replace(key, timeframe=name) for key in plan.keys for name in others)
 
     def _history(self, plan: RunPlan) -> int:
         """Bars before the first that a run on an exchange has to have: the first training reads the most."""

@@ -32,6 +32,7 @@ from app.wiring import Workplace, load_settings
 from data.errors import QuantError, UserError
 
 if TYPE_CHECKING:
+    from app.contract.market_views import FeedRow, QuoteRow
     from app.projection_context import Context
     from database.audit import AuditReport
 
@@ -283,12 +284,25 @@ class Runtime:
         if service is None:
             raise UserError(NOT_OPEN)
         account = service.account and place.database.accounts.get(service.account.id)
+        feeds, quotes = self._market(service)
         return Context(
             place=place, account=account or place.database.accounts.newest(),
             keys=service.plan.keys if service.plan is not None else (), strip=strip(service),
             positions=positions_view(service), jobs=self._jobs_view(), health=self._health(service),
-            audit=self.audit[0] if self.audit else None, audit_ms=self.audit[1] if self.audit else None,
+            audit=self.audit[0] if self.audit else None, audit_ms=self.audit[1] if self.audit else None, feeds=feeds,
+            quotes=quotes,
         )  # fmt: skip
+
+    def _market(self, service: TradingService) -> tuple[tuple[FeedRow, ...], tuple[QuoteRow, ...]]:
+        """Feeds and markets of a run on an exchange."""
+        from app.live_feed import ExchangeFeed
+        from app.live_market_views import feed_rows, quote_row
+
+        feed = service.feed
+        health, quotes = feed.details() if isinstance(feed, ExchangeFeed) else (None, ())
+        if health is None:
+            return (), ()
+        return feed_rows(health, service.place.clock.now_ms()), tuple(quote_row(quote) for quote in quotes)
 
     def _health(self, service: TradingService) -> tuple[HealthRow, ...]:
         feed = service.health()

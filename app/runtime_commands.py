@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.contract import commands as c
+from app.projections_data import series_of
 from app.service import FINISHED, HALTED, PAUSED, STOPPED, TradingService
-from app.workers import IMPORT, WALK_FORWARD
+from app.workers import CHECK, DOWNLOAD, IMPORT, WALK_FORWARD
 from data.errors import UserError
 from data.market import SeriesKey, short_symbol, unified_symbol
+from data.timeframes import parse_time
 
 if TYPE_CHECKING:
     from app.runtime import Runtime
@@ -103,6 +105,14 @@ class RuntimeCommands:
                 return self._walk_forward(symbol, timeframe)
             case c.ImportFiles(paths, symbol, timeframe, kind):
                 return self._import(paths, symbol, timeframe, kind)
+            case c.ExportSeries(key, path):
+                export = self._runtime.opened().database.export
+                rows = await asyncio.to_thread(export.write_series, series_of(key), Path(path))
+                return c.Outcome(True, f"{rows:,} rows of {series_of(key)} written to {path}.")
+            case c.DownloadSeries():
+                return self._download(command)
+            case c.CheckSeries(key, repair):
+                return await self._check(key, repair)
             case c.PromoteModel(model_id):
                 return await self._promote(model_id)
             case c.RollbackModel():
@@ -153,6 +163,32 @@ class RuntimeCommands:
         }  # fmt: skip
         return self._job(f"Import {symbol}", IMPORT, arguments)
 
+    def _download(self, wish: c.DownloadSeries) -> c.Outcome:
+        """Dates are read here, so that a wrong one is refused in the dialog."""
+        symbol = unified_symbol(wish.symbol)
+        start, end = parse_time(wish.since), parse_time(wish.until) if wish.until else None
+        if end is not None and end <= start:
+            raise UserError("The download ends before it starts: give an earlier first day.")
+        arguments = {
+            "home": str(self._runtime.home), "symbol": symbol, "timeframe": wish.timeframe, "start_ms": start,
+            "end_ms": end, "kind": wish.kind,
+            "exchange": wish.exchange or str(self._runtime.opened().settings.values.data.exchange),
+        }  # fmt: skip
+        return self._job(f"Download {short_symbol(symbol)} {wish.timeframe} {wish.kind}", DOWNLOAD, arguments)
+
+    async def _check(self, text: str, repair: bool) -> c.Outcome:
+        place = self._runtime.opened()
+        stored = await asyncio.to_thread(place.database.candles.series)
+        keys = [series_of(text)] if text else [info.key for info in stored]
+        if not keys:
+            raise UserError("Nothing is stored yet: import or download some data first.")
+        about = f"{short_symbol(keys[0].symbol)} {keys[0].timeframe}" if text else f"of {len(keys)} series"
+        arguments = {
+            "home": str(self._runtime.home), "repair": repair,
+            "series": [[k.exchange, k.symbol, k.timeframe, k.kind, k.source] for k in keys],
+        }  # fmt: skip
+        return self._job(f"Repair {about}" if repair else f"Data check {about}", CHECK, arguments)
+
     def _job(self, name: str, work: str, arguments: Mapping[str, object]) -> c.Outcome:
         tray = self._runtime.tray
         assert tray is not None
@@ -172,5 +208,7 @@ def _number(job_id: str) -> int:
 
 _RESULTS = {
     WALK_FORWARD: lambda r: (str(r["verdict"]), "models"),
-    IMPORT: lambda r: (f"{r['inserted']:,} new rows, {r['revised']:,} revised, {r['gaps']} gaps", "chart"),
+    IMPORT: lambda r: (f"{r['inserted']:,} new rows, {r['revised']:,} revised, {r['gaps']} gaps", "data"),
+    DOWNLOAD: lambda r: (f"{r['inserted']:,} new rows, {r['revised']:,} revised, {r['gaps']} gaps", "data"),
+    CHECK: lambda r: (str(r["sentence"]), "data"),
 }

@@ -189,13 +189,13 @@ class TradingService:
 
     async def _take(self, grid: Grid, t: int) -> bool:
         """One bar with what the models ask for around it; whether the run goes on."""
-        trader, plan, switching, progress = self.trader, self.plan, self.switching, self.progress
-        assert trader is not None and plan is not None
+        trader, plan, feed, switching, progress = self.trader, self.plan, self.feed, self.switching, self.progress
+        assert trader is not None and plan is not None and feed is not None
         if switching is not None:
             await switching.before_bar(progress.account_bars + 1, int(grid.open_time[t]), self._stop)
             if self._stop.is_set():
                 return False
-        self._bar(trader.step(grid, t), grid, t)
+        self._bar(trader.step(grid, t, feed.hold(int(grid.open_time[t]))), grid, t)
         if switching is not None:
             switching.after_bar(progress.account_bars, int(grid.open_time[t]) + plan.step_ms)
         return self.options.bars is None or progress.bars < self.options.bars

@@ -8,9 +8,12 @@ from typing import Any
 
 from app.jobs import Report
 from app.wiring import Workplace
+from data.market import SeriesKey
 
 WALK_FORWARD = "app.workers:walk_forward_job"
 IMPORT = "app.workers:import_job"
+DOWNLOAD = "app.workers:download_job"
+CHECK = "app.workers:check_job"
 
 
 def walk_forward_job(
@@ -43,3 +46,26 @@ def import_job(
         )  # fmt: skip
     report(1, 1, "stored")
     return {key: document[key] for key in ("rows", "inserted", "revised", "duplicates", "rejected", "gaps")}
+
+
+def download_job(
+    report: Report, home: str, symbol: str, timeframe: str, start_ms: int, end_ms: int | None, kind: str, exchange: str
+) -> dict[str, Any]:
+    """Back-fill one series from the exchange; gives the report without its lists."""
+    from app.downloads import download_into_store
+
+    with Workplace.opened(Path(home)) as place:
+        document = download_into_store(
+            place, symbol=symbol, timeframe=timeframe, start_ms=start_ms, end_ms=end_ms, kind=kind, exchange=exchange,
+            progress=report,
+        )  # fmt: skip
+    return {key: document[key] for key in ("rows", "inserted", "revised", "duplicates", "rejected", "gaps")}
+
+
+def check_job(report: Report, home: str, series: Sequence[str], repair: bool) -> dict[str, Any]:
+    """Check series (the five words of each) and, where asked, repair them; gives the sums."""
+    from app.data_report import check_series
+
+    with Workplace.opened(Path(home)) as place:
+        document = check_series(place, [SeriesKey(*words) for words in series], repair, report)
+    return {key: value for key, value in document.items() if key != "series"}

@@ -104,6 +104,10 @@ class DataSettings(BaseModel):
         default=1.0, ge=0.1, le=3600.0, description="The top of the order book is stored this often.",
         json_schema_extra={"unit": "seconds"},
     )  # fmt: skip
+    follow_timeframes: tuple[TimeframeName, ...] = Field(
+        default=(), max_length=6, json_schema_extra={"unit": "bars"},
+        description="Further timeframes of the traded symbols that are kept while a run is live.",
+    )  # fmt: skip
     collect: tuple[Literal["book", "trades", "premium", "metrics", "liquidations"], ...] = Field(
         default=("premium",), description="What is collected besides candles and funding while a run is live.",
         json_schema_extra={"unit": "kinds"},

@@ -33,9 +33,12 @@ MaybeTimeframe = Annotated[
 ]  # fmt: skip
 KindOption = Annotated[
     str | None,
-    typer.Option("--kind", help="ohlcv, mark, funding, metrics, trades or book (default: from the files)."),
+    typer.Option(
+        "--kind",
+        help="ohlcv, mark, index, funding, premium, metrics, trades, book, liquidations (default: by name).",
+    ),
 ]
-DownloadKind = Annotated[str, typer.Option("--kind", help="ohlcv, mark or funding.")]
+DownloadKind = Annotated[str, typer.Option("--kind", help="ohlcv, mark, index, funding, premium or metrics.")]
 ZoneOption = Annotated[
     str | None, typer.Option("--tz", help="Time zone of times without one, as Europe/Berlin (default: UTC).")
 ]
@@ -85,7 +88,7 @@ def download(
     until: UntilOption = None, kind: DownloadKind = "ohlcv", exchange: ExchangeOption = None,
 ) -> None:  # fmt: skip
     """Back-fill from the exchange."""
-    from app.market_data import download_into_store
+    from app.downloads import download_into_store
 
     given = invocation(context)
     start, end = moment(since), moment(until)

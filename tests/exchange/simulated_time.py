@@ -62,6 +62,16 @@ class SimulatedClock:
         self.advance(max(0.0, end - self.seconds))
         await self.settle()
 
+    async def step(self) -> bool:
+        """Let time pass to the next sleeper and let what follows happen; False where nobody sleeps."""
+        await self.settle()
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        if not self._sleepers:
+            return False
+        await self.run_for(max(0.0, self._sleepers[0][0] - self.seconds))
+        return True
+
     async def run_until(self, ms: int) -> None:
         """Let the time pass until ``ms``."""
         await self.run_for(max(0.0, (ms - self.ms) / 1000))

@@ -1,15 +1,17 @@
-"""A paper run on an exchange: ccxt's own class against a loopback server; the session's sleep moves the time."""
+"""A paper run on an exchange: ccxt's own classes against a loopback server, requests and streams, on simulated time."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data.clock import ManualClock, iso
+from data.clock import iso
 from data.exchange.session import ExchangeSession
 from data.market import FundingFrame, SeriesKey
 from data.synthetic import DEFAULT_START_MS as START
@@ -17,6 +19,7 @@ from data.synthetic import synthetic_market
 from tests.app.service.conftest import plain_trades
 from tests.app.service.running import running
 from tests.exchange.binance_server import BinanceServer
+from tests.exchange.simulated_time import SimulatedClock
 
 STEP = 900_000
 BTC = "BTC/USDT:USDT"
@@ -27,33 +30,53 @@ RUN = {"symbols": (BTC,), "timeframe": "15m", "source": "exchange", "strategy": 
 
 @dataclass
 class Exchange:
-    """A loopback exchange with its clock; sleeping moves it and calls ``napped``."""
+    """A loopback exchange with its clock; ``moved`` is called after every step of the time."""
 
     server: BinanceServer
-    clock: ManualClock
-    napped: Callable[[], None] = lambda: None
-    naps: list[float] = field(default_factory=list)
-
-    async def sleep(self, seconds: float) -> None:
-        self.naps.append(seconds)
-        self.clock.advance(seconds)
-        self.napped()
+    clock: SimulatedClock
+    moved: Callable[[], None] = lambda: None
 
     def session(self, settings, clock) -> ExchangeSession:
-        return ExchangeSession(settings, clock, sleep=self.sleep, rng=np.random.default_rng(1))
+        return ExchangeSession(settings, clock, sleep=self.clock.sleep, rng=np.random.default_rng(1))
 
-    def run(self, home: Path, **options):
+    @contextlib.asynccontextmanager
+    async def run(self, home: Path, **options):
+        """A run whose time goes on whenever nothing else is to be done."""
         made = {**RUN, **options}
-        return running(home, clock=self.clock, open_session=self.session, **made)
+        async with running(home, clock=self.clock, open_session=self.session, **made) as here:
+            self.clock.busy.append(lambda: at_work(here.service))
+            time = asyncio.ensure_future(self._pass_time(here.task))
+            try:
+                yield here
+            finally:
+                here.service.stop()
+                await time
+                self.clock.busy.pop()
+
+    async def _pass_time(self, run: asyncio.Task) -> None:
+        try:
+            while not run.done():
+                if not await self.clock.step():
+                    await asyncio.wait((run,), timeout=0.002)  # a thread is at work: time stands still
+                self.moved()
+        finally:
+            run.cancel()  # without time it would never end
+
+
+def at_work(service) -> bool:
+    """Whether the run's market does something that time has to wait for."""
+    live = getattr(service.feed, "live", None)
+    return live is not None and live.at_work
 
 
 @pytest.fixture
 async def exchange(monkeypatch) -> AsyncIterator[Exchange]:
-    clock = ManualClock(START + BEFORE * STEP + 30_000)
+    clock = SimulatedClock(START + BEFORE * STEP + 30_000)
     async with BinanceServer(clock) as server:
         server.market.add(*synthetic_market("BTCUSDT", "15m", BEFORE + 700, 2))
         monkeypatch.setenv("QUANTAI_DATA__BASE_URL", server.url)
         monkeypatch.setenv("QUANTAI_DATA__REQUEST_ATTEMPTS", "2")
+        monkeypatch.setenv("QUANTAI_DATA__STREAMS", "false")  # a day of mark prices by the second is left out
         yield Exchange(server, clock)
 
 
@@ -66,18 +89,18 @@ def stored(home: Path, run):
 
 
 async def test_it_back_fills_follows_and_trades_as_the_back_test_over_the_same_bars(tmp_path, exchange, ask):
-    async with exchange.run(tmp_path, bars=400) as run:
+    async with exchange.run(tmp_path, bars=200) as run:
         document = await run.document()
         assert run.service.health().state == "live"
-    assert (document["state"], document["source"], document["bars"]) == ("STOPPED", "exchange", 400)
+    assert (document["state"], document["source"], document["bars"]) == ("STOPPED", "exchange", 200)
     frame = stored(tmp_path, lambda d, _: d.candles.read(KEY))
     served = exchange.server.market.candles["BTCUSDT", "15m"].between(int(frame.open_time[0]), 1 << 62)
     assert np.array_equal(frame.close, served.close[: len(frame)])
     assert (np.diff(frame.open_time) == STEP).all()
     first = stored(tmp_path, lambda d, a: a.about["from_ms"])
-    assert int(frame.open_time[-1]) == first + 399 * STEP
-    assert exchange.clock.ms >= first + 400 * STEP, "a bar was traded before it closed"
-    span = ("--from", iso(first)[:19], "--to", iso(first + 400 * STEP)[:19])
+    assert int(frame.open_time[-1]) == first + 199 * STEP
+    assert exchange.clock.ms >= first + 200 * STEP, "a bar was traded before it closed"
+    span = ("--from", iso(first)[:19], "--to", iso(first + 200 * STEP)[:19])
     test = ask(tmp_path, "backtest", "--symbols", "BTCUSDT", "--timeframe", "15m", "--strategy", "rsi-oversold", *span)
     assert document["fallback"] is None and len(document["trades"]) >= 2
     assert plain_trades(document) == plain_trades(test)
@@ -97,7 +120,7 @@ async def test_every_settlement_since_the_start_is_stored_though_it_is_shown_lat
                 exchange.server.market.funding["BTCUSDT"] = cut(shown, exchange.clock.ms)
 
     exchange.server.market.funding["BTCUSDT"] = cut(shown, exchange.clock.ms)
-    exchange.napped = late
+    exchange.moved = late
     async with exchange.run(tmp_path, bars=100) as run:
         await run.document()
     first = stored(tmp_path, lambda d, a: a.about["from_ms"])
@@ -121,8 +144,8 @@ async def test_a_server_that_dies_makes_the_feed_stale_until_it_is_back(tmp_path
 
     def break_down(service) -> None:
         if service.progress.bars == 5 and not seen:
-            exchange.server.misbehave("lines", times=6, status=503, body="down")
-            exchange.napped = outage
+            exchange.server.misbehave("lines", times=60, status=503, body="down")
+            exchange.moved = outage
 
     async with exchange.run(tmp_path, bars=20, at_bar=break_down) as here:
         document = await here.document()
@@ -139,8 +162,8 @@ async def test_a_settlement_that_can_not_be_read_holds_its_bar_back(tmp_path, ex
 
     def break_down(service) -> None:
         if service.progress.bars == 5:
-            exchange.server.misbehave("fundingRate", times=7, status=503, body="down")
-            exchange.napped = lambda: states.append(service.health().state)
+            exchange.server.misbehave("fundingRate", times=60, status=503, body="down")
+            exchange.moved = lambda: states.append(service.health().state)
 
     async with exchange.run(tmp_path, bars=80, at_bar=break_down) as run:
         assert (await run.document())["bars"] == 80
@@ -173,7 +196,7 @@ async def test_an_exchange_that_cannot_be_reached_is_said_and_nothing_is_mixed(t
     assert "The exchange cannot be reached" in run.notices
     assert (real["source"], stand_in["source"]) == ("exchange", "synthetic")
     assert stand_in["fallback"] and stand_in["account"] != real["account"]
-    exchange.server.faults.clear()
+    exchange.server.faults.rest.clear()
     async with exchange.run(tmp_path, bars=30) as run:
         again = await run.document()
     assert (again["account"], again["bars"], again["fallback"]) == (real["account"], 60, None)

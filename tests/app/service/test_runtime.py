@@ -102,7 +102,8 @@ VIEWS = {
     q.SignalsQuery: "SignalsView", q.DecisionQuery: "DecisionDetail", q.PositionsQuery: "PositionsView",
     q.OrdersQuery: "OrdersView", q.TradesQuery: "TradesView", q.ModelsQuery: "ModelsView",
     q.PerformanceQuery: "PerformanceView", q.RiskQuery: "RiskView", q.SettingsQuery: "SettingsView",
-    q.LogsQuery: "LogsView", q.AuditQuery: "AuditView", q.JobsQuery: "JobsView",
+    q.LogsQuery: "LogsView", q.AuditQuery: "AuditView", q.JobsQuery: "JobsView", q.DataQuery: "DataView",
+    q.FindingsQuery: "FindingsView",
 }  # fmt: skip
 
 
@@ -113,6 +114,8 @@ def test_every_query_is_answered_by_its_view(seat):
             seat.until(lambda: seat.runtime.service.progress.bars > 3)
             row = seat.ask(q.SignalsQuery()).rows[0]
             made = q.DecisionQuery(row.decision_id)
+        elif query is q.FindingsQuery:
+            made = q.FindingsQuery(seat.ask(q.DataQuery()).series[0].key)
         else:
             made = query()
         assert type(seat.ask(made)).__name__ == view
@@ -122,7 +125,7 @@ def test_every_query_is_answered_before_the_first_bar(sit):
     seat = sit("run", "--source", "synthetic", "--speed", "0.0001")
     seat.call(seat.runtime.start())
     for query, view in VIEWS.items():
-        if query is not q.DecisionQuery:
+        if query not in (q.DecisionQuery, q.FindingsQuery):
             assert type(seat.ask(query())).__name__ == view
 
 
