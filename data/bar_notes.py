@@ -127,3 +127,9 @@ def revised_frame(revision: Revision, known_at: int) -> Frame:
     """The bar as it is now, to be stored: real where another stood there, repaired where it fills a hole."""
     mark = BarMark.REPAIRED if revision.before is None else BarMark.REAL
     return frame_of(revision.key, [revision.after], [mark], known_at)
+
+
+def joined(first: Frame, second: Frame) -> Frame:
+    """Two frames of one series, the second behind the first, as one."""
+    columns = ("open_time", "open", "high", "low", "close", "volume", "known_at", "mark")
+    return Frame(first.key, *(np.concatenate([getattr(first, c), getattr(second, c)]) for c in columns))

@@ -12,9 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Map
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
-
-from data.bar_notes import Hole, Note, Quarantined, Revision, Suspect, revised_frame
+from data.bar_notes import Hole, Note, Quarantined, Revision, Suspect, joined, revised_frame
 from data.bar_sequence import REMEMBERED
 from data.errors import Rejected, Retryable
 from data.exchange.events import (
@@ -42,10 +40,12 @@ from data.exchange.stream import MarketStream
 from data.exchange.waiting import sleep_or
 from data.instruments import Instrument
 from data.market import Frame, SeriesKey, unified_symbol
+from data.memory import set_aside_long_lived
 from data.store import MarketStore
 
 FLUSH_S = 2.0  # longest that observations wait for the store
 REVIEW_S = 3600.0  # bars are read again so often, for silent revisions
+QUIET_AFTER_S = 60.0  # by then modules and markets are loaded
 EVENTS_A_TURN = 500  # of the stream handled before the loop may do something else
 STREAM_CAN: dict[Channel, str] = {
     "candles": "candle_stream", "book": "book_stream", "trades": "trade_stream", "premium": "premium_stream",
@@ -207,7 +207,7 @@ class LiveMarket:
         loops += [funding.run() for funding in self._funding.values()]
         for flow in self._flow.values():
             loops += flow.loops(streamed)
-        loops += [self._write(), self._review_in_turn(), self._watch_rules()]
+        loops += [self._write(), self._review_in_turn(), self._watch_rules(), self._quieten()]
         if "book" in self._collect:
             loops.append(self._every(self._session.settings.book_sample_s, self._sample_books))
         if streamed:
@@ -237,7 +237,7 @@ class LiveMarket:
         for waiting in self._listeners:
             last = waiting[-1] if waiting else None
             if last is not None and last.key == frame.key:
-                waiting[-1] = _joined(last, frame)
+                waiting[-1] = joined(last, frame)
             else:
                 waiting.append(frame)
 
@@ -263,6 +263,11 @@ class LiveMarket:
             except (Retryable, Rejected) as error:
                 self._note_trouble("trading rules", str(error))
             await self._session.sleep(self._session.settings.rules_refresh_s)
+
+    async def _quieten(self) -> None:
+        """Once everything is loaded, no later collection of garbage holds up the loop for long."""
+        await self._session.sleep(QUIET_AFTER_S)
+        set_aside_long_lived()
 
     async def _review_in_turn(self) -> None:
         """Every series once in REVIEW_S, spread out so that closing bars need not wait for it."""
@@ -348,8 +353,9 @@ class LiveMarket:
         return health.connected and last is not None and self._session.now_ms() - last <= silence
 
     async def _listen(self) -> None:
+        self._beginning = True  # the libraries of streams are loaded in a thread
         async with MarketStream(self._session, self._subscriptions()) as stream:
-            self._stream = stream
+            self._stream, self._beginning = stream, False
             try:
                 while True:
                     batch = await stream.next_batch()
@@ -389,8 +395,3 @@ class LiveMarket:
             for key, line in self._lines.items():
                 if key.symbol in symbols and key.kind == "ohlcv":
                     line.doubt()
-
-
-def _joined(a: Frame, b: Frame) -> Frame:
-    columns = ("open_time", "open", "high", "low", "close", "volume", "known_at", "mark")
-    return Frame(a.key, *(np.concatenate([getattr(a, name), getattr(b, name)]) for name in columns))
