@@ -21,12 +21,13 @@ from data.exchange.health import StreamHealth
 from data.exchange.limiter import Sleep
 from data.exchange.reactions import translate
 from data.exchange.session import ExchangeSession
-from data.exchange.stream_groups import Group, is_refusal, name_of, patience_s, subscription_of
+from data.exchange.stream_groups import Group, is_refusal, may_be_quiet, name_of, patience_s, subscription_of
 from data.exchange.stream_lanes import StreamLanes
 from data.exchange.stream_sockets import ADDRESSES, Socket, StreamSockets
 
 STEADY_S = 10.0  # a connection that lasted so long is opened again at once; a shorter one after a pause
 REFUSED_S = 600.0  # what the exchange refused is asked for again after so long
+QUIET = 30  # times the usual silence passes before a socket with liquidations only is opened anew
 CHECKS = 4  # looks of the watchdog in the time that counts as silence
 
 
@@ -302,9 +303,10 @@ class MarketStream:
         assert self._sockets is not None
         now_s, silence = self._clock.monotonic(), self._settings.stream_silence_s
         for socket in self._sockets.open():
-            if not self._groups_on(socket):
+            groups = self._groups_on(socket)
+            if not groups:
                 self._sockets.drop(socket)
-            elif now_s - socket.alive_s > silence:
+            elif now_s - socket.alive_s > silence * (QUIET if all(map(may_be_quiet, groups)) else 1):
                 self._give_up(socket, f"nothing was heard for {now_s - socket.alive_s:.0f} s")
         for group in list(self._groups):
             self._look_for_deaf(group, now_s)
@@ -353,7 +355,8 @@ class MarketStream:
         now_s, silence = self._clock.monotonic(), self._settings.stream_silence_s
         stale = {name_of(s) for s in self.refused}
         for group in self._groups:
-            silent = group.lost or now_s - max(self._heard[s] for s in group.members) > silence
+            heard_s = max(self._heard[s] for s in group.members)
+            silent = group.lost or (now_s - heard_s > silence and not may_be_quiet(group))
             for subscription in group.members:
                 limit = patience_s(subscription, silence)
                 if silent or (limit is not None and now_s - self._heard[subscription] > limit):

@@ -41,6 +41,11 @@ def patience_s(subscription: Subscription, silence_s: float) -> float | None:
     return silence_s if subscription.channel in ("premium", "book") else None
 
 
+def may_be_quiet(group: Group) -> bool:
+    """Whether long silence of a whole group says nothing: liquidations alone are rare."""
+    return all(s.channel == "liquidations" for s in group.members)
+
+
 def is_refusal(error: Exception) -> bool:
     """ccxt's ``ExchangeError`` and below: the exchange answered, and said no."""
     return any(kind.__name__ == "ExchangeError" for kind in type(error).__mro__)

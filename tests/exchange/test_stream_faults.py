@@ -13,6 +13,7 @@ from aiohttp import web
 
 from data.errors import Rejected
 from data.exchange import binance_messages
+from data.exchange.binanceusdm import BinanceUsdm
 from data.exchange.events import (
     BookDelta,
     CandleUpdate,
@@ -23,6 +24,7 @@ from data.exchange.events import (
     Subscription,
     TradePrint,
 )
+from data.exchange.quirks import Quirks
 from data.exchange.session import ExchangeSession
 from data.exchange.stream import MarketStream
 from data.exchange.stream_sockets import StreamSockets
@@ -129,6 +131,23 @@ async def test_every_channel_speaks_over_two_sockets_with_one_message_each(
     assert not server.asked("/depth")  # ccxt would read a snapshot of its own for each book
     assert (stream.health.unreadable, stream.health.dropped, stream.health.reconnects) == (0, 0, 0)
     assert stream.health.stale == ()
+
+
+async def test_an_exchange_with_nothing_but_ccxts_own_watch_calls_is_served_too(
+    server: BinanceServer, streams: Streams, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("watch_all", "stream_groups", "unwatch"):
+        monkeypatch.setattr(BinanceUsdm, name, getattr(Quirks, name))
+    stream = await streams.open([*CANDLES, TRADES, PREMIUM, BOOK, LIQUIDATIONS])
+    await clock.run_for(120)
+    server.faults.add("24h drop", at_ms=clock.now_ms() + 1_000)
+    await clock.run_for(3_600)
+    events = stream.events_nowait()
+    kinds = {CandleUpdate, TradePrint, PremiumUpdate, BookDelta, Liquidation, StreamGap}
+    assert {type(event) for event in events} == kinds
+    assert gaps(events) == {(s.channel, s.symbol) for s in (*CANDLES, TRADES, PREMIUM, BOOK, LIQUIDATIONS)}
+    assert stream.health.stale == ()
+    assert stream.health.unreadable == 0
 
 
 async def test_f12_after_the_daily_drop_the_stream_is_back_at_once_and_the_gap_is_told(
