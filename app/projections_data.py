@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +12,13 @@ from app.projection_context import Context
 from data.errors import UserError
 from data.market import SeriesInfo, SeriesKey
 from data.timeframes import parse_time
-from database.coverage import Coverage, step_of
+from database.coverage import Coverage
 from database.data_checks import DataCheck
 
+STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d: ")  # the report's words begin with the time, which has its own cell
 LEVELS = ("bad", "warn", "info")  # worst first
 NO_EXCHANGE = "A synthetic series is what its seed makes of it: there is nothing to fetch."
-NOT_BARS = "Only candles can be repaired: download this series again instead."
+NOT_MENDED = "Candles and funding can be repaired; download this series again instead."
 
 
 def series_text(key: SeriesKey) -> str:
@@ -42,7 +44,7 @@ def data(query: DataQuery, context: Context) -> DataView:
     infos = database.candles.series()
     checks = database.checks.all()
     first = min((i.first_ms for i in infos), default=None)
-    last = max((i.last_ms + (step_of(i.key) or 1) for i in infos), default=None)
+    last = max((end_of(i) for i in infos), default=None)
     rows = tuple(_row(i, checks.get(i.key), database.coverage, first, last, query.bins) for i in infos)
     path = context.place.home.database_path
     settings = context.place.settings.values.data
@@ -62,9 +64,14 @@ def _row(
     worst = next((level for level in LEVELS if level in levels), "ok") if check is not None else "idle"
     return SeriesRow(
         series_text(key), key.exchange, key.symbol, key.timeframe, key.kind, key.source, info.rows, info.first_ms,
-        info.last_ms + (step_of(key) or 1), coverage.missing(info), coverage.shares(info, first, last, bins),
+        end_of(info), coverage.missing(info), coverage.shares(info, first, last, bins),
         len(serious) if check is not None else None, worst, check.checked_ms if check is not None else None,
     )  # fmt: skip
+
+
+def end_of(info: SeriesInfo) -> int:
+    """The end of a series' last row, ms UTC."""
+    return info.last_ms + (info.key.step_ms if info.key.holds_bars else 1)
 
 
 def _blocked(context: Context) -> str:
@@ -76,7 +83,8 @@ def findings(query: FindingsQuery, context: Context) -> FindingsView:
     """The last check of one series."""
     key = series_of(query.key)
     check = context.place.database.checks.all().get(key)
-    blocked = NO_EXCHANGE if key.source == "synthetic" else "" if key.holds_bars else NOT_BARS
+    mendable = key.holds_bars or key.kind == "funding"
+    blocked = NO_EXCHANGE if key.source == "synthetic" else "" if mendable else NOT_MENDED
     if check is None:
         return FindingsView(query.key, (), repair_blocked=blocked)
     rows = tuple(_finding(number, found) for number, found in enumerate(check.findings))
@@ -85,6 +93,5 @@ def findings(query: FindingsQuery, context: Context) -> FindingsView:
 
 def _finding(number: int, found: Mapping[str, Any]) -> FindingRow:
     start, end = parse_time(found["from"]), parse_time(found["to"])
-    return FindingRow(
-        number, str(found["kind"]), str(found["level"]), start, end, int(found["bars"]), str(found["words"])
-    )
+    words = STAMP.sub("", str(found["words"]))
+    return FindingRow(number, str(found["kind"]), str(found["level"]), start, end, int(found["bars"]), words)

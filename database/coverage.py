@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data.market import TICK, Float64Array, Int64Array, SeriesInfo, SeriesKey
-from data.timeframes import DAY_MS, HOUR_MS, timeframe_ms
+from data.market import Float64Array, Int64Array, SeriesInfo
+from data.timeframes import DAY_MS
 from database.chunks import chunk_days
 from database.connection import Database
 from database.series import FOREVER, find_series
 
+SAMPLE = 1000  # rows that tell the usual distance
 TABLES = {"funding": "funding"}  # of kinds that are no bars; the others lie in ``observations``
 
 
@@ -29,40 +30,59 @@ class Coverage:
         rows, NaN where not.
         """
         edges = np.linspace(from_ms, to_ms, bins + 1)
-        step = step_of(info.key)
-        times, counts = self._counts(info, edges)
+        by_day = info.key.holds_bars and chunk_days(info.key.step_ms) == 1 and edges[1] - edges[0] >= 2 * DAY_MS
+        if by_day:  # the counts of chunks are those of whole days
+            edges = np.round(edges / DAY_MS) * DAY_MS
+        times, counts = self._counts(info, edges, by_day)
         held, _ = np.histogram(np.maximum(times, info.first_ms), bins=edges, weights=counts)
+        step = self.step(info)
         if step is None:
             return np.where(held > 0, 1.0, np.nan)
-        end = info.last_ms + step
-        inside = np.maximum(0.0, np.minimum(edges[1:], end) - np.maximum(edges[:-1], info.first_ms))
-        due = inside / step
+        inside = np.minimum(edges[1:], info.last_ms + step) - np.maximum(edges[:-1], info.first_ms)
+        due = np.maximum(0.0, inside) / step
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.minimum(1.0, held / due)
-        near_whole = held >= np.floor(due) - 1  # a stretch does not begin and end on the grid
-        near_whole &= due > 1
-        share[near_whole] = 1.0
+        share[(held >= np.floor(due) - 1) & (due > 1)] = 1.0  # a stretch does not begin and end on the grid
         share[due <= 0] = np.nan
         return np.asarray(share, dtype=np.float64)
 
     def missing(self, info: SeriesInfo) -> int | None:
-        """Rows absent between the first and the last; ``None`` for kinds without a step."""
-        step = step_of(info.key)
+        """Rows absent between the first and the last; ``None`` for kinds without a fixed step."""
+        step = self.step(info)
         if step is None or info.key.kind == "funding":
             return None
         return max(0, (info.last_ms - info.first_ms) // step + 1 - info.rows)
 
-    def _counts(self, info: SeriesInfo, edges: Float64Array) -> tuple[Int64Array, Float64Array]:
+    def step(self, info: SeriesInfo) -> int | None:
+        """The usual distance of rows, ms; ``None`` for events.
+
+        Settlements and metrics come as the exchange or a file has them: theirs is the most common distance of the
+        newest rows.
+        """
+        key = info.key
+        if key.holds_bars:
+            return key.step_ms
+        if key.kind not in ("funding", "metrics"):
+            return None
+        with self._db.snapshot() as connection:
+            series = find_series(connection, key)
+            rows = connection.execute(
+                f"SELECT time FROM {TABLES.get(key.kind, 'observations')} WHERE series = ? ORDER BY time DESC LIMIT ?",
+                (series, SAMPLE),
+            ).fetchall()
+        distance, count = np.unique(-np.diff(np.array(rows, dtype=np.int64).ravel()), return_counts=True)
+        return int(distance[np.argmax(count)]) if len(distance) else None
+
+    def _counts(self, info: SeriesInfo, edges: Float64Array, by_day: bool) -> tuple[Int64Array, Float64Array]:
         """Moments and how many rows stand for each."""
         start, width = int(edges[0]), max(1, int(edges[1] - edges[0]))
         bars = info.key.holds_bars
-        by_chunk = bars and chunk_days(info.key.step_ms) == 1 and width >= 2 * DAY_MS
         with self._db.snapshot() as connection:
             series = find_series(connection, info.key)
             if series is None:
                 return np.empty(0, dtype=np.int64), np.empty(0)
-            if by_chunk:
-                return _columns(_by_chunk(connection, series, info.first_ms))
+            if by_day:
+                return _columns(_by_day(connection, series, info.first_ms))
             time = "open_time" if bars else "time"
             table = "market_data" if bars else TABLES.get(info.key.kind, "observations")
             return _columns(
@@ -73,19 +93,12 @@ class Coverage:
             )
 
 
-def step_of(key: SeriesKey) -> int | None:
-    """The regular distance of rows, ms; ``None`` for events."""
-    if key.kind == "funding":
-        return 8 * HOUR_MS
-    return None if key.timeframe == TICK else timeframe_ms(key.timeframe)
-
-
 def _columns(rows: Sequence[tuple[int, int]]) -> tuple[Int64Array, Float64Array]:
     table = np.array(rows, dtype=np.int64).reshape(len(rows), 2)
     return table[:, 0], table[:, 1].astype(np.float64)
 
 
-def _by_chunk(connection: sqlite3.Connection, series: int, first_ms: int) -> list[tuple[int, int]]:
+def _by_day(connection: sqlite3.Connection, series: int, first_ms: int) -> list[tuple[int, int]]:
     """Rows by day: the counts of the chunks, and of the stretches that have none."""
     counts: list[tuple[int, int]] = []
     at = first_ms

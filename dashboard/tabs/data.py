@@ -19,7 +19,7 @@ from dashboard.importing import ImportDialog
 from dashboard.tables import DataTable, Rows
 from dashboard.tabs.base import Tab
 from dashboard.theme import GAP, NARROW, ROW_DENSE_H
-from dashboard.widgets.cards import Card, EmptyView
+from dashboard.widgets.cards import Card, EmptyView, label
 from dashboard.widgets.controls import Button, Picker, level_tone
 from dashboard.widgets.facts import Facts
 
@@ -27,6 +27,7 @@ KIND_WORDS = {
     "ohlcv": "candles", "mark": "mark price", "index": "index price", "funding": "funding", "premium": "premium",
     "metrics": "open interest", "trades": "trades", "book": "order book", "liquidations": "liquidations",
 }  # fmt: skip
+HOW_TO_READ = "Pick a finding to read it in full; open it to see it in the chart."
 LIVE_H = 230  # eight facts
 UNCHECKED = "Not checked yet: 'Check all' looks at every series."
 
@@ -166,6 +167,8 @@ class DataTab(Tab):
         self.findings = DataTable(Rows(finding_columns(), lambda r: r.number), row_height=ROW_DENSE_H)
         self.findings.setObjectName("data.findings")
         self.report_card.body(self.findings)
+        self.words = label("", 12, 400, "text2", wrap=True)
+        self.report_card.body(self.words, 0)
         self.nothing_found = EmptyView("seal", "No series picked", "Pick a series to see what is wrong with it.")
         self.report_card.empty(self.nothing_found)
         self.report_card.show_empty(True)
@@ -173,6 +176,7 @@ class DataTab(Tab):
         self.repair.clicked.connect(self._ask_repair)
         self.save.clicked.connect(self._export_series)
         self.findings.opened.connect(self._open)
+        self.findings.picked.connect(lambda row: self._say(row))
 
     def _live_cards(self) -> None:
         self.market_card = Card("Market now")
@@ -235,6 +239,9 @@ class DataTab(Tab):
         if view.key != self._picked:
             return
         self.findings.rows.replace(view.findings)
+        self.words.setText(
+            "Pick a finding to read it in full; open it to see it in the chart." if view.findings else ""
+        )
         self.report_card.show_empty(not view.findings)
         row = self._row()
         name = f"{numbers.ticker(row.symbol)} {row.timeframe}" if row is not None else ""
@@ -249,6 +256,12 @@ class DataTab(Tab):
             self.nothing_found.sentence.setText(f"Checked {numbers.day_clock(view.checked_ms)} UTC.")
         self.repair.block(view.repair_blocked, "Fetch anew what is missing or broken; repaired bars are marked")
         self._buttons()
+
+    def _say(self, row: object) -> None:
+        """The picked finding in full."""
+        if isinstance(row, FindingRow):
+            words = numbers.sentence(row.words)
+            self.words.setText(f"{numbers.date(row.start_ms)} {numbers.clock(row.start_ms)} UTC. {words}")
 
     def _row(self) -> SeriesRow | None:
         rows = self.view.series if self.view is not None else ()
