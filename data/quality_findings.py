@@ -69,6 +69,8 @@ class Finding:
     @property
     def advice(self) -> str:
         """What to do about it."""
+        if self.kind == "gap" and self.series is not None and not self.series.holds_bars:
+            return "download or import the series again"
         return ADVICE[self.kind]
 
     @property
