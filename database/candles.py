@@ -23,6 +23,7 @@ from data.market import (
 )
 from data.observations import Observations
 from data.timeframes import DAY_MS
+from database.bulk import insert_columns
 from database.chunks import (
     PRICES,
     Columns,
@@ -40,7 +41,7 @@ from database.revisions import Versions, supersede, versions_as_of, where_stood
 from database.series import FOREVER, count_in, find_series, half_open, series_id
 
 BAR_NUMBERS = 6  # prices, volume and mark of a superseded bar
-INSERT = "INSERT OR REPLACE INTO market_data VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = "INSERT OR REPLACE INTO market_data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ def _write_frame(connection: sqlite3.Connection, frame: Frame) -> WriteReport:
         revised.known_at[:] = np.maximum(revised.known_at, replaced.known_at)
     for part in (fresh, revised):
         if len(part):
-            connection.executemany(INSERT, _tuples(series, part))
+            insert_columns(connection, INSERT, _lists(series, part))
     if len(fresh) or len(revised):
         merged = _merge(old, at[changed], revised, fresh)
         touched = spans[~known | changed]
@@ -266,9 +267,8 @@ def _merge(old: Columns, at: npt.NDArray[np.intp], revised: Columns, fresh: Colu
     return Columns(*merged)
 
 
-def _tuples(series: int, rows: Columns) -> zip[tuple[float, ...]]:
-    columns = (getattr(rows, name).tolist() for name in ("open_time", *PRICES, "known_at", "mark"))
-    return zip([series] * len(rows), *columns, strict=True)
+def _lists(series: int, rows: Columns) -> list[list[float]]:
+    return [[series] * len(rows), *(getattr(rows, f.name).tolist() for f in fields(Columns))]
 
 
 def _frame(key: SeriesKey, rows: Columns) -> Frame:

@@ -13,10 +13,11 @@ from data.errors import UserError
 from data.market import SeriesKey, WriteReport
 from data.observations import COLUMNS, Observations
 from data.row_matching import match_observations
+from database.bulk import insert_columns
 from database.revisions import Versions, pack_rows, supersede, unpack_rows, versions_as_of, where_stood
 from database.series import count_in, find_series, series_id
 
-INSERT = "INSERT OR REPLACE INTO observations (series, time, id, known_at, packed) VALUES (?, ?, ?, ?, ?)"
+INSERT = "INSERT OR REPLACE INTO observations (series, time, id, known_at, packed)"
 SELECT = (
     "SELECT time, id, known_at, packed FROM observations WHERE series = ? AND time >= ? AND time < ? ORDER BY time, id"
 )
@@ -58,7 +59,7 @@ def write_observations(connection: sqlite3.Connection, rows: Observations) -> Wr
     touched = np.concatenate([np.flatnonzero(match.fresh), changed]) if len(changed) else match.fresh
     columns = (rows.time[touched].tolist(), rows.id[touched].tolist(), known_at[touched].tolist())
     packed = pack_rows(match.values[touched])
-    connection.executemany(INSERT, zip([series] * len(packed), *columns, packed, strict=True))
+    insert_columns(connection, INSERT, ([series] * len(packed), *columns, packed))
     inserted = int(np.count_nonzero(match.fresh))
     count_in(connection, series, inserted, int(rows.time[0]), int(rows.time[-1]))
     return WriteReport(len(rows), inserted, len(changed), len(rows) - inserted - len(changed))

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from data.market import Float64Array, Int64Array
 from data.row_matching import ranks
+from database.bulk import insert_columns
 
-INSERT = "INSERT INTO superseded (series, time, id, known_at, packed) VALUES (?, ?, ?, ?, ?)"
+INSERT = "INSERT INTO superseded (series, time, id, known_at, packed)"
 # the newest version known at the moment comes last of each (time, id)
 SELECT = (
     "SELECT time, id, known_at, packed FROM superseded "
@@ -54,7 +55,7 @@ def supersede(connection: sqlite3.Connection, series: int, rows: Versions) -> No
     """Keep rows that are about to be replaced (inside a write transaction)."""
     if len(rows):
         columns = (rows.time.tolist(), rows.id.tolist(), rows.known_at.tolist(), pack_rows(rows.values))
-        connection.executemany(INSERT, zip([series] * len(rows), *columns, strict=True))
+        insert_columns(connection, INSERT, ([series] * len(rows), *columns))
 
 
 def versions_as_of(
