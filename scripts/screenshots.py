@@ -32,6 +32,10 @@ LONG_WALK_FORWARD_FROM = "2023-06-01"  # of the first symbol
 WALK_FORWARD_FROM = "2024-11-01"  # its models take over in May 2025; until then the rule trades
 TRAIN = ("--from", "2024-06-01", "--to", "2025-06-01")
 SYNTHETIC_BARS = 12_000
+OTHER_KINDS = (
+    ("mark", Path("mark/binance_um/1h"), "BTCUSDT-*.parquet"), ("trades", Path("orderbook"), "*_trades.parquet"),
+    ("book", Path("orderbook"), "*_depth_l2.parquet"),
+)  # fmt: skip
 SHOWN = ("RUNNING", "PAUSED", "HALTED")  # a run that its own gates have halted is a picture too
 
 
@@ -68,9 +72,15 @@ def import_market(home: Path, data: Path) -> bool:
         program(home, "import", str(path), "--symbol", symbol, "--timeframe", TIMEFRAME)
         for rates in sorted(funding.glob(f"{symbol}-*.parquet")):
             program(home, "import", str(rates), "--symbol", symbol, "--kind", "funding")
+    for kind, folder, pattern in OTHER_KINDS:
+        path = newest(data / folder, pattern)
+        if path is not None:
+            program(home, "import", str(path), "--symbol", "BTCUSDT", "--kind", kind)
     hourly = newest(data / "ohlcv" / "binance_um" / "1h", "BTCUSDT-1h-*.parquet")
     if hourly is not None:
         program(home, "import", str(hourly), "--symbol", "BTCUSDT", "--timeframe", "1h")
+    say("checking the data")
+    program(home, "quality")
     return True
 
 
