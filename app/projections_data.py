@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.contract.market_views import DataView, FindingRow, FindingsView, SeriesRow
+from app.contract.market_views import DataView, FindingRow, FindingsView, QuoteRow, SeriesRow
 from app.contract.queries import DataQuery, FindingsQuery
 from app.projection_context import Context
 from data.errors import UserError
@@ -49,9 +50,26 @@ def data(query: DataQuery, context: Context) -> DataView:
     path = context.place.home.database_path
     settings = context.place.settings.values.data
     return DataView(
-        rows, first, last, context.feeds, context.quotes, str(settings.exchange),
+        rows, first, last, context.feeds, context.quotes or _replayed_quotes(context), str(settings.exchange),
         path.stat().st_size if path.exists() else None, _blocked(context), tuple(settings.symbols),
     )  # fmt: skip
+
+
+def _replayed_quotes(context: Context) -> tuple[QuoteRow, ...]:
+    """The markets of a replay as they were known at its newest bar, where more than bars is stored of that time."""
+    from app.live_market_views import quote_row
+    from data.quotes_as_of import quote_as_of
+
+    moment = context.strip.bar_ms if context.strip is not None and context.strip.mode == "replay" else None
+    if moment is None:
+        return ()
+    store = context.place.database.candles
+    found = []
+    for key in context.keys:
+        bar = store.tail(key, 1, moment)
+        price = float(bar.close[-1]) if len(bar) else math.nan
+        found.append(quote_as_of(store, key.exchange, key.symbol, moment, price))
+    return tuple(quote_row(quote) for quote in found if quote is not None)
 
 
 def _row(
