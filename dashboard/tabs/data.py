@@ -179,7 +179,7 @@ class DataTab(Tab):
         self.findings.picked.connect(lambda row: self._say(row))
 
     def _live_cards(self) -> None:
-        self.market_card = Card("Market now")
+        self.market_card = Card("Market")
         self.quote_of = Picker((), 120)
         self.market_card.control(self.quote_of)
         self.quote = (Facts(), Facts())
