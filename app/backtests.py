@@ -12,6 +12,7 @@ import numpy as np
 
 from ai.forecast import Abstain, Col, abstaining_row
 from app.documents import trade_rows
+from app.instrument_rules import rules_of
 from app.schedules import profile_of_runs, same_profile, stored_run
 from app.training import find_model
 from app.wiring import (
@@ -31,7 +32,6 @@ from app.wiring import (
 )
 from data.clock import iso
 from data.errors import UserError
-from data.instruments import instrument_for
 from data.market import Float64Array, Frame, FundingFrame, SeriesKey
 from trading.backtest import RunResult, run_fast, run_service
 from trading.journal import AccountKey
@@ -163,7 +163,7 @@ def inputs_of(
     )  # fmt: skip
     config = trading_config(
         place.settings, request.symbols, request.timeframe, strategy,
-        [instrument_for(f.key.symbol, f) for f in frames], enforce=request.enforce, on_halt=request.on_halt,
+        [rules_of(place.database, f.key, f) for f in frames], enforce=request.enforce, on_halt=request.on_halt,
         seed=request.seed,
     )  # fmt: skip
     schema = FeatureSchema(config.features())

@@ -15,7 +15,7 @@ from ai.validation.overfitting import deflated_sharpe, overfitting_probability, 
 from app.wiring import cut, feature_cube, strategy_for, trading_config
 from data.clock import iso
 from data.grid import align
-from data.instruments import instrument_for
+from data.instruments import Instrument, instrument_for
 from data.market import Float64Array, Frame, FundingFrame
 from data.timeframes import DAY_MS
 from trading.backtest import RunResult, run_fast
@@ -39,12 +39,14 @@ class Trial:
 class TradingEvaluator:
     """Trades forecast rows by the compiled engine, twice: gates observed (edge) and enforced (account).
 
-    ``trials`` are the configurations tried before on the series; the present one is counted too.
+    ``trials`` are the configurations tried before on the series; the present one is counted too. ``rules``: those of
+    the exchange; without them the built-in or inferred ones hold.
     """
 
     settings: Loaded
     trials: Sequence[Trial] = ()
     seed: int | None = None
+    rules: Instrument | None = None
     daily: Daily | None = None  # of the edge, after :meth:`evaluate`
 
     def evaluate(self, frame: Frame, funding: FundingFrame, rows: Float64Array, profile: str) -> Mapping[str, Any]:
@@ -65,8 +67,9 @@ class TradingEvaluator:
         stop: int,
     ) -> RunResult:  # fmt: skip
         spec = strategy_for("ensemble", profile)
+        rules = self.rules or instrument_for(frame.key.symbol, frame)
         config = trading_config(
-            self.settings, (frame.key.symbol,), frame.key.timeframe, spec, (instrument_for(frame.key.symbol, frame),),
+            self.settings, (frame.key.symbol,), frame.key.timeframe, spec, (rules,),
             enforce=enforce, seed=self.seed,
         )  # fmt: skip
         grid = align([frame], [funding])

@@ -15,11 +15,13 @@ from data.exchange.live_quotes import MarketQuote
 from data.exchange.rules import RulesChange
 from data.exchange.session import ExchangeSession
 from data.grid import Grid, align
+from data.instruments import Instrument
 from data.market import Frame, SeriesKey, short_symbol
 from data.store import MarketStore
 from data.timeframes import HOUR_MS
 from trading.records import Reason
 
+LOOK_S = 60.0
 OVERDUE_MS = 30_000  # after its close, a bar that a troubled exchange does not show counts as overdue
 Told = Callable[[str, str, str], None]  # level, title, sentence
 RulesTold = Callable[[RulesChange], None]
@@ -37,7 +39,9 @@ class ExchangeFeed:
         history_bars: bars before the first one that are back-filled at least.
         changed: told the trouble when bars stop coming, and ``""`` when they come again.
         tell: told what a person should hear of: level, title, sentence.
-        rules_changed: told when the exchange changed what orders of a symbol must obey, or ends its trading.
+        rules: what orders of each symbol must obey, as read when the run was opened. A delisted one is not followed.
+        rules_changed: told when the exchange changed them, or ends the trading of a symbol.
+        bars_stopped: told a symbol that the exchange ended and shows no bars of any more.
     """
 
     prompt = False
@@ -45,22 +49,27 @@ class ExchangeFeed:
     def __init__(
         self, session: ExchangeSession, keys: Sequence[SeriesKey], store: MarketStore, history_bars: int,
         changed: Callable[[str], None], also: Sequence[SeriesKey] = (), tell: Told = lambda *_: None,
-        rules_changed: RulesTold = lambda _: None,
+        rules: Sequence[Instrument] = (), rules_changed: RulesTold = lambda _: None,
+        bars_stopped: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self.live: LiveMarket | None = None
         self._session = session
         self._keys = {key.symbol: key for key in keys}
-        self._also = tuple(also)
+        self._rules = {its.symbol: its for its in rules}
+        self._ended = {its.symbol for its in rules if its.status != "trading"}  # settled or delisted
+        self._gone = frozenset(its.symbol for its in rules if its.status == "delisted")
+        self._silent: set[str] = set()  # of the ended ones, those without bars
+        self._also = tuple(key for key in also if key.symbol not in self._gone)
         self._store = store
         self._history_bars = history_bars
         self._changed = changed
         self._tell = tell
         self._rules_changed = rules_changed
+        self._bars_stopped = bars_stopped
         self._step = keys[0].step_ms
         self._exchange = keys[0].exchange
         self._last: int | None = None
         self._stale = ""
-        self._ended: set[str] = set()  # symbols that the exchange settles or delists
 
     # ---- the past ------------------------------------------------------------------------------------------------
 
@@ -71,9 +80,10 @@ class ExchangeFeed:
         oldest = end - max(bars, self._history_bars) * self._step
         frames, fundings = [], []
         for key in self._keys.values():
-            await backfill(self._session, self._store, key, oldest, end)
-            funding = SeriesKey(key.exchange, key.symbol, "8h", "funding", key.source)
-            await backfill(self._session, self._store, funding, oldest, end + 1)
+            if key.symbol not in self._gone:
+                await backfill(self._session, self._store, key, oldest, end)
+                funding = SeriesKey(key.exchange, key.symbol, "8h", "funding", key.source)
+                await backfill(self._session, self._store, funding, oldest, end + 1)
             frames.append(self._store.read(key, start, end))
             fundings.append(self._store.read_funding(key.exchange, key.symbol, key.source, start, end + 1))
         return align(frames, fundings)
@@ -87,13 +97,14 @@ class ExchangeFeed:
             QuantError: the store refuses what came.
         """
         start = from_ms if from_ms is not None else self._session.now_ms() // self._step * self._step
+        keys = [key for key in self._keys.values() if key.symbol not in self._gone]
         live = LiveMarket(
-            self._session, (*self._keys.values(), *self._also), self._store, on_event=self._hear,
-            after=dict.fromkeys(self._keys.values(), start - self._step),
+            self._session, (*keys, *self._also), self._store, on_event=self._hear,
+            after=dict.fromkeys(keys, start - self._step),
         )  # fmt: skip
         self.live = live
         frames = live.closed_bars()
-        tasks = [asyncio.create_task(work) for work in (live.run(), self._session.keep_clock())]
+        tasks = [asyncio.create_task(work) for work in (live.run(), self._session.keep_clock(), self._look_after(live))]
         try:
             async with contextlib.aclosing(self._assembled(live, frames, start)) as assembled:
                 async for grid, t in assembled:
@@ -140,7 +151,18 @@ class ExchangeFeed:
             [self._store.read_funding(k.exchange, k.symbol, k.source, start + 1, end + 1) for k in keys],
         )
 
+    async def _look_after(self, live: LiveMarket) -> None:
+        """Notice, bar or no bar, that bars stop, and rules that changed before the market was watched."""
+        while True:
+            await self._session.sleep(LOOK_S)
+            for symbol, after in live.rules.items():
+                before = self._rules.get(symbol)
+                if before is not None and before != after:
+                    self._new_rules(RulesChange(symbol, before, after))
+            self._note_age()
+
     def _new_rules(self, change: RulesChange) -> None:
+        self._rules[change.symbol] = change.after
         if change.after.status == "trading":
             self._ended.discard(change.symbol)
         else:
@@ -173,7 +195,7 @@ class ExchangeFeed:
         """The health of every part, and each traded symbol's market now."""
         if self.live is None:
             return None, ()
-        return self.live.health(), tuple(self.live.quote(symbol) for symbol in self._keys)
+        return self.live.health(), tuple(self.live.quote(s) for s in self._keys if s not in self._gone)
 
     def _note_age(self) -> str:
         """Why bars are overdue, empty where none is; a turn is told."""
@@ -184,6 +206,10 @@ class ExchangeFeed:
             row.key for row in health.series if row.stale or (health.troubles and row.age_ms > self._step + OVERDUE_MS)
         ]
         stale = [key for key in late if self._keys.get(key.symbol) == key and key.symbol not in self._ended]
+        silent = {row.key.symbol for row in health.series if row.stale} & self._ended
+        for symbol in sorted(silent - self._silent):
+            self._bars_stopped(symbol)
+        self._silent = silent
         trouble = ""
         if stale:
             names = ", ".join(short_symbol(key.symbol) for key in stale)

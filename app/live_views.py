@@ -24,7 +24,7 @@ def live_positions(service: TradingService) -> list[PositionRow]:
     """Open positions, marked at the last close."""
     if service.trader is None or service.plan is None:
         return []
-    config, state = service.plan.config, service.trader.session.state
+    config, state = service.trader.session.config, service.trader.session.state  # with the trading rules in force
     equity = float(state.account["equity"][0])
     bar_ms = service.progress.last_bar_ms
     close_ms = None if bar_ms is None else bar_ms + config.step_ms

@@ -14,11 +14,15 @@ from app.options import RunOptions
 from app.run_plan import RunPlan, plan_run
 from app.wiring import Workplace, market_for
 from data.clock import Clock
-from data.errors import QuantError, Rejected, Retryable
+from data.errors import QuantError, Rejected, Retryable, UserError
+from data.exchange.rules import RulesChange
 from data.exchange.session import ExchangeSession
-from data.market import SeriesKey
+from data.instruments import Instrument
+from data.market import SeriesKey, short_symbol
 from data.settings import DataSettings
 from database.accounts import Account
+from trading.config import changed_rules
+from trading.journal import AccountKey
 
 OpenSession = Callable[[DataSettings, Clock], ExchangeSession]
 
@@ -43,6 +47,7 @@ class RunOpening:
     tell: Callable[[Event], None]
     open_session: OpenSession = ExchangeSession
     rules_changed: RulesTold = lambda _: None
+    bars_stopped: Callable[[str], None] = lambda _: None
     stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def open(self) -> Opened:
@@ -56,21 +61,65 @@ class RunOpening:
             return await self._stored(plan)
         if plan.source == "synthetic":
             return self._synthetic(plan)
-        session = self.open_session(self.place.settings.values.data, self.place.clock)
-        feed = ExchangeFeed(
-            session, plan.keys, self.place.database.candles, self._history(plan), self._feed_changed,
-            also=self._also(plan), tell=self._note, rules_changed=self.rules_changed,
-        )  # fmt: skip
+        return await self._live(plan)
+
+    async def _live(self, plan: RunPlan) -> Opened:
+        data = self.place.settings.values.data.model_copy(update={"exchange": plan.keys[0].exchange})
+        session = self.open_session(data, self.place.clock)
         try:
             await self.stack.enter_async_context(session)
             await session.measure_offset()
+            plan = plan.under(await self._rules(session, plan))
         except (Retryable, Rejected) as error:
             return self._without_exchange(error)
+        feed = ExchangeFeed(
+            session, plan.keys, self.place.database.candles, self._history(plan), self._feed_changed,
+            also=self._also(plan), tell=self._note, rules=plan.config.instruments,
+            rules_changed=lambda change: self._rules_told(session, change), bars_stopped=self.bars_stopped,
+        )  # fmt: skip
         try:
             await feed.history(plan.warmup, None)  # what a restart needs besides is asked for again, from the store
         except Retryable as error:
             return self._without_exchange(error)
         return Opened(plan, feed)
+
+    async def _rules(self, session: ExchangeSession, plan: RunPlan) -> list[Instrument]:
+        """The trading rules of now, stored. A symbol that is gone stays in a run that traded it before, as delisted.
+
+        Raises:
+            UserError: the exchange does not trade a symbol, or none of the run's any more.
+        """
+        database, exchange = self.place.database, session.settings.exchange
+        listed = await session.instruments(plan.config.symbols)
+        goes_on = database.accounts.find(self._key(plan)) is not None and not self.options.fresh
+        found = []
+        for symbol in plan.config.symbols:
+            before = database.instruments.newest(exchange, symbol)
+            its = listed.get(symbol)
+            if its is None and before is not None:
+                its = replace(before, status="delisted")
+            if its is None or (its.status == "delisted" and not goes_on):
+                raise UserError(f"{exchange} does not trade {short_symbol(symbol)}: leave it out of the run.")
+            self._say_changed(before, its)
+            found.append(its)
+        if all(its.status == "delisted" for its in found):
+            raise UserError(f"{exchange} trades none of this run's symbols any more: its account stays as it is.")
+        for its in found:
+            database.instruments.write(exchange, its, session.now_ms())
+        return found
+
+    def _say_changed(self, before: Instrument | None, its: Instrument) -> None:
+        """What is other than when the rules were read last."""
+        if before is not None and (changed_rules(before, its) or before.status != its.status):
+            self._note("warn", "Trading rules changed", RulesChange(its.symbol, before, its).sentence)
+
+    def _rules_told(self, session: ExchangeSession, change: RulesChange) -> None:
+        """A change during the run: in force first, then stored."""
+        self.rules_changed(change)
+        try:
+            self.place.database.instruments.write(session.settings.exchange, change.after, session.now_ms())
+        except QuantError as error:
+            self._note("warn", "Trading rules were not stored", f"{error} They hold in this run all the same.")
 
     def _without_exchange(self, error: QuantError) -> Opened:
         self._note(
@@ -109,7 +158,7 @@ class RunOpening:
     def account(self, plan: RunPlan) -> Account:
         """The account of this run, made if it is new, emptied with ``--fresh``."""
         database = self.place.database
-        key = plan.account_key(self.place.settings.values.ai.model_dump(mode="json"))
+        key = self._key(plan)
         found = database.accounts.find(key)
         anew = found is not None and self.options.fresh
         if found is not None and anew:
@@ -119,6 +168,9 @@ class RunOpening:
         if anew:
             database.accounts.set_about(account_id, plan.about())
         return database.accounts.get(account_id)
+
+    def _key(self, plan: RunPlan) -> AccountKey:
+        return plan.account_key(self.place.settings.values.ai.model_dump(mode="json"))
 
     def _feed_changed(self, trouble: str) -> None:
         if trouble:

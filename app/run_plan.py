@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ai.schema import FeatureSchema
+from app.instrument_rules import rules_of
 from app.options import MAX_SPEED, RunOptions
 from app.schedules import profile_of_runs, stored_run
 from app.wiring import Workplace, choose_series, run_schema, run_warmup, strategy_for, trading_config
@@ -51,6 +52,11 @@ class RunPlan:
         """Length of a bar in milliseconds."""
         return self.config.step_ms
 
+    @property
+    def live(self) -> bool:
+        """Bars come from an exchange as they close."""
+        return self.mode == "paper" and self.source == "exchange"
+
     def about(self) -> dict[str, Any]:
         """What the account says of its run."""
         span = None if self.span is None else [iso(self.span[0]), iso(self.span[1])]
@@ -61,11 +67,17 @@ class RunPlan:
             "profile": self.config.profile.name,
         }  # fmt: skip
 
+    def under(self, rules: Sequence[Instrument]) -> RunPlan:
+        """The same run under these trading rules, one per symbol."""
+        return replace(self, config=replace(self.config, instruments=tuple(rules)))
+
     def account_key(self, extra: Mapping[str, object]) -> AccountKey:
-        """Whose ledger; ``extra`` are the settings of the models, where the run trains."""
-        document = {
-            **self.about(), "config": self.config.digest(), "extra": dict(extra) if self.trains else {},
-        }  # fmt: skip
+        """Whose ledger; ``extra`` are the settings of the models, where the run trains.
+
+        The trading rules are part of what a replay is. A run that goes on stays the same when an exchange changes them.
+        """
+        config = self.config.digest() if self.mode == "replay" else self.config.identity()
+        document = {**self.about(), "config": config, "extra": dict(extra) if self.trains else {}}
         run = hashlib.blake2b(json.dumps(document, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
         return AccountKey(self.mode, self.keys[0].exchange, "simulated", self.source, run)
 
@@ -90,9 +102,7 @@ def plan_run(place: Workplace, options: RunOptions, source: str | None = None) -
     if schedule and strategy.kind == "rule":
         raise UserError(f"Strategy '{name}' reads no forecasts: leave out --schedule, or use --strategy ensemble.")
     seed = place.settings.values.ai.seed if options.seed is None else options.seed
-    config = trading_config(
-        place.settings, symbols, timeframe, strategy, _instruments(place, keys, bars_source), seed=seed
-    )
+    config = trading_config(place.settings, symbols, timeframe, strategy, _instruments(place, keys, asked), seed=seed)
     trains = strategy.kind != "rule" and not schedule
     return RunPlan(
         "replay" if asked == "replay" else "paper", bars_source, keys, config, run_schema(config),
@@ -128,9 +138,12 @@ def _span(place: Workplace, options: RunOptions, keys: tuple[SeriesKey, ...]) ->
     return start, end
 
 
-def _instruments(place: Workplace, keys: tuple[SeriesKey, ...], source: str) -> tuple[Instrument, ...]:
-    store = place.database.candles
-    return tuple(instrument_for(key.symbol, store.tail(key, 20_000) if source != "synthetic" else None) for key in keys)
+def _instruments(place: Workplace, keys: tuple[SeriesKey, ...], asked: str) -> tuple[Instrument, ...]:
+    """The rules of each symbol; a run on an exchange will ask for them, so that none has to be known yet."""
+    if asked != "exchange":
+        return tuple(rules_of(place.database, key) for key in keys)
+    stored = (place.database.instruments.newest(key.exchange, key.symbol) for key in keys)
+    return tuple(rules or instrument_for(key.symbol) for rules, key in zip(stored, keys, strict=True))
 
 
 def _speed(options: RunOptions, asked: str, synthetic_speed: float) -> float:

@@ -25,9 +25,11 @@ from app.options import RunOptions
 from app.run_opening import OpenSession, RunOpening
 from app.run_plan import RunPlan
 from app.run_report import fill_event, status_document, summary_document
+from app.run_rules import RunRules
 from app.trader import StoredForecasts, Trader
 from app.wiring import Workplace, cut
 from data.errors import QuantError, UserError
+from data.exchange.rules import RulesChange
 from data.exchange.session import ExchangeSession
 from data.grid import Grid
 from data.market import short_symbol
@@ -79,6 +81,7 @@ class TradingService:
         self._tell = tell
         self._on_bar = on_bar
         self._open_session = open_session
+        self._rules: RunRules | None = None  # of a run on an exchange
         self._newest: tuple[Grid, int] | None = None  # newest bar of the first symbol
         self._stop = asyncio.Event()
         self._flushed = place.clock.monotonic()
@@ -91,7 +94,10 @@ class TradingService:
         Raises:
             UserError: the options do not fit what is stored; nothing was changed.
         """
-        opening = RunOpening(self.place, self.options, self._stop, self._tell, self._open_session)
+        opening = RunOpening(
+            self.place, self.options, self._stop, self._tell, self._open_session, self._rules_changed,
+            lambda symbol: None if self._rules is None else self._rules.bars_stopped(symbol),
+        )  # fmt: skip
         async with opening.stack:
             self._state(WARMING_UP, "reading bars")
             opened = await opening.open()
@@ -135,6 +141,8 @@ class TradingService:
             Trader, plan.config, plan.schema, database.journal, account.id, checkpoint, stored
         )
         self.trader, self.account = trader, account
+        if plan.live:
+            self._rules = RunRules(trader.session, plan.config.instruments, self._note)
         first = await self._first_bar(plan, feed, account)
         if plan.trains:
             self.switching = ModelSwitching(self.place, plan, account, trader, self.jobs, first, self._tell)
@@ -224,6 +232,13 @@ class TradingService:
         if self.trader is not None:
             self.trader.session.flush()
         self._flushed = self.place.clock.monotonic()
+
+    def _rules_changed(self, change: RulesChange) -> None:
+        """Between two bars; durable before it returns."""
+        if self._rules is not None:
+            self._rules.changed(change)
+            self.flush()
+            self.progress.revision += 1
 
     def _close(self, ended: bool) -> None:
         account, trader = self.account, self.trader

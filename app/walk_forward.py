@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ai.validation.splits import Duration
 from ai.validation.walk_forward import WalkForwardResult, WalkForwardSpec, walk_forward
 from app.evaluation import TradingEvaluator, Trial
+from app.instrument_rules import rules_of
 from app.wiring import Workplace, choose_series, market_for
 from data.market import Frame, FundingFrame, SeriesKey
 from database.models import OVERALL, MetricRow
@@ -66,7 +67,7 @@ def perform(
     digest, about = _identity(spec, info.key, frames[0])
     trials = trials_of(place, info.key, digest)
     place.database.audit.append(None, STARTED, {**about, "digest": digest})
-    evaluator = TradingEvaluator(place.settings, trials, spec.seed)
+    evaluator = TradingEvaluator(place.settings, trials, spec.seed, rules_of(place.database, info.key, frames[0]))
     result = walk_forward(frames[0], _funding(fundings[0]), spec, evaluator, progress, cancelled)
     document = {
         **result.as_dict(), "run_id": f"wf-{digest}", "series": str(info.key), "bars": len(frames[0]),

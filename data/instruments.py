@@ -7,9 +7,10 @@ own answer (``ExchangeSession.instrument``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -21,6 +22,7 @@ DEFAULT_MAX_LEVERAGE = 20.0  # no public table of tiers: the program's own ceili
 LIQUIDATION_FEE = 0.0125
 MAINTENANCE_RATE = 0.01
 MIN_NOTIONAL = 5.0
+DECIMALS = ("tick", "lot", "min_quantity", "max_quantity", "market_max_quantity")  # written as text in documents
 OTHER_TICK, OTHER_LOT = Decimal("0.001"), Decimal("0.1")  # of a symbol that exists as a synthetic market only
 INFERENCE_ROWS = 20_000
 CLEAN_SHARE = 0.999  # a few odd rows do not refine the tick
@@ -88,6 +90,23 @@ class Instrument:
             wanted = wanted if cap is None else min(wanted, cap)
         rounded = (wanted / self.lot).to_integral_value(ROUND_FLOOR) * self.lot
         return rounded if rounded > 0 and rounded >= self.min_quantity else Decimal(0)
+
+    def document(self) -> dict[str, Any]:
+        """Plain JSON values; equal rules give equal documents, however their decimals were written."""
+        values = asdict(self)
+        exact = {name: None if values[name] is None else _plain(values[name]) for name in DECIMALS}
+        return {**values, **exact, "tiers": [asdict(tier) for tier in self.tiers]}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """The rules of :meth:`document`."""
+        exact = {name: None if document[name] is None else Decimal(document[name]) for name in DECIMALS}
+        return cls(**{**document, **exact, "tiers": tuple(LeverageTier(**tier) for tier in document["tiers"])})
+
+
+def _plain(value: Decimal) -> str:
+    """Without trailing zeros and exponents: 0.10 and 0.1 are one step."""
+    return f"{value.normalize():f}"
 
 
 def _exact(value: Decimal | float) -> Decimal:

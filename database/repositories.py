@@ -14,6 +14,7 @@ from database.data_checks import DataChecks
 from database.export import Export
 from database.features import Features
 from database.forecasts import Forecasts
+from database.instruments import Instruments
 from database.journal import Hook, SqliteJournal
 from database.logs import Logs
 from database.models import Models
@@ -40,6 +41,7 @@ class Repositories(Database):
         self.coverage = Coverage(self)
         self.checks = DataChecks(self)
         self.features = Features(self)
+        self.instruments = Instruments(self)
         self.journal = SqliteJournal(self, hook, audit=self.audit, clock=clock)
         self.trading = Trading(self)
         self.models = Models(self, self.audit, clock)

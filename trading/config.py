@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 from ai.exits import ExitProfile
 from data.errors import UserError
@@ -14,8 +14,25 @@ from data.timeframes import timeframe_ms
 from trading.settings import TradingSettings
 from trading.strategy.spec import StrategySpec, required_features
 
+OBEYED = (
+    "symbol", "tick", "lot", "min_notional", "max_leverage", "maintenance_rate", "liquidation_fee", "contract_size",
+    "min_quantity", "max_quantity", "market_max_quantity",
+)  # fmt: skip
 OnHalt = Literal["stop", "next-day", "next-month"]
 ON_HALT: tuple[OnHalt, ...] = ("stop", "next-day", "next-month")
+
+
+def obeyed(rules: Instrument) -> dict[str, Any]:
+    """What orders obey of the rules, as plain JSON values; status, fees and where they came from are not among it."""
+    document = rules.document()
+    return {name: document[name] for name in OBEYED}
+
+
+def changed_rules(before: Instrument, after: Instrument) -> dict[str, dict[str, Any]]:
+    """``before`` and ``after`` of what orders obey, by name, only what differs; empty: nothing does."""
+    old, new = obeyed(before), obeyed(after)
+    names = [name for name in OBEYED if old[name] != new[name]]
+    return {"before": {n: old[n] for n in names}, "after": {n: new[n] for n in names}} if names else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +77,27 @@ class TradingConfig:
 
     def digest(self) -> str:
         """Hash of everything that changes results (not of how often they are committed); 20 hexadecimal digits."""
+        return self._hash({"instruments": [obeyed(rules) for rules in self.instruments]})
+
+    def identity(self) -> str:
+        """As :meth:`digest`, the trading rules apart: an exchange may change them, and the run stays the same one."""
+        return self._hash({})
+
+    def with_instrument(self, s: int, rules: Instrument) -> TradingConfig:
+        """The same run with other trading rules of its symbol ``s``."""
+        return replace(self, instruments=(*self.instruments[:s], rules, *self.instruments[s + 1 :]))
+
+    def _hash(self, more: dict[str, Any]) -> str:
         document = {
             "symbols": self.symbols,
             "timeframe": self.timeframe,
             "strategy": self.strategy.model_dump(mode="json"),
             "profile": asdict(self.profile),
-            "instruments": [asdict(rules) for rules in self.instruments],
             "settings": self.settings.model_dump(mode="json", exclude={"paper": {"batch_bars"}}),
             "enforce": self.enforce,
             "on_halt": self.on_halt,
             "seed": self.seed,
+            **more,
         }
         text = json.dumps(document, sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()

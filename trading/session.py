@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from ai.forecast import WIDTH, Abstain, Col
 from ai.schema import FeatureSchema
+from data.instruments import Instrument
 from data.market import Float64Array, Record
 from trading.bar import MarketBar
-from trading.config import TradingConfig
+from trading.config import TradingConfig, changed_rules
+from trading.costs import price_of
 from trading.execution.order_manager import OrderManager
 from trading.execution.orders import Order
 from trading.execution.paper import PaperVenue
@@ -26,6 +28,7 @@ from trading.state import MANUAL_HALT, Trading, TradingState
 from trading.steps import decide, halt, resume, watch
 from trading.strategy.program import compile_program, signals
 
+ENDS = "the exchange ends trading"
 _BLOCKED, _ABSTAIN, _EXIT_SIGNAL = int(Action.BLOCKED), int(Action.ABSTAIN), int(Reason.EXIT_SIGNAL)
 
 
@@ -59,7 +62,10 @@ class TradingSession:
         schema: names of the feature rows; must hold ``config.features()``.
         journal: where batches are committed.
         account_id: from ``Journal.open_account``.
-        checkpoint: continue exactly after the bar it was taken at.
+        checkpoint: continue exactly after the bar it was taken at. Where the trading rules in ``config`` are others
+            than those it was made under, they are taken as :meth:`take_rules` does.
+
+    ``config`` of the session holds the trading rules in force.
 
     Raises:
         UserError: the schema lacks a feature, or the checkpoint is not of this run.
@@ -75,12 +81,14 @@ class TradingSession:
         self.extra = b""  # anything the caller wants kept with the next checkpoint
         self._journal = journal
         self._program = compile_program(config.strategy, schema)
-        self._digest = config.digest()
+        self._digest = config.identity()
         self._venue = PaperVenue(self.state)
         self._orders = OrderManager(config, account_id, self._venue)
         self._ledger = Ledger(self.state)
         self._events: list[AuditEvent] = []
         self._bits: npt.NDArray[np.uint8] = np.zeros(2, dtype=np.uint8)
+        self._coming: dict[int, Instrument] = {}  # rules that wait for the position under the old ones to close
+        self._gone: set[int] = set()  # symbols of which no bar will come
         self._blank = no_forecasts(len(config.symbols))
         self._batch = config.settings.paper.batch_bars
         self._step = config.step_ms
@@ -89,6 +97,7 @@ class TradingSession:
             about = self.state.restore(checkpoint.state, self._digest)
             self._orders.restore(about["orders"])
             self.extra = base64.b64decode(about["extra"])
+            self._go_on_under([Instrument.of(document) for document in about["rules"]])
 
     @property
     def trading(self) -> Trading:
@@ -105,6 +114,11 @@ class TradingSession:
     def halt_words(self) -> str:
         """Why the account is halted; empty when it is not."""
         return halt_words(int(self.state.account["halt_reason"][0]))
+
+    @property
+    def waiting_rules(self) -> tuple[str, ...]:
+        """Symbols whose new trading rules wait for a position to close."""
+        return tuple(rules.symbol for rules in self._coming.values())
 
     def open_orders(self) -> tuple[Order, ...]:
         """Orders that may still fill."""
@@ -132,6 +146,7 @@ class TradingSession:
         first_fill, first_trade, first_row = buffers.n_fills, buffers.n_trades, buffers.made
         state_before = int(self.state.account["state"][0])
         paid = self._market(bar, buffers)
+        self._adopt_rules(bar)
         self._ledger.mark(bar.open_time, buffers)
         self._report_rule_resume(state_before)
         halted = self._decide(bar, X, self._blank if forecasts is None else forecasts, buffers, hold)
@@ -154,6 +169,9 @@ class TradingSession:
                 self._book(s, bar.open_time, buffers)
             elif venue.idle(s):
                 self._orders.entry_gone(s, bar.open_time)
+        for s in sorted(self._gone):
+            if not bar.present[s] and venue.at_last_close(s, ExitReason.EMERGENCY, bar.open_time, 0.0):
+                self._book(s, bar.open_time, buffers)
         for s in symbols:
             paid += ledger.settle(s, bar, self._step)
         for s in symbols:
@@ -200,6 +218,67 @@ class TradingSession:
                     self._orders.leave(s, state.positions[s], ExitReason.EMERGENCY, close_time)
         self._note("halt", {"why": self.halt_words, "drawdown": float(state.account["drawdown"][0])})
         return True
+
+    def take_rules(self, rules: Instrument) -> bool:
+        """The exchange gave other trading rules of a symbol; True when they are in force, False when they wait.
+
+        Ticks and lots in the state mean the old rules as long as something is held, so a symbol changes over when it
+        is flat; a working entry, made under the old rules, is cancelled. Audited when it happens.
+        """
+        s = self.config.symbols.index(rules.symbol)
+        if rules.status == "trading":
+            self._gone.discard(s)
+        self._coming[s] = rules
+        if changed_rules(self.config.instruments[s], rules):
+            self._orders.cancel_entries(self._moment(), "the trading rules changed", s)
+        return self._adopt(s, self._last_price(s))
+
+    def end_trading(self, symbol: str, *, gone: bool = False) -> bool:
+        """The exchange settles or delists a symbol: entry cancelled, position closed at the next price; if one is held.
+
+        ``gone``: no bar of the symbol will come; on the next bar of another one the last price has to do.
+        """
+        s = self.config.symbols.index(symbol)
+        if gone:
+            self._gone.add(s)
+        position, moment = self.state.positions[s], self._moment()
+        cancelled = self._orders.cancel_entries(moment, ENDS, s)
+        held = bool(position["side"] != 0)
+        leaves = held and position["exit_at_open"] == 0
+        if leaves:
+            self._orders.leave(s, position, ExitReason.EMERGENCY, moment, ENDS)
+        if leaves or cancelled:
+            self._note("end_trading", {"symbol": symbol, "why": ENDS, "closes": held})
+        return held
+
+    def _adopt_rules(self, bar: MarketBar) -> None:
+        for s in list(self._coming):
+            self._adopt(s, float(bar.close[s]) if bar.present[s] else self._last_price(s))
+
+    def _adopt(self, s: int, price: float) -> bool:
+        """Put waiting rules in force if nothing is held; ``price`` is the last close."""
+        rules = self._coming[s]
+        changed = changed_rules(self.config.instruments[s], rules)
+        if changed and self.state.positions["side"][s] != 0:
+            return False
+        del self._coming[s]
+        self.config = self._orders.config = self.config.with_instrument(s, rules)
+        if changed:
+            self.state.adopt(s, self.config, price)
+            self._note("rules", {"symbol": rules.symbol, **changed})
+        return True
+
+    def _go_on_under(self, known: Sequence[Instrument]) -> None:
+        """``known``: the rules that the restored state was made under."""
+        for s, rules in enumerate(known):
+            new = self.config.instruments[s]
+            if changed_rules(rules, new):
+                self.config = self._orders.config = self.config.with_instrument(s, rules)
+                self.state.obey(s, self.config)
+                self.take_rules(new)
+
+    def _last_price(self, s: int) -> float:
+        return price_of(int(self.state.positions["last"][s]), self.state.instruments[s])
 
     def _report_rule_resume(self, before: int) -> None:
         if before == Trading.HALTED and self.trading is Trading.RUNNING:
@@ -292,6 +371,7 @@ class TradingSession:
             return
         about: dict[str, object] = {
             "orders": self._orders.documents(),
+            "rules": [rules.document() for rules in self.config.instruments],
             "extra": base64.b64encode(self.extra).decode(),
         }
         batch = Batch(

@@ -21,12 +21,13 @@ from data.errors import UserError
 from data.market import Float64Array, Record
 from data.timeframes import DAY_MS
 from trading.config import ON_HALT, TradingConfig
+from trading.costs import ticks_of
 from trading.records import GATE_SLOTS
 from trading.risk.limits import gate_limits
 
 YEAR_MS = 365 * DAY_MS
 RING_DAYS = 90  # daily returns that the Sharpe gate looks back on
-STATE_VERSION = 1
+STATE_VERSION = 2
 _MAGIC = b"QTS1"
 
 
@@ -90,6 +91,10 @@ POSITION = np.dtype(
         ("funding_rate", "<f8"),
         ("funding_time", "<i8"), ("funding_step", "<i8"),  # last settlement and the interval before it, 0 = unknown
     ]
+)  # fmt: skip
+
+_GRID_BOUND = (
+    "lots", "entry", "stop", "target", "liquidation", "best", "worst", "work_lots", "work_stop", "work_target", "last",
 )  # fmt: skip
 
 PLAN = np.dtype(
@@ -184,7 +189,10 @@ def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
 
 @dataclass(slots=True, eq=False)
 class TradingState:
-    """Mutable state and fixed rules of one account over S symbols; kernels take its arrays."""
+    """Mutable state and rules of one account over S symbols; kernels take its arrays.
+
+    ``instruments`` and ``limits`` change with a symbol's rules only; a checkpoint holds neither.
+    """
 
     account: Record  # ACCOUNT[1]
     positions: Record  # POSITION[S]
@@ -211,6 +219,25 @@ class TradingState:
             account, np.zeros(count, dtype=POSITION), np.zeros((2, RING_DAYS)), instrument_records(config),
             rules_record(config, schema), limits, np.zeros(count, dtype=PLAN), np.zeros(1, dtype=INTENT),
         )  # fmt: skip
+
+    def adopt(self, s: int, config: TradingConfig, price: float) -> None:
+        """Symbol ``s``, flat and without a working order, goes over to its rules in ``config``.
+
+        Ticks and lots of the old rules mean nothing any more: what is left of the last position is cleared, and
+        ``price`` (quote) is the last close on the new grid. No money changes.
+        """
+        position = self.positions[s]
+        if position["side"] != 0 or position["work_side"] != 0:
+            raise AssertionError("rules change only where nothing is held and nothing works")
+        for name in _GRID_BOUND:
+            position[name] = 0
+        self.obey(s, config)
+        position["last"] = ticks_of(price, self.instruments[s]) if price > 0.0 else 0
+
+    def obey(self, s: int, config: TradingConfig) -> None:
+        """Put the rules of symbol ``s`` in ``config`` in force; its ticks and lots must be of these rules."""
+        self.instruments[s] = instrument_records(config)[s]
+        self.limits[s] = gate_limits(config)[s]
 
     def to_bytes(self, digest: str, about: dict[str, object]) -> bytes:
         """A checkpoint: the changing records, the run's digest and ``about`` (JSON), hashed."""

@@ -20,6 +20,7 @@ from database.faults import folder_faults, translated
 from database.migrations.m0001_initial import create_tables
 from database.migrations.m0002_observations import add_observations
 from database.migrations.m0003_data_checks import add_data_checks
+from database.migrations.m0004_instrument_rules import add_instrument_rules
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -40,6 +41,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "initial", create_tables),
     Migration(2, "observations", add_observations),
     Migration(3, "data checks", add_data_checks),
+    Migration(4, "instrument rules", add_instrument_rules),
 )
 
 

@@ -23,11 +23,14 @@ _PROTECTIVE = {ExitReason.STOP: "stop", ExitReason.TARGET: "target"}
 
 
 class OrderManager:
-    """Orders of one account by symbol and purpose; at most one open order of each."""
+    """Orders of one account by symbol and purpose; at most one open order of each.
+
+    ``config`` holds the trading rules in force; orders already sent keep those they were made under.
+    """
 
     def __init__(self, config: TradingConfig, account_id: int, venue: PaperVenue) -> None:
-        self._config = config
-        self._stem = f"Q{account_id:x}D{config.digest()[:10]}P"
+        self.config = config
+        self._stem = f"Q{account_id:x}D{config.identity()[:10]}P"
         self._venue = venue
         self._open: dict[tuple[int, str], Order] = {}
         self._changed: dict[str, Order] = {}
@@ -42,18 +45,18 @@ class OrderManager:
         self._venue.submit(order)
         self._keep(order.moved(Status.RESTING, ms, "works from the next open"))
 
-    def leave(self, s: int, position: Record, reason: ExitReason, ms: int) -> None:
+    def leave(self, s: int, position: Record, reason: ExitReason, ms: int, why: str = "") -> None:
         """Send a market exit of the whole position; it works from the next open. One at a time."""
         if (s, "exit") in self._open:
             return
         side, lots = -int(position["side"]), int(position["lots"])
-        order = self._plan(s, int(position["plan_id"]), "exit", side, lots, None, ms, _WORDS[reason])
+        order = self._plan(s, int(position["plan_id"]), "exit", side, lots, None, ms, why or _WORDS[reason])
         self._venue.submit_exit(order, reason)
         self._keep(order.moved(Status.RESTING, ms, "works from the next open"))
 
-    def cancel_entries(self, ms: int, words: str) -> int:
-        """Cancel every working entry; how many there were."""
-        entries = [order for order in self._open.values() if order.purpose == "entry"]
+    def cancel_entries(self, ms: int, words: str, s: int | None = None) -> int:
+        """Cancel every working entry, or only that of symbol ``s``; how many there were."""
+        entries = [o for o in self._open.values() if o.purpose == "entry" and s in (None, o.s)]
         for order in entries:
             self._venue.cancel(order)
             self._keep(order.moved(Status.CANCELLED, ms, words))
@@ -64,7 +67,7 @@ class OrderManager:
         order = self._open.get((s, "entry"))
         if order is None:
             return
-        late = ms >= order.created_ms + self._config.step_ms
+        late = ms >= order.created_ms + self.config.step_ms
         words = "no bar followed in time" if late else "the bar's volume allows no lot"
         self._keep(order.moved(Status.EXPIRED if late else Status.CANCELLED, ms, words))
 
@@ -90,7 +93,7 @@ class OrderManager:
     def _entered(self, s: int, intent: Record, position: Record, ms: int) -> None:
         entry = self._open[(s, "entry")]
         lots = int(intent["lots"])
-        quantity = lots * self._config.instruments[s].lot
+        quantity = lots * self.config.instruments[s].lot
         rest = "" if quantity == entry.quantity else f", the rest of {entry.quantity} is cancelled"
         self._keep(entry.moved(Status.FILLED, ms, f"{quantity} at {self._price(s, int(intent['ticks']))}{rest}"))
         for purpose in ("stop", "target"):
@@ -121,13 +124,13 @@ class OrderManager:
     ) -> Order:
         kind = {"stop": "stop_market", "target": "limit"}.get(purpose, "market")
         return Order.planned(
-            f"{self._stem}{plan_id:x}{_LETTER[purpose]}", plan_id, s, self._config.symbols[s], purpose,
-            "buy" if side > 0 else "sell", kind, lots * self._config.instruments[s].lot,
+            f"{self._stem}{plan_id:x}{_LETTER[purpose]}", plan_id, s, self.config.symbols[s], purpose,
+            "buy" if side > 0 else "sell", kind, lots * self.config.instruments[s].lot,
             None if ticks is None else self._price(s, ticks), purpose != "entry", ms, words,
         )  # fmt: skip
 
     def _price(self, s: int, ticks: int) -> Decimal:
-        return ticks * self._config.instruments[s].tick
+        return ticks * self.config.instruments[s].tick
 
     def _keep(self, order: Order) -> None:
         self._changed[order.client_id] = order
