@@ -4,6 +4,7 @@ Row t is decided at the close of bar t and entered at the open of bar t + 1, whi
 Per side: target = entry + target distance, stop = entry - stop distance (mirrored for the short side), time exit at
 the close of bar t + ``limit_bars``. A bar that touches both counts as the stop; an open beyond the stop fills at the
 open; a target fills at its level. Bars are counted, not hours: a gap in the data does not lengthen the limit.
+Where finer bars are given (:mod:`ai.labels_finer`) a bar that touches is read in them, by the same rules.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai.exits import DistanceUnit, ExitProfile
+from ai.labels_finer import FinerBars, first_inside
 from data.compiled import kernel
 from data.errors import UserError
 from data.market import BarMark, Float64Array, Int64Array, UInt8Array
@@ -59,6 +61,15 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def net(self, cost: float) -> tuple[Float64Array, Float64Array]:
+        """Payoffs of the long and of the short side after costs, ``[T]`` each, fractions of the entry price.
+
+        Args:
+            cost: of the round trip (fees, half the spread twice, slippage), as a fraction of the entry price; it makes
+                a target worth less and a stop cost more by the same amount.
+        """
+        return self.long_return - cost, self.short_return - cost
 
 
 def stop_distances(profile: ExitProfile, close: Float64Array, feature: Float64Array | None = None) -> Float64Array:
@@ -115,8 +126,9 @@ def _first_beyond(
 @kernel
 def _label_rows(
     open: Float64Array, high: Float64Array, low: Float64Array, close: Float64Array, tops: Float64Array,
-    bottoms: Float64Array, distance: Float64Array, ratio: float, limit: int, label: Int8Array, outcome: Int8Array,
-    end: Int64Array, gross: Float64Array, complete: npt.NDArray[np.bool_],
+    bottoms: Float64Array, distance: Float64Array, ratio: float, limit: int, finer_open: Float64Array,
+    finer_high: Float64Array, finer_low: Float64Array, begin: Int64Array, parts: int, label: Int8Array,
+    outcome: Int8Array, end: Int64Array, gross: Float64Array, complete: npt.NDArray[np.bool_],
 ) -> None:  # fmt: skip
     bars = len(close)
     for t in range(bars):
@@ -141,10 +153,14 @@ def _label_rows(
                 done = last
                 continue
             done = max(done, at)
-            stopped = low[at] <= below if side == 0 else high[at] >= above
+            opened, top, bottom = open[at], high[at], low[at]
+            if len(begin) and begin[at] >= 0:
+                j = first_inside(finer_high, finer_low, begin[at], parts, above, below)
+                opened, top, bottom = finer_open[j], finer_high[j], finer_low[j]
+            stopped = bottom <= below if side == 0 else top >= above
             if stopped:
                 outcome[side, t] = -1
-                fill = min(open[at], below) if side == 0 else max(open[at], above)
+                fill = min(opened, below) if side == 0 else max(opened, above)
                 gross[side, t] = sign * (fill / entry - 1.0)
             else:
                 outcome[side, t] = 1
@@ -166,6 +182,7 @@ def triple_barrier(
     distance: Float64Array,
     profile: ExitProfile,
     target_ratio: float | None = None,
+    finer: FinerBars | None = None,
 ) -> Labels:
     """Labels of every bar, ``[T]``.
 
@@ -177,14 +194,18 @@ def triple_barrier(
         distance: ``[T]``, stop distance in price at each close (see :func:`stop_distances`).
         profile: limit in bars and, unless ``target_ratio`` is given, the target as a multiple of the distance.
         target_ratio: another multiple of the distance for the target.
+        finer: the finer bars inside these (see :func:`ai.labels_finer.finer_bars`); ``end`` stays a bar of these.
 
     Raises:
-        UserError: columns of unequal length.
+        UserError: columns of unequal length, or finer bars of other bars.
     """
     columns = [np.ascontiguousarray(x, dtype=np.float64) for x in (open, high, low, close, distance)]
     bars = len(columns[0])
     if any(len(column) != bars for column in columns):
         raise UserError("Labels need open, high, low, close and distance of equal length.")
+    inside = FinerBars.none() if finer is None else finer
+    if finer is not None and len(finer.begin) != bars:
+        raise UserError(f"The finer bars belong to {len(finer.begin)} bars, not to these {bars}: make them anew.")
     o, h, lo, c, d = columns
     blocks = -(-bars // _BLOCK)
     tops: Float64Array = np.empty(blocks)
@@ -196,7 +217,10 @@ def triple_barrier(
     gross: Float64Array = np.full((2, bars), np.nan)
     complete: npt.NDArray[np.bool_] = np.zeros(bars, dtype=np.bool_)
     ratio = profile.target_ratio if target_ratio is None else target_ratio
-    _label_rows(o, h, lo, c, tops, bottoms, d, float(ratio), profile.limit_bars, label, outcome, end, gross, complete)
+    _label_rows(
+        o, h, lo, c, tops, bottoms, d, float(ratio), profile.limit_bars, inside.open, inside.high, inside.low,
+        inside.begin, inside.parts, label, outcome, end, gross, complete,
+    )  # fmt: skip
     return Labels(label, outcome[0], outcome[1], end, gross[0], gross[1], complete)
 
 
