@@ -30,9 +30,9 @@ def rows_as_of(time: Int64Array, known_at: Int64Array, moments: Int64Array) -> I
         ``[N]`` indices into the rows, -1 where none was known yet. O((R + N) log R).
     """
     rows = len(time)
-    by_time: Int64Array = np.arange(rows, dtype=np.int64)
-    if not _rises(time):
-        by_time = np.argsort(time, kind="stable").astype(np.int64)
+    if _rises(time) and _rises(known_at):
+        return np.searchsorted(known_at, moments, side="right") - 1
+    by_time: Int64Array = np.argsort(time, kind="stable").astype(np.int64)
     if _rises(known_at[by_time]):
         latest, known = by_time, known_at[by_time]
     else:
@@ -101,9 +101,11 @@ def _rises(times: Int64Array) -> bool:
 def _taken(
     values: Float64Array, time: Int64Array, row: Int64Array, moments: Int64Array, max_age_ms: int | None
 ) -> Float64Array:
-    there: npt.NDArray[np.bool_] = row >= 0
-    if max_age_ms is not None and len(time):
-        there &= moments - time[row] <= max_age_ms
-    out = np.full((len(moments), values.shape[1]), np.nan)
-    out[there] = values[row[there]]
+    if not len(time):
+        return np.full((len(moments), values.shape[1]), np.nan)
+    missing: npt.NDArray[np.bool_] = row < 0
+    if max_age_ms is not None:
+        missing |= moments - time[row] > max_age_ms
+    out = np.take(values, row, axis=0)
+    out[missing] = np.nan
     return out

@@ -21,6 +21,7 @@ INSERT = "INSERT OR REPLACE INTO observations (series, time, id, known_at, packe
 SELECT = (
     "SELECT time, id, known_at, packed FROM observations WHERE series = ? AND time >= ? AND time < ? ORDER BY time, id"
 )
+FETCHED = 1000  # rows made into columns together: of many more, reading takes twice as long
 SELECT_REPLACED = (
     "SELECT time, id, known_at, packed FROM superseded WHERE series = ? AND time >= ? AND time < ? ORDER BY number"
 )
@@ -103,8 +104,12 @@ def read_versions(connection: sqlite3.Connection, key: SeriesKey, low: int, high
 
 def read_rows(connection: sqlite3.Connection, key: SeriesKey, series: int, low: int, high: int) -> Observations:
     """The present rows of a series with ``low <= time < high``."""
-    rows = connection.execute(SELECT, (series, low, high)).fetchall()
-    return _columns(key, rows) if rows else Observations.empty(key)
+    found = connection.execute(SELECT, (series, low, high))
+    parts = [_columns(key, rows) for rows in iter(lambda: found.fetchmany(FETCHED), [])]
+    if not parts:
+        return Observations.empty(key)
+    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("time", "id", "known_at", "values"))
+    return Observations(key, *columns)
 
 
 def _columns(key: SeriesKey, rows: list[tuple[int, int, int, bytes]]) -> Observations:
