@@ -27,7 +27,7 @@ def quote_as_of(
     ``last``: price of the newest bar then. Figures come from rows known by then only: the book of the last five
     minutes, the last 1,000 trades within an hour, premium and metrics of the last hour and day.
     """
-    market = SymbolMarket(symbol, exchange)
+    market = SymbolMarket(symbol)
     quote = _flow_and_premium(store, market, exchange, symbol, moment_ms)
     top = _book(store, exchange, symbol, moment_ms)
     if top is not None:

@@ -48,6 +48,7 @@ class BinanceUsdm(Quirks):
     candles_a_page = 1000
     settlements_a_page = 1000
     weight_per_minute = 2400
+    consecutive_trades = True  # aggregated ones
     metrics_a_page = 500
     metrics_span_ms = 30 * 24 * HOUR_MS
     default_interval_ms = 8 * HOUR_MS
@@ -116,12 +117,14 @@ class BinanceUsdm(Quirks):
         )
 
     async def candles(
-        self, exchange: Any, symbol: str, timeframe: str, kind: str, since: int, end: int | None
-    ) -> list[list[float]]:
+        self, exchange: Any, symbol: str, timeframe: str, kind: str, since: int, end: int | None,
+        most: int | None = None,
+    ) -> list[list[float]]:  # fmt: skip
         params: dict[str, Any] = {} if kind == "ohlcv" else {"price": kind}
         if end is not None:
             params["until"] = end - 1
-        rows: list[list[float]] = await exchange.fetch_ohlcv(symbol, timeframe, since, self.candles_a_page, params)
+        limit = self.candles_a_page if most is None else min(self.candles_a_page, most)  # below 100 rows weigh 1, not 5
+        rows: list[list[float]] = await exchange.fetch_ohlcv(symbol, timeframe, since, limit, params)
         return rows if kind == "ohlcv" else [[*row[:5], 0.0] for row in rows]
 
     async def settlements(self, exchange: Any, symbol: str, since: int, end: int) -> list[list[float]]:

@@ -43,6 +43,7 @@ class Bybit(Quirks):
     candles_a_page = 1000
     settlements_a_page = 200
     weight_per_minute = 3000  # ccxt's own pace: cost 5 a request, so ten requests a second
+    streams_snapshots = True
     metrics_a_page = 200
     can = frozenset(
         {
@@ -112,8 +113,9 @@ class Bybit(Quirks):
         )  # fmt: skip
 
     async def candles(
-        self, exchange: Any, symbol: str, timeframe: str, kind: str, since: int, end: int | None
-    ) -> list[list[float]]:
+        self, exchange: Any, symbol: str, timeframe: str, kind: str, since: int, end: int | None,
+        most: int | None = None,  # noqa: ARG002
+    ) -> list[list[float]]:  # fmt: skip
         """One page; more requests only where the exchange shows nothing, or less than the whole span."""
         interval_name(exchange.timeframes, timeframe, self.name)
 

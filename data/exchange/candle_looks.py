@@ -9,7 +9,7 @@ import numpy as np
 
 from data.bar_sequence import BarSequence
 from data.errors import Rejected, Retryable
-from data.exchange.rest import CAPABILITY
+from data.exchange.rest import CAPABILITY, bars_within
 from data.exchange.session import ExchangeSession
 from data.market import Float64Array, Frame, Int64Array, SeriesKey, short_symbol
 
@@ -28,9 +28,11 @@ async def candle_page(
     if key.kind != "ohlcv" and CAPABILITY[key.kind] not in session.quirks.can:
         raise Rejected(f"{key.exchange} does not offer {words}.")
     await session.load_markets()
+    until = session.now_ms() if end_ms is None else end_ms
+    most = bars_within(since_ms, until, key.step_ms)
 
     async def asked(exchange: object) -> tuple[Int64Array, Float64Array]:
-        rows = await session.quirks.candles(exchange, key.symbol, key.timeframe, key.kind, since_ms, end_ms)
+        rows = await session.quirks.candles(exchange, key.symbol, key.timeframe, key.kind, since_ms, end_ms, most)
         table = np.array([[np.nan if x is None else x for x in row] for row in rows], dtype=np.float64).reshape(-1, 6)
         times = table[:, 0]
         ordered = np.isfinite(times).all() and (np.diff(times) > 0).all()

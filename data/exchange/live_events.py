@@ -62,6 +62,7 @@ class LiveHealth:
     resyncs: int  # of order books
     unsettled: tuple[str, ...]  # symbols whose settlement is overdue
     troubles: tuple[str, ...]  # sentences of what goes wrong now
+    not_given: tuple[str, ...] = ()  # sentences of what is to be collected and can not be had here
 
     @property
     def stale(self) -> tuple[SeriesKey, ...]:

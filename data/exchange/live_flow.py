@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from data.errors import Rejected, Retryable
-from data.exchange.events import BookDelta, BookSnapshot, Liquidation, TradePrint
+from data.exchange.events import BookDelta, BookSnapshot, Channel, Liquidation, Subscription, TradePrint
 from data.exchange.live_quotes import SymbolMarket
 from data.exchange.live_store import LiveStore
+from data.exchange.live_stream import LiveStream
+from data.exchange.quirks import Quirks
 from data.exchange.session import ExchangeSession
 from data.exchange.waiting import sleep_or
 from data.market import TICK, SeriesKey, short_symbol
@@ -24,8 +26,8 @@ from data.trade_flow import FlowStep
 METRICS_STEP = "5m"
 METRICS_MS = 5 * MINUTE_MS
 METRICS_FIRST_MS = HOUR_MS  # of metrics that are read at the start
-SNAPSHOT_PAUSE_S = 2.0  # between two snapshots of one book
-POLL_S = 30.0  # books and trades without a stream
+ASK_PAUSE_S = 2.0  # a symbol, between two snapshots of a book: 30 a minute in all are a quarter of Binance's weight
+POLL_S = 30.0  # books and trades while no stream speaks
 REPEATS = 256  # liquidations in which a repeated message is looked for
 
 
@@ -33,8 +35,9 @@ class LiveFlow:
     """Everything of one symbol that comes faster than bars.
 
     Args:
+        stream: feeds some of it, or nothing.
         collect: kinds that are kept and stored: ``book``, ``trades``, ``metrics``, ``liquidations``.
-        offset: 0 … 1, where in its period a symbol's metrics are asked for (so that not all ask at once).
+        place, symbols: the symbol's number among all of them: not all ask at once, nor all together too often.
     """
 
     def __init__(
@@ -42,16 +45,20 @@ class LiveFlow:
         session: ExchangeSession,
         market: SymbolMarket,
         store: LiveStore,
+        stream: LiveStream,
         trouble: Callable[[str, str], None],
         collect: Collection[str],
-        offset: float = 0.0,
+        place: int = 0,
+        symbols: int = 1,
     ) -> None:
         self._session = session
         self._market = market
         self._store = store
+        self._stream = stream
         self._trouble = trouble
         self._collect = collect
-        self._offset_ms = round(offset * METRICS_MS)
+        self._offset_ms = METRICS_MS * place // symbols
+        self._pause_s = ASK_PAUSE_S * symbols
         self._keys = {
             kind: SeriesKey(session.settings.exchange, market.symbol, TICK, kind)
             for kind in ("book", "trades", "liquidations")
@@ -109,43 +116,48 @@ class LiveFlow:
 
     # ---- what is asked ---------------------------------------------------------------------------------------------
 
-    def loops(self, streamed: Collection[str]) -> list[Coroutine[Any, Any, None]]:
-        """The loops to run; ``streamed`` are the channels that a stream feeds."""
+    def loops(self) -> list[Coroutine[Any, Any, None]]:
+        """The loops to run."""
         wanted: list[Coroutine[Any, Any, None]] = []
-        can = self._session.quirks.can
-        if "book" in self._collect and "book" in can:
-            if "book" not in streamed:
-                wanted.append(self._poll("order book", self._read_book))
-            elif not self._market.streams_snapshots:
-                wanted.append(self._keep("order book", self._book_wanted, self._read_missing_book))
-        if "trades" in self._collect and "trades" in can:
-            if "trades" not in streamed:
-                wanted.append(self._poll("trades", self._read_trades))
-            else:
+        quirks = self._session.quirks
+        if "book" in self._collect and "book" in quirks.can:
+            wanted.append(self._poll("book", "order book", self._read_book))
+            if "book" in self._stream.channels:
+                mend = self._begin_book_anew if quirks.streams_snapshots else self._read_missing_book
+                wanted.append(self._keep("order book", self._book_wanted, mend))
+        if "trades" in self._collect and "trades" in quirks.can:
+            wanted.append(self._poll("trades", "trades", self._read_trades))
+            if "trades" in self._stream.channels:
                 self._trades_wanted.set()
                 wanted.append(self._keep("trades", self._trades_wanted, self._read_trades))
-        if "metrics" in self._collect and "metrics_history" in can:
-            wanted.append(self._poll_metrics())
+        if "metrics" in self._collect and "metrics_history" in quirks.can:
+            wanted.append(self._every_metrics_step("metrics", self._read_metrics))
+        elif "metrics" in self._collect and "open_interest" in quirks.can:
+            wanted.append(self._every_metrics_step("open interest", self._read_open_interest))
         return wanted
 
     async def _keep(self, what: str, event: asyncio.Event, read: Callable[[], Awaitable[None]]) -> None:
-        """Read when wanted, and not again before a pause has passed."""
+        """Read at once when wanted, and not again before the pause has passed."""
         while True:
             await event.wait()
             event.clear()
             if not await self._attempt(what, read):
                 event.set()
-            await self._session.sleep(SNAPSHOT_PAUSE_S)
+            await self._session.sleep(self._pause_s)
 
-    async def _poll(self, what: str, read: Callable[[], Awaitable[None]]) -> None:
+    async def _poll(self, channel: Channel, what: str, read: Callable[[], Awaitable[None]]) -> None:
+        """Read again and again as long as no stream tells it; a stream gets its time to begin."""
         while True:
-            await self._attempt(what, read)
+            if channel not in self._stream.channels:
+                await self._attempt(what, read)
             await self._session.sleep(POLL_S)
+            if channel in self._stream.channels and not self._stream.speaks:
+                await self._attempt(what, read)
 
-    async def _poll_metrics(self) -> None:
+    async def _every_metrics_step(self, what: str, read: Callable[[], Awaitable[None]]) -> None:
         never = asyncio.Event()
         while True:
-            await self._attempt("metrics", self._read_metrics)
+            await self._attempt(what, read)
             now = self._session.now_ms()
             due = (now - self._offset_ms) // METRICS_MS * METRICS_MS + METRICS_MS + self._offset_ms
             await sleep_or(never, self._session.sleep, (due - now) / 1000)
@@ -166,6 +178,11 @@ class LiveFlow:
             if self._market.sync.needs_snapshot:
                 self._book_wanted.set()
 
+    async def _begin_book_anew(self) -> None:
+        """The stream itself sends the snapshot, and if that does not come either, the next change asks again."""
+        if self._market.sync.needs_snapshot:
+            await self._stream.begin_anew(Subscription("book", self._market.symbol))
+
     async def _read_book(self) -> None:
         snapshot = await self._session.book_snapshot(self._market.symbol)
         self._market.hear_book(replace(snapshot, received_ms=self._session.now_ms()))  # after all waiting for its turn
@@ -185,3 +202,33 @@ class LiveFlow:
             known_at = self._session.now_ms()
             self._market.hear_metrics(rows, known_at)
             self._store.observations(replace(rows, known_at=np.maximum(rows.known_at, known_at)))
+
+    async def _read_open_interest(self) -> None:
+        rows = await self._session.open_interest(self._market.symbol)
+        self._market.hear_metrics(rows, int(rows.known_at[-1]))
+        self._store.observations(rows)
+
+
+def not_given(quirks: Quirks, collect: Collection[str], streamed: Collection[str]) -> tuple[str, ...]:
+    """Sentences of what is to be collected and neither a stream (``streamed``: its channels) nor REST gives."""
+    name, can = quirks.name, quirks.can
+    sentences = []
+    if "liquidations" in collect and "liquidations" not in streamed:
+        offered = "liquidations_stream" in can
+        sentences.append(
+            f"Liquidations of {name} are told over streams only, and streams are off."
+            if offered
+            else f"{name} tells no liquidations."
+        )
+    if "metrics" in collect and "metrics_history" not in can:
+        sentences.append(
+            f"{name} tells open interest, but no ratios of long and short."
+            if "open_interest" in can
+            else f"{name} tells no open interest and no ratios of long and short."
+        )
+    sentences += [
+        f"{name} shows no {words}."
+        for kind, words in (("book", "order book"), ("trades", "trades"))
+        if kind in collect and kind not in can
+    ]
+    return tuple(sentences)

@@ -19,24 +19,22 @@ from data.exchange.events import (
     BookDelta,
     BookSnapshot,
     CandleUpdate,
-    Channel,
     Liquidation,
     MarketEvent,
     PremiumUpdate,
     StreamGap,
-    Subscription,
     TradePrint,
 )  # fmt: skip
 from data.exchange.follower import sequence_of
 from data.exchange.live_events import IntervalChanged, LiveHealth, Settlement, Trouble
-from data.exchange.live_flow import LiveFlow
+from data.exchange.live_flow import LiveFlow, not_given
 from data.exchange.live_funding import LiveFunding
 from data.exchange.live_quotes import MarketQuote, SymbolMarket
 from data.exchange.live_series import LiveSeries
 from data.exchange.live_store import LiveStore
+from data.exchange.live_stream import LiveStream
 from data.exchange.rules import RulesChange, RulesWatch
 from data.exchange.session import ExchangeSession
-from data.exchange.stream import MarketStream
 from data.exchange.waiting import sleep_or
 from data.instruments import Instrument
 from data.market import Frame, SeriesKey, unified_symbol
@@ -46,11 +44,6 @@ from data.store import MarketStore
 FLUSH_S = 2.0  # longest that observations wait for the store
 REVIEW_S = 3600.0  # bars are read again so often, for silent revisions
 QUIET_AFTER_S = 60.0  # by then modules and markets are loaded
-EVENTS_A_TURN = 500  # of the stream handled before the loop may do something else
-STREAM_CAN: dict[Channel, str] = {
-    "candles": "candle_stream", "book": "book_stream", "trades": "trade_stream", "premium": "premium_stream",
-    "liquidations": "liquidations_stream",
-}  # fmt: skip
 
 LiveEvent = Note | Settlement | IntervalChanged | RulesChange | Trouble
 OnEvent = Callable[[LiveEvent], None]
@@ -86,9 +79,13 @@ class LiveMarket:
         self._store = LiveStore(store, self._give, lambda sentence: self._note_trouble("the store", sentence))
         self._lines: dict[SeriesKey, LiveSeries] = {}
         self._keys = tuple(dict.fromkeys(series))
-        exchange = session.settings.exchange
+        quirks = session.quirks
         symbols = list(dict.fromkeys(key.symbol for key in self._keys))
-        self._markets = {symbol: SymbolMarket(symbol, exchange) for symbol in symbols}
+        self._markets = {
+            symbol: SymbolMarket(symbol, windowed=quirks.streams_snapshots, consecutive=quirks.consecutive_trades)
+            for symbol in symbols
+        }
+        self._stream = LiveStream(session, self._keys, self._collect, self._hear, self._heard)
         self._funding = {
             symbol: LiveFunding(
                 session, market, self._store, self._hear_mark, self._tell, self._note_trouble,
@@ -97,11 +94,12 @@ class LiveMarket:
             for symbol, market in self._markets.items()
         }  # fmt: skip
         self._flow = {
-            symbol: LiveFlow(session, market, self._store, self._note_trouble, self._collect, place / len(symbols))
+            symbol: LiveFlow(
+                session, market, self._store, self._stream, self._note_trouble, self._collect, place, len(symbols)
+            )
             for place, (symbol, market) in enumerate(self._markets.items())
         }
         self._rules = RulesWatch(session, symbols)
-        self._stream: MarketStream | None = None
         self._listeners: list[deque[Frame]] = []
         self._arrived = asyncio.Condition()
         self._counts: Counter[str] = Counter()
@@ -154,11 +152,10 @@ class LiveMarket:
     def health(self) -> LiveHealth:
         """How everything stands."""
         now = self._session.now_ms()
-        stream = self._stream
         return LiveHealth(
             rest=self._session.health,
-            stream=None if stream is None else stream.health,
-            mode="stream" if self._stream_speaks() else "rest",
+            stream=self._stream.health,
+            mode="stream" if self._stream.speaks else "rest",
             series=tuple(line.health(now) for line in self._lines.values()),
             bars=self._counts["bars"],
             holes=self._counts["holes"],
@@ -168,6 +165,7 @@ class LiveMarket:
             resyncs=sum(market.sync.resyncs for market in self._markets.values()),
             unsettled=tuple(symbol for symbol, funding in self._funding.items() if funding.overdue),
             troubles=tuple(self._troubles.values()),
+            not_given=not_given(self._session.quirks, self._collect, self._stream.channels),
         )
 
     @property
@@ -183,7 +181,7 @@ class LiveMarket:
     @property
     def at_work(self) -> bool:
         """Whether something goes on that no clock waits for: a write in its thread, a stream being dialled."""
-        return self._store.writing or self._beginning or (self._stream is not None and self._stream.dialling)
+        return self._store.writing or self._beginning or self._stream.at_work
 
     # ---- beginning and end -----------------------------------------------------------------------------------------
 
@@ -202,16 +200,15 @@ class LiveMarket:
 
     def _loops(self) -> list[Loop]:
         """Everything that goes on side by side."""
-        streamed = self._streamed()
         loops: list[Loop] = [line.run() for line in self._lines.values()]
         loops += [funding.run() for funding in self._funding.values()]
         for flow in self._flow.values():
-            loops += flow.loops(streamed)
+            loops += flow.loops()
         loops += [self._write(), self._review_in_turn(), self._watch_rules(), self._quieten()]
         if "book" in self._collect:
             loops.append(self._every(self._session.settings.book_sample_s, self._sample_books))
-        if streamed:
-            loops.append(self._listen())
+        if self._stream.channels:
+            loops.append(self._stream.run())
         return loops
 
     async def _finish(self) -> None:
@@ -322,52 +319,9 @@ class LiveMarket:
 
     # ---- the stream ------------------------------------------------------------------------------------------------
 
-    def _streamed(self) -> frozenset[Channel]:
-        """The channels that a stream feeds."""
-        if not self._session.settings.streams:
-            return frozenset()
-        wanted = {"candles", "premium", *self._collect}
-        can = self._session.quirks.can
-        return frozenset(channel for channel, name in STREAM_CAN.items() if channel in wanted and name in can)
-
-    def _subscriptions(self) -> list[Subscription]:
-        streamed = self._streamed()
-        wanted = [
-            Subscription("candles", key.symbol, key.timeframe)
-            for key in self._keys
-            if "candles" in streamed and key.kind == "ohlcv"
-        ]
-        return wanted + [
-            Subscription(channel, symbol)
-            for channel in STREAM_CAN
-            if channel in streamed and channel != "candles"
-            for symbol in self._markets
-        ]
-
-    def _stream_speaks(self) -> bool:
-        if self._stream is None:
-            return False
-        health = self._stream.health
-        silence = round(1000 * self._session.settings.stream_silence_s)
-        last = health.last_message_ms
-        return health.connected and last is not None and self._session.now_ms() - last <= silence
-
-    async def _listen(self) -> None:
-        self._beginning = True  # the libraries of streams are loaded in a thread
-        async with MarketStream(self._session, self._subscriptions()) as stream:
-            self._stream, self._beginning = stream, False
-            try:
-                while True:
-                    batch = await stream.next_batch()
-                    for start in range(0, len(batch), EVENTS_A_TURN):
-                        for event in batch[start : start + EVENTS_A_TURN]:
-                            self._hear(event)
-                        await asyncio.sleep(0)
-                    speaks = self._stream_speaks()
-                    for line in self._lines.values():
-                        line.stream_speaks(speaks and line.key.kind == "ohlcv")
-            finally:
-                self._stream = None
+    def _heard(self, speaks: bool) -> None:
+        for line in self._lines.values():
+            line.stream_speaks(speaks and line.key.kind == "ohlcv")
 
     def _hear(self, event: MarketEvent) -> None:
         if isinstance(event, CandleUpdate):

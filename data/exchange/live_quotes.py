@@ -11,9 +11,6 @@ from data.observations import METRIC_COLUMNS, Observations
 from data.orderbook import BookTop, DepthSync, SyncStep
 from data.trade_flow import FlowStep, TradeFlow
 
-STREAMED_SNAPSHOTS = frozenset({"bybit", "okx"})  # their book streams begin with a snapshot of their own
-COUNTED_TRADES = frozenset({"binanceusdm", "okx"})  # they number a symbol's trades one by one
-
 # Figures of a quote by the observation they come from.
 SOURCES: dict[str, tuple[str, ...]] = {
     "last": ("last",),
@@ -68,13 +65,15 @@ class MarketQuote:
 
 
 class SymbolMarket:
-    """Book, trades, premium and metrics of one symbol as they stand; pure, fed by whoever hears of them."""
+    """Book, trades, premium and metrics of one symbol as they stand; pure, fed by whoever hears of them.
 
-    def __init__(self, symbol: str, exchange: str) -> None:
+    ``windowed`` and ``consecutive``: as :class:`DepthSync` and :class:`TradeFlow` have them.
+    """
+
+    def __init__(self, symbol: str, *, windowed: bool = False, consecutive: bool = False) -> None:
         self.symbol = symbol
-        self.streams_snapshots = exchange in STREAMED_SNAPSHOTS
-        self.sync = DepthSync(symbol, windowed=self.streams_snapshots)
-        self.flow = TradeFlow(symbol, consecutive=exchange in COUNTED_TRADES)
+        self.sync = DepthSync(symbol, windowed=windowed)
+        self.flow = TradeFlow(symbol, consecutive=consecutive)
         self.premium: PremiumUpdate | None = None
         self.settled_ms: int | None = None  # the last settlement known
         self.settled_interval_ms: int | None = None  # from the one before it

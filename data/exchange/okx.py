@@ -65,6 +65,8 @@ class Okx(Quirks):
     settlements_a_page = 100
     weight_per_minute = 545  # ccxt's own pace: one in 110 ms
     burst_weight = 10.0  # the exchange counts 20 requests in two seconds
+    streams_snapshots = True
+    consecutive_trades = True  # of the channel that tells each trade by itself
     metrics_a_page = 100
     metrics_span_ms = 180 * DAY_MS  # nobody says how far back; older is not asked for
     codes: ClassVar[Mapping[str, str]] = {"50061": "RateLimitExceeded"}
@@ -141,8 +143,9 @@ class Okx(Quirks):
         )
 
     async def candles(
-        self, exchange: Any, symbol: str, timeframe: str, kind: str, since: int, end: int | None
-    ) -> list[list[float]]:
+        self, exchange: Any, symbol: str, timeframe: str, kind: str, since: int, end: int | None,
+        most: int | None = None,  # noqa: ARG002
+    ) -> list[list[float]]:  # fmt: skip
         """One page of the history, or of the recent bars where the history ends (it lags behind by some)."""
         interval_name(BARS, timeframe, self.name)
         step, market = timeframe_ms(timeframe), exchange.market(symbol)

@@ -49,8 +49,8 @@ async def unwatch(exchange: Any, subscriptions: Sequence[Subscription]) -> bool:
 
 
 def socket_of(subscription: Subscription) -> str:
-    """Candles have a socket of their own."""
-    return "business" if subscription.channel == "candles" else "public"
+    """Candles and single trades come over another socket than the rest."""
+    return "business" if subscription.channel in ("candles", "trades") else "public"
 
 
 def _url(exchange: Any, subscription: Subscription) -> str:
@@ -79,9 +79,10 @@ def _topics(exchange: Any, subscriptions: Sequence[Subscription]) -> list[Topic]
 
 
 def _channels(subscription: Subscription) -> tuple[str, ...]:
+    """Of trades each one by itself: a row of the plain channel sums up several and has the number of the last."""
     if subscription.channel == "candles":
         return (f"candle{interval_name(BARS, subscription.timeframe, 'okx')}",)
-    return {"book": ("books",), "trades": ("trades",), "premium": ("mark-price", "funding-rate", INDEX)}[
+    return {"book": ("books",), "trades": ("trades-all",), "premium": ("mark-price", "funding-rate", INDEX)}[
         subscription.channel
     ]
 
@@ -193,7 +194,7 @@ def _liquidations(exchange: Any, message: Mapping[str, Any], received_ms: int) -
 
 READERS: dict[str, Callable[[Mapping[str, Any], Market, int], list[MarketEvent]]] = {
     "books": _book,
-    "trades": _trades,
+    "trades-all": _trades,
     "mark-price": _mark,
     INDEX: _index,
     "funding-rate": _funding,

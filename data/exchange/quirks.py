@@ -31,6 +31,10 @@ class Quirks(abc.ABC):
     # of: mark_candles index_candles premium metrics_history open_interest trades book liquidations_stream
     # candle_stream book_stream trade_stream premium_stream
     can: ClassVar[frozenset[str]]
+    streams_snapshots: ClassVar[bool] = (
+        False  # the book's stream begins with a snapshot and reports what comes into view
+    )
+    consecutive_trades: ClassVar[bool] = False  # a symbol's trades are numbered one by one, over stream and REST alike
     metrics_a_page: ClassVar[int] = 500  # rows of one timeframe
     metrics_span_ms: ClassVar[int | None] = None  # no older metrics are kept
     # error codes that ccxt puts into a wrong class, and the ccxt class whose meaning they have
@@ -72,11 +76,13 @@ class Quirks(abc.ABC):
 
     @abc.abstractmethod
     async def candles(
-        self, exchange: Any, symbol: str, timeframe: str, kind: str, since: int, end: int | None
-    ) -> list[list[float]]:
+        self, exchange: Any, symbol: str, timeframe: str, kind: str, since: int, end: int | None,
+        most: int | None = None,
+    ) -> list[list[float]]:  # fmt: skip
         """One page of ``[time, open, high, low, close, volume]`` with ``since <= time`` (< ``end``), oldest first.
 
-        The forming bar may come last. Volume in base units; 0 for ``mark`` and ``index``.
+        The forming bar may come last. Volume in base units; 0 for ``mark`` and ``index``. ``most``: there can not be
+        more rows than these (an exchange that charges by rows is asked for so many only).
         """
 
     @abc.abstractmethod

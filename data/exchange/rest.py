@@ -285,14 +285,15 @@ class MarketReads(abc.ABC):
 
     async def _bars(self, symbol: str, timeframe: str, kind: str, since: int, end: int | None) -> Columns:
         """One page of candles, checked: times ``[n]`` on the grid and in order, values ``[n, 5]``."""
-        words = "candles" if kind == "ohlcv" else f"{kind} candles"
+        words, step = "candles" if kind == "ohlcv" else f"{kind} candles", timeframe_ms(timeframe)
         if kind != "ohlcv":
             self._offers(CAPABILITY[kind], words)
 
         async def checked(exchange: Any) -> Columns:
-            rows = await self.quirks.candles(exchange, symbol, timeframe, kind, since, end)
+            most = bars_within(since, self.now_ms() if end is None else end, step)
+            rows = await self.quirks.candles(exchange, symbol, timeframe, kind, since, end, most)
             time, values = _columns(rows, 6)
-            if not (_sound_bars(time, values, timeframe_ms(timeframe)) and _in_order(time, since, end)):
+            if not (_sound_bars(time, values, step) and _in_order(time, since, end)):
                 raise self._senseless("candles", symbol)
             return time, values
 
@@ -326,6 +327,11 @@ class MarketReads(abc.ABC):
         if not update.mark_price > 0 or abs(update.funding_rate) > 1 or update.index_price <= 0:
             raise self._senseless("mark prices", symbol)
         return update
+
+
+def bars_within(since_ms: int, until_ms: int, step_ms: int) -> int:
+    """How many bars can open from ``since_ms`` to ``until_ms``: the forming one, and one more if clocks differ."""
+    return max(0, until_ms - since_ms) // step_ms + 2
 
 
 def _frame(key: SeriesKey, pages: Sequence[Columns]) -> Frame:

@@ -43,6 +43,7 @@ class Weex(Quirks):
     options: ClassVar[Mapping[str, Any]] = {"defaultType": "swap"}
     candles_a_page = 100
     settlements_a_page = 1000
+    streams_snapshots = True
     weight_per_minute = 3000  # ccxt's own pace: cost 5 a request, so ten requests a second
     codes: ClassVar[Mapping[str, str]] = {"-1046": "InvalidNonce"}
     can = frozenset(
@@ -93,8 +94,9 @@ class Weex(Quirks):
         )
 
     async def candles(
-        self, exchange: Any, symbol: str, timeframe: str, kind: str, since: int, end: int | None
-    ) -> list[list[float]]:
+        self, exchange: Any, symbol: str, timeframe: str, kind: str, since: int, end: int | None,
+        most: int | None = None,  # noqa: ARG002
+    ) -> list[list[float]]:  # fmt: skip
         """A page of the history; the newest bars come from the other place, which knows no start."""
         query = {"symbol": exchange.market_id(symbol)}
 

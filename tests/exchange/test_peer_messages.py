@@ -167,7 +167,7 @@ def test_okx_s_trades_are_in_base_units() -> None:
         "instId": "ETH-USDT-SWAP", "tradeId": "216970876", "px": "31684.5", "sz": "7", "side": "sell",
         "ts": "1626531038288",
     }  # fmt: skip
-    assert read("okx", okx("trades", row, name="ETH-USDT-SWAP")) == [
+    assert read("okx", okx("trades-all", row, name="ETH-USDT-SWAP")) == [
         TradePrint(ETH, 216970876, 31684.5, 0.7, -1, 1626531038288, AT)
     ]
 
@@ -230,7 +230,7 @@ def test_weex_does_not_say_whether_a_bar_is_closed() -> None:
 
 QUIET: dict[str, list[Any]] = {
     "bybit": [{"success": True, "ret_msg": "", "conn_id": "x", "req_id": "1", "op": "subscribe"}, {"op": "pong"}],
-    "okx": ["pong", {"event": "subscribe", "arg": {"channel": "trades", "instId": "BTC-USDT-SWAP"}, "connId": "a4"},
+    "okx": ["pong", {"event": "subscribe", "arg": {"channel": "trades-all", "instId": "BTC-USDT-SWAP"}, "connId": "a4"},
             {"event": "error", "msg": "doesn't exist", "code": "60018"}],
     "weex": [{"result": True, "id": 2}, {"id": "5", "method": "PONG"}, {"event": "ping", "time": "1776078750000"}],
 }  # fmt: skip
@@ -250,8 +250,8 @@ BROKEN: list[tuple[str, Any]] = [
     ),
     ("okx", okx("candle1m", ["1678928760000", "24341.4"])),
     ("okx", okx("books", {"asks": [["1", "NaN"]], "bids": [], "seqId": 1, "ts": "1"}, action="snapshot")),
-    ("okx", okx("trades", {"tradeId": "one", "px": "1", "sz": "1", "side": "buy", "ts": "1"})),
-    ("okx", okx("trades", {"tradeId": "1", "px": "1", "sz": "?", "side": "buy", "ts": "1"})),
+    ("okx", okx("trades-all", {"tradeId": "one", "px": "1", "sz": "1", "side": "buy", "ts": "1"})),
+    ("okx", okx("trades-all", {"tradeId": "1", "px": "1", "sz": "?", "side": "buy", "ts": "1"})),
     ("weex", {"e": "depth", "E": 1, "s": "ETHUSDT", "U": 1, "b": [], "a": []}),
     ("weex", {"e": "trade", "E": 1, "s": "ETHUSDT", "d": None}),
 ]
@@ -277,5 +277,5 @@ def test_ids_of_trades_are_numbers_that_differ() -> None:
 def test_subscriptions_of_one_socket_are_one_message() -> None:
     both = [Subscription("candles", BTC, "1m"), Subscription("trades", BTC), Subscription("book", ETH)]
     assert [len(group) for group in quirks_of("bybit").stream_groups(both)] == [3]
-    assert [len(group) for group in quirks_of("okx").stream_groups(both)] == [1, 2]
+    assert [len(group) for group in quirks_of("okx").stream_groups(both)] == [2, 1]
     assert [len(group) for group in quirks_of("weex").stream_groups(both * 40)] == [100, 20]

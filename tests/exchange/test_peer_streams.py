@@ -52,7 +52,7 @@ def _bybit(topic: str) -> dict[str, Any] | None:
 def _okx(arg: dict[str, str]) -> dict[str, Any] | None:
     rows: dict[str, Any] = {
         "books": {**LEVELS, "ts": "1704067201000", "seqId": 7, "prevSeqId": -1},
-        "trades": {"tradeId": "9", "px": "10.5", "sz": "30", "side": "buy", "ts": "1704067201000"},
+        "trades-all": {"tradeId": "9", "px": "10.5", "sz": "30", "side": "buy", "ts": "1704067201000"},
         "mark-price": {"markPx": "10.1", "ts": "1704067201000"},
         "index-tickers": {"idxPx": "10.2", "ts": "1704067201000"},
         "funding-rate": {"fundingRate": "0.0001", "fundingTime": "1704096000000", "nextFundingTime": "1704124800000"},
