@@ -19,6 +19,9 @@ SECTIONS = {
     "P8": "feature_rows:features", "P9": "model_rows:prediction", "P10": "chart_rows:panning", "P11": "chart_rows:tick",
     "P12": "storage_rows:inserting", "P13": "storage_rows:reading", "P14": "model_rows:lateness",
     "P16": "start_rows:starting", "P17": "engine_rows:service",
+    "D1": "revision_rows:revising", "D2": "revision_rows:inserting", "D3": "revision_rows:reading",
+    "D4": "stream_rows:books", "D5": "stream_rows:trades", "D6": "feed_rows:filling", "D7": "table_rows:importing",
+    "D8": "table_rows:resampling", "D9": "table_rows:joining", "D10": "feed_rows:holding",
 }  # fmt: skip
 NOT_HERE = {
     "P5": absent("P5", "Monte-Carlo 1,000 × 60, bands and touch probability", "ms", "≥ 10×",
@@ -26,7 +29,7 @@ NOT_HERE = {
     "P15": absent("P15", "walk-forward, 15m over three years, four members, 30 folds", "×", "≤ 1.3×",
                   "takes tens of minutes and real market data: time the command walk-forward itself"),
 }  # fmt: skip
-ROWS = tuple(f"P{n}" for n in range(1, 18))
+ROWS = (*(f"P{n}" for n in range(1, 18)), *(f"D{n}" for n in range(1, 11)))  # D: the data floor
 
 
 def perform(wanted: Sequence[str], bench: Bench) -> list[Row]:
@@ -56,7 +59,7 @@ def read_only(text: str) -> list[str]:
     named = [part.strip().upper() for part in text.split(",") if part.strip()]
     unknown = [name for name in named if name not in ROWS]
     if unknown or not named:
-        raise argparse.ArgumentTypeError(f"unknown row '{', '.join(unknown)}': use {ROWS[0]} to {ROWS[-1]}")
+        raise argparse.ArgumentTypeError(f"unknown row '{', '.join(unknown)}': use P1 to P17 and D1 to D10")
     return [row_id for row_id in ROWS if row_id in named]
 
 
