@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,24 @@ def test_the_document_holds_every_row_that_was_asked_for() -> None:
     assert (read["id"], read["unit"]) == ("P13", "ms")
     assert read["ratio"] == pytest.approx(read["peer_figure"] / read["figure"])
     assert read["ok"] == (read["figure"] <= 300.0)
+
+
+@pytest.mark.workers
+@pytest.mark.skipif(not (REPOSITORY / ".venv" / "bin" / "python").is_file(), reason="scripts/bench runs with .venv")
+def test_rows_of_the_data_floor_say_when_the_recorded_session_is_missing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [REPOSITORY / "scripts" / "bench", "--only", "D4,d8", "--bars", "2000", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "QUANTAI_TEST_DATA": str(tmp_path)},
+    )
+    books, longer = json.loads(done.stdout)["rows"]
+    assert (books["id"], books["figure"], books["ok"]) == ("D4", None, None)
+    assert "recorded session" in books["note"]
+    assert (longer["id"], longer["unit"]) == ("D8", "ms")
+    assert longer["ratio"] == pytest.approx(longer["peer_figure"] / longer["figure"])
+    assert longer["ok"] == (longer["ratio"] >= 1.0)
 
 
 def test_a_missing_peer_leaves_the_verdict_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
