@@ -16,6 +16,7 @@ import numpy as np
 from data.errors import Rejected, Retryable, UserError
 from data.exchange.events import BookSnapshot, PremiumUpdate, TradePrint
 from data.exchange.funding_intervals import FundingIntervals
+from data.exchange.market_lists import LONG_LIST, read_again
 from data.exchange.quirks import Columns, Quirks
 from data.exchange.reactions import UNREADABLE
 from data.instruments import Instrument
@@ -228,12 +229,21 @@ class MarketReads(abc.ABC):
     async def load_markets(self, reload: bool = False) -> dict[str, Any]:
         """ccxt's markets by unified symbol; asked for once, and again on ``reload``."""
 
+        def prepare(reader: Any) -> None:
+            self.quirks.prepare(reader, self.settings.base_url)
+
         async def whole(exchange: Any) -> dict[str, Any]:
-            markets: dict[str, Any] = await exchange.load_markets(True)
+            markets: dict[str, Any]
+            if len(self._markets) > LONG_LIST:
+                markets = await read_again(exchange, dict(self.quirks.options), prepare)
+            else:
+                markets = await exchange.load_markets(True)
             if not markets:
                 raise Retryable(f"{self.settings.exchange} sent a list without symbols.")
             return markets
 
+        if self._markets and not reload:
+            return self._markets  # also while somebody reads them again
         async with self._loading:  # one asks, the others wait (ccxt's own sharing breaks when the first is cancelled)
             if not self._markets or reload:
                 self._markets = await self.ask("read its symbols", whole)
