@@ -63,12 +63,14 @@ def add_months(ms: int, months: int) -> int:
 
 
 def walk_forward_windows(
-    open_time: Int64Array, step_ms: int, train: Duration, test: Duration, step: Duration, warmup: int = 0
-) -> list[Window]:
+    open_time: Int64Array, step_ms: int, train: Duration, test: Duration, step: Duration, warmup: int = 0,
+    anchored: bool = False,
+) -> list[Window]:  # fmt: skip
     """Every fold whose test window is whole.
 
     Warm-up rows are left out of ``train_rows`` and shift no window. ``step`` may not be shorter than ``test``: a bar
-    has one out-of-sample forecast.
+    has one out-of-sample forecast. ``anchored``: every training window begins at the first bar and grows, where a
+    rolling one keeps the length ``train``; the test windows are the same.
 
     Raises:
         UserError: ``step`` shorter than ``test``, bars mixed with calendar units, or too little data for one fold.
@@ -81,7 +83,7 @@ def walk_forward_windows(
     windows: list[Window] = []
     while True:
         k = len(windows)
-        train_from = edges.at(((step, k),))
+        train_from = edges.at(((step, 0 if anchored else k),))
         train_to = edges.at(((step, k), (train, 1)))
         test_to = edges.at(((step, k), (train, 1), (test, 1)))
         if edges.at(((step, k + 1),)) < edges.at(((step, k), (test, 1))):
@@ -116,3 +118,17 @@ class _Edges:
             beyond = total["bar"] - len(self.times)
             return self.end + beyond * self.step_ms if beyond >= 0 else int(self.times[total["bar"]])
         return add_months(int(self.times[0]), total["month"]) + total["day"] * DAY_MS
+
+
+def training_rows(window: Window, end: Int64Array, embargo: int = 0) -> Int64Array:
+    """The training rows of a fold whose labels are known ``embargo`` bars and more before its first test bar.
+
+    ``end`` is ``Labels.end`` over the whole frame; nothing of a training label lies in the test window.
+
+    Raises:
+        UserError: a negative embargo.
+    """
+    if embargo < 0:
+        raise UserError(f"An embargo of {embargo} bars is negative: give 0 or more.")
+    first, last = window.train_rows
+    return first + np.flatnonzero(end[first:last] < window.test_rows[0] - embargo)

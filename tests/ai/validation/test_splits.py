@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from ai.validation.splits import Duration, add_months, walk_forward_windows
+from ai.validation.splits import Duration, add_months, training_rows, walk_forward_windows
 from data.errors import UserError
 
 HOUR = 3_600_000
@@ -105,3 +105,36 @@ def test_overlapping_test_windows_mixed_units_and_no_bars_are_refused() -> None:
         walk_forward_windows(times, HOUR, Duration(500, "bar"), *months(1, 1, 1)[1:])
     with pytest.raises(UserError, match="no bars"):
         walk_forward_windows(times[:0], HOUR, *months(3, 1, 1))
+
+
+def test_anchored_windows_grow_from_the_first_bar_and_test_the_same() -> None:
+    times = bars(ms(2020, 1, 31), ms(2021, 1, 15))
+    rolling = walk_forward_windows(times, HOUR, *months(6, 1, 1), warmup=100)
+    anchored = walk_forward_windows(times, HOUR, *months(6, 1, 1), warmup=100, anchored=True)
+    assert anchored[0] == rolling[0]
+    assert {w.train_from for w in anchored} == {ms(2020, 1, 31)} and {w.train_rows[0] for w in anchored} == {100}
+    assert [(w.train_to, w.test_rows) for w in anchored] == [(w.train_to, w.test_rows) for w in rolling]
+    by_bar = walk_forward_windows(times, HOUR, *(Duration(n, "bar") for n in (500, 100, 100)), anchored=True)
+    assert [w.train_rows for w in by_bar[:3]] == [(0, 500), (0, 600), (0, 700)]
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_windows_in_bars_are_those_of_scikit_learn(anchored) -> None:
+    from sklearn.model_selection import TimeSeriesSplit
+
+    times = bars(ms(2020, 1, 1), ms(2020, 1, 1) + 1000 * HOUR)
+    windows = walk_forward_windows(times, HOUR, *(Duration(n, "bar") for n in (300, 50, 50)), anchored=anchored)
+    split = TimeSeriesSplit(14, test_size=50, max_train_size=None if anchored else 300)
+    for w, (train, test) in zip(windows, split.split(times), strict=True):
+        assert (w.train_rows, w.test_rows) == ((train[0], train[-1] + 1), (test[0], test[-1] + 1))
+
+
+def test_training_rows_end_before_the_test_and_the_embargo() -> None:
+    times = bars(ms(2020, 1, 1), ms(2020, 1, 1) + 30 * HOUR)
+    (window,) = walk_forward_windows(times, HOUR, *(Duration(n, "bar") for n in (20, 10, 10)), warmup=3)
+    end = np.arange(30) + 4
+    end[18] = 19  # touched its target at once
+    assert training_rows(window, end).tolist() == [*range(3, 16), 18]
+    assert training_rows(window, end, embargo=5).tolist() == list(range(3, 11))
+    with pytest.raises(UserError, match="negative"):
+        training_rows(window, end, -1)
