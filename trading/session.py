@@ -146,8 +146,8 @@ class TradingSession:
         first_fill, first_trade, first_row = buffers.n_fills, buffers.n_trades, buffers.made
         state_before = int(self.state.account["state"][0])
         paid = self._market(bar, buffers)
-        self._adopt_rules(bar)
         self._ledger.mark(bar.open_time, buffers)
+        self._adopt_rules(bar)
         self._report_rule_resume(state_before)
         halted = self._decide(bar, X, self._blank if forecasts is None else forecasts, buffers, hold)
         return BarOutcome(
