@@ -21,6 +21,7 @@ from database.models import Models
 from database.preferences import Preferences
 from database.settings import StorageSettings
 from database.trading import Trading
+from database.trials import Trials
 
 
 class Repositories(Database):
@@ -44,6 +45,7 @@ class Repositories(Database):
         self.instruments = Instruments(self)
         self.journal = SqliteJournal(self, hook, audit=self.audit, clock=clock)
         self.trading = Trading(self)
+        self.trials = Trials(self, clock)
         self.models = Models(self, self.audit, clock)
         self.forecasts = Forecasts(self)
         self.settings = Preferences(self, self.audit, clock)

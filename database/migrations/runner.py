@@ -21,6 +21,7 @@ from database.migrations.m0001_initial import create_tables
 from database.migrations.m0002_observations import add_observations
 from database.migrations.m0003_data_checks import add_data_checks
 from database.migrations.m0004_instrument_rules import add_instrument_rules
+from database.migrations.m0005_trials import add_trials
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -42,6 +43,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "observations", add_observations),
     Migration(3, "data checks", add_data_checks),
     Migration(4, "instrument rules", add_instrument_rules),
+    Migration(5, "trials", add_trials),
 )
 
 
