@@ -65,12 +65,15 @@ async def _download(place: Workplace, key: SeriesKey, start: int, end: int, prog
 
     def told(share: float, rows: int) -> None:
         at = start + round(share * (end - start))
-        progress(round(share * SHARES), SHARES, f"{rows:,} rows up to {str(iso(at))[:16].replace('T', ' ')}")
+        words = f"{rows:,} rows up to {str(iso(at))[:16].replace('T', ' ')}"
+        progress(min(round(share * SHARES), SHARES - 1), SHARES, words)
 
     settings = place.settings.values.data.model_copy(update={"exchange": key.exchange})
     async with ExchangeSession(settings, place.clock) as session:
         await session.instrument(key.symbol)
-        return await backfill(session, place.database.candles, key, start, end, told)
+        written = await backfill(session, place.database.candles, key, start, end, told)
+    progress(SHARES, SHARES, f"{written.rows:,} rows read")
+    return written
 
 
 def stored_report(store: MarketStore, key: SeriesKey, written: WriteReport, start: int, end: int) -> Document:

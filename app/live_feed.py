@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from app.bar_alignment import BarAlignment
 from app.feeds import FeedHealth
 from data.backfill import backfill
 from data.bar_notes import Hole, Quarantined, Revision, Suspect
@@ -22,6 +23,7 @@ from data.timeframes import HOUR_MS
 from trading.records import Reason
 
 LOOK_S = 60.0
+LAGGARD_MS = 45_000  # a symbol behind the others is waited for: longer than the longest pause between two looks
 OVERDUE_MS = 30_000  # after its close, a bar that a troubled exchange does not show counts as overdue
 Told = Callable[[str, str, str], None]  # level, title, sentence
 RulesTold = Callable[[RulesChange], None]
@@ -30,8 +32,8 @@ RulesTold = Callable[[RulesChange], None]
 class ExchangeFeed:
     """Closed bars of an exchange. A bar is given out when every symbol has it and its settlement is known.
 
-    A symbol that stays behind by more than a bar is left out of it; a bar whose successor has closed already is given
-    out with the reason why nothing may be entered on it (:meth:`hold`).
+    A symbol that stays behind the others is left out of it after a while (:mod:`app.bar_alignment`); a bar whose
+    successor has closed already is given out with the reason why nothing may be entered on it (:meth:`hold`).
 
     Args:
         session: open.
@@ -42,6 +44,7 @@ class ExchangeFeed:
         rules: what orders of each symbol must obey, as read when the run was opened. A delisted one is not followed.
         rules_changed: told when the exchange changed them, or ends the trading of a symbol.
         bars_stopped: told a symbol that the exchange ended and shows no bars of any more.
+        filling: told which series is being back-filled, and how far.
     """
 
     prompt = False
@@ -50,7 +53,7 @@ class ExchangeFeed:
         self, session: ExchangeSession, keys: Sequence[SeriesKey], store: MarketStore, history_bars: int,
         changed: Callable[[str], None], also: Sequence[SeriesKey] = (), tell: Told = lambda *_: None,
         rules: Sequence[Instrument] = (), rules_changed: RulesTold = lambda _: None,
-        bars_stopped: Callable[[str], None] = lambda _: None,
+        bars_stopped: Callable[[str], None] = lambda _: None, filling: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self.live: LiveMarket | None = None
         self._session = session
@@ -66,6 +69,8 @@ class ExchangeFeed:
         self._tell = tell
         self._rules_changed = rules_changed
         self._bars_stopped = bars_stopped
+        self._filling = filling
+        self._filled: dict[SeriesKey, tuple[int, int]] = {}
         self._step = keys[0].step_ms
         self._exchange = keys[0].exchange
         self._last: int | None = None
@@ -81,12 +86,22 @@ class ExchangeFeed:
         frames, fundings = [], []
         for key in self._keys.values():
             if key.symbol not in self._gone:
-                await backfill(self._session, self._store, key, oldest, end)
-                funding = SeriesKey(key.exchange, key.symbol, "8h", "funding", key.source)
-                await backfill(self._session, self._store, funding, oldest, end + 1)
+                await self._fill(key, oldest, end)
+                await self._fill(SeriesKey(key.exchange, key.symbol, "8h", "funding", key.source), oldest, end + 1)
             frames.append(self._store.read(key, start, end))
             fundings.append(self._store.read_funding(key.exchange, key.symbol, key.source, start, end + 1))
         return align(frames, fundings)
+
+    async def _fill(self, key: SeriesKey, start: int, end: int) -> None:
+        """A span that was filled before is not asked for again: the limits of an exchange are tight at settlements."""
+        first, last = self._filled.get(key, (end, end))
+        if first <= start and end <= last:
+            return
+        name = f"{short_symbol(key.symbol)} {key.timeframe if key.holds_bars else key.kind}"
+        begin = last if first <= start <= last else start
+        told = lambda share, _rows: self._filling(f"back-filling {name}, {share:.0%}")
+        await backfill(self._session, self._store, key, begin, end, told)
+        self._filled[key] = (min(first, start), end)
 
     # ---- the present ---------------------------------------------------------------------------------------------
 
@@ -100,7 +115,7 @@ class ExchangeFeed:
         keys = [key for key in self._keys.values() if key.symbol not in self._gone]
         live = LiveMarket(
             self._session, (*keys, *self._also), self._store, on_event=self._hear,
-            after=dict.fromkeys(keys, start - self._step),
+            after={**self._stored_last(), **dict.fromkeys(keys, start - self._step)},
         )  # fmt: skip
         self.live = live
         frames = live.closed_bars()
@@ -117,20 +132,21 @@ class ExchangeFeed:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _stored_last(self) -> dict[SeriesKey, int]:
+        """The newest stored bar of the series that are only kept: what came while nothing ran is fetched as well."""
+        newest = ((key, self._store.tail(key, 1).open_time) for key in self._also)
+        return {key: int(times[-1]) for key, times in newest if len(times)}
+
     async def _assembled(
         self, live: LiveMarket, frames: AsyncGenerator[Frame, None], start: int
     ) -> AsyncGenerator[tuple[Grid, int], None]:
         """Frames of single symbols as bars of all of them."""
-        seen = dict.fromkeys(self._keys, start - self._step)
         given = start - self._step
-        async with contextlib.aclosing(frames) as coming:
-            async for frame in coming:
-                if self._keys.get(frame.key.symbol) != frame.key:
-                    continue
+        alignment = BarAlignment(self._keys, given, LAGGARD_MS)
+        async with contextlib.aclosing(self._heard(frames, alignment)) as heard:
+            async for _ in heard:
                 self._note_age()
-                seen[frame.key.symbol] = int(frame.open_time[-1])
-                followed = [time for symbol, time in seen.items() if symbol not in self._ended] or list(seen.values())
-                ready = max(min(followed), max(followed) - self._step)
+                ready = alignment.ready_ms(self._session.now_ms(), self._gone | self._silent)
                 if ready <= given:
                     continue
                 await self._settled(live, ready + self._step)
@@ -138,6 +154,41 @@ class ExchangeFeed:
                 for t in range(grid.bars):
                     yield grid, t
                 given = ready
+
+    async def _heard(self, frames: AsyncGenerator[Frame, None], alignment: BarAlignment) -> AsyncGenerator[None, None]:
+        """Yields when a bar of a traded symbol has come, and when a symbol has been waited for long enough."""
+        coming: asyncio.Future[Frame] | None = None
+        try:
+            while True:
+                coming = coming or asyncio.ensure_future(anext(frames))
+                await self._wait(coming, alignment.due_ms(self._session.now_ms(), self._gone | self._silent))
+                if coming.done():
+                    try:
+                        frame = coming.result()
+                    except StopAsyncIteration:
+                        return
+                    coming = None
+                    if self._keys.get(frame.key.symbol) != frame.key:
+                        continue
+                    alignment.hear(frame.key.symbol, int(frame.open_time[-1]), self._session.now_ms())
+                yield
+        finally:
+            if coming is not None:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+            await frames.aclose()
+
+    async def _wait(self, coming: asyncio.Future[Frame], due_ms: int | None) -> None:
+        """Until the next bar is there, or ``due_ms`` has come."""
+        if due_ms is None:
+            await asyncio.wait((coming,))
+            return
+        timer = asyncio.ensure_future(self._session.sleep(max(0, due_ms - self._session.now_ms()) / 1000))
+        try:
+            await asyncio.wait((coming, timer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            await asyncio.gather(timer, return_exceptions=True)
 
     async def _settled(self, live: LiveMarket, end_ms: int) -> None:
         """Wait for settlements that fall due up to then: a ledger without one would be wrong for ever."""
@@ -184,10 +235,10 @@ class ExchangeFeed:
         """Live, or stale with the reason."""
         live = self.live
         if live is None:
-            return FeedHealth(self._exchange, "live", "no bar yet", self._last)
+            return FeedHealth(self._exchange, "none", "followed as soon as the run is warm", self._last)
         trouble = self._note_age()
         age = 0 if self._last is None else max(0, self._session.now_ms() - self._last - self._step)
-        words = f"last bar closed {age // 1000} s ago" if self._last is not None else "no bar yet"
+        words = f"last bar closed {age // 1000} s ago" if self._last is not None else "waiting for a bar to close"
         by = "stream" if live.health().mode == "stream" else "requests"
         return FeedHealth(self._exchange, "stale" if trouble else "live", trouble or f"{words}, by {by}", self._last)
 

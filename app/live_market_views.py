@@ -8,14 +8,15 @@ from app.contract.market_views import FeedRow, QuoteRow
 from app.projection_context import digits
 from data.exchange.live_events import LiveHealth, SeriesHealth
 from data.exchange.live_quotes import MarketQuote
-from data.market import short_symbol
+from data.market import SeriesKey, short_symbol
 
-STATES = {True: ("Stale", "bad"), False: ("Live", "ok")}
+LATE_MS = 30_000  # so long after its close a bar that is not there counts as late
 
 
 def feed_rows(health: LiveHealth, now_ms: int) -> tuple[FeedRow, ...]:
     """Requests, stream, then every series."""
-    return (_requests(health, now_ms), _stream(health, now_ms), *(_series(row) for row in health.series))
+    series = sorted(health.series, key=lambda row: (row.key.symbol, row.key.step_ms, row.key.kind))
+    return (_requests(health, now_ms), _stream(health, now_ms), *(_series(row) for row in series))
 
 
 def _requests(health: LiveHealth, now_ms: int) -> FeedRow:
@@ -49,10 +50,18 @@ def _stream(health: LiveHealth, now_ms: int) -> FeedRow:
 
 
 def _series(row: SeriesHealth) -> FeedRow:
-    state, level = STATES[row.stale]
-    name = f"{short_symbol(row.key.symbol)} {row.key.timeframe}"
-    detail = "no entries until a new bar comes" if row.stale else "since the close of the last bar"
-    return FeedRow(name, state, level, row.last_ms, max(0.0, row.age_ms / 1000), detail)
+    if row.stale:
+        state, level, detail = "Stale", "bad", "no entries until a new bar comes"
+    elif row.age_ms > row.key.step_ms + LATE_MS:
+        state, level, detail = "Late", "warn", "the next bar has closed and is not there yet"
+    else:
+        state, level, detail = "Live", "ok", "since the close of the last bar"
+    return FeedRow(series_name(row.key), state, level, row.last_ms, max(0.0, row.age_ms / 1000), detail)
+
+
+def series_name(key: SeriesKey) -> str:
+    """A followed series in a word: "BTCUSDT 1m"."""
+    return f"{short_symbol(key.symbol)} {key.timeframe}{'' if key.kind == 'ohlcv' else f' {key.kind}'}"
 
 
 def quote_row(quote: MarketQuote) -> QuoteRow:

@@ -139,6 +139,10 @@ def headline(service: TradingService) -> str:
     """One line for the terminal: where the run stands."""
     view = strip(service)
     parts = [view.state.replace("_", " ").lower()]
+    if view.state == "WARMING_UP" and view.state_why:
+        parts[0] += f": {view.state_why}"
+    if view.feed_state == "stale":
+        parts.append("feed stale")
     progress = service.progress
     if progress.last_bar_ms is not None:
         from data.clock import iso

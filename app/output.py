@@ -65,6 +65,7 @@ class Progress:
     task: Any = None
     started: float = 0.0
     said: float = 0.0
+    ended: bool = False  # the last line is said
 
     def __call__(self, done: int, total: int, words: str = "") -> None:
         """``done`` of ``total`` steps are finished; ``words`` say what goes on now."""
@@ -72,10 +73,10 @@ class Progress:
             self.live.update(self.task, completed=done, total=total, description=words or self.title)
             return
         now = self.clock.monotonic()
-        if now - self.said < QUIET_PROGRESS_S and done < total:
-            return
-        self.said = now
         share = done / total if total else 1.0
+        if self.ended if share >= 1 else now - self.said < QUIET_PROGRESS_S:
+            return
+        self.said, self.ended = now, share >= 1
         left = f", about {self.remaining(share):.0f} s left" if 0 < share < 1 else ""
         print(f"{self.title}: {share:4.0%} {words}{left}", file=self.stream, flush=True)
 

@@ -48,6 +48,7 @@ class RunOpening:
     open_session: OpenSession = ExchangeSession
     rules_changed: RulesTold = lambda _: None
     bars_stopped: Callable[[str], None] = lambda _: None
+    filling: Callable[[str], None] = lambda _: None
     stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def open(self) -> Opened:
@@ -76,6 +77,7 @@ class RunOpening:
             session, plan.keys, self.place.database.candles, self._history(plan), self._feed_changed,
             also=self._also(plan), tell=self._note, rules=plan.config.instruments,
             rules_changed=lambda change: self._rules_told(session, change), bars_stopped=self.bars_stopped,
+            filling=self.filling,
         )  # fmt: skip
         try:
             await feed.history(plan.warmup, None)  # what a restart needs besides is asked for again, from the store

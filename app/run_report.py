@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.contract.events import FillEvent
 from app.documents import trade_rows
+from app.live_feed import ExchangeFeed
+from app.live_market_views import feed_rows, series_name
 from app.live_views import live_positions, strip
 from data.clock import iso
 from data.market import short_symbol
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 def status_document(service: TradingService) -> dict[str, Any]:
     """``state positions protected equity day_pnl feeds`` and more, from memory."""
-    view, plan, feed = strip(service), service.plan, service.health()
+    view, plan = strip(service), service.plan
     return {
         "state": view.state, "why": view.state_why, "mode": view.mode, "source": plan.source if plan else None,
         "account": service.account.id if service.account else None, "bars": service.progress.bars,
@@ -30,11 +32,32 @@ def status_document(service: TradingService) -> dict[str, Any]:
             for p in live_positions(service)
         ],
         "protected": view.unprotected == 0, "equity": view.equity, "day_pnl": view.day_pnl,
-        "feeds": [
-            {"name": feed.name, "state": feed.state, "detail": feed.detail, "last_bar": iso(feed.last_bar_ms)}
-        ],
+        "feeds": _feeds(service),
         "last_bar": iso(view.bar_ms), "fallback": service.fallback or None,
     }  # fmt: skip
+
+
+def _feeds(service: TradingService) -> list[dict[str, Any]]:
+    """The feed as a whole; on an exchange also its requests, its stream and every series that is followed."""
+    health, feed = service.health(), service.feed
+    whole = {
+        "name": health.name, "state": health.state, "detail": health.detail, "last_bar": iso(health.last_bar_ms)
+    }  # fmt: skip
+    parts = feed.details()[0] if isinstance(feed, ExchangeFeed) else None
+    if parts is None:
+        return [whole]
+    rows = feed_rows(parts, service.place.clock.now_ms())
+    bars = {series_name(row.key) for row in parts.series}
+    return [
+        whole,
+        *(
+            {
+                "name": row.name, "state": row.state.lower(), "detail": row.detail,
+                "last_bar": iso(row.last_ms) if row.name in bars else None,
+            }
+            for row in rows
+        ),
+    ]  # fmt: skip
 
 
 def summary_document(service: TradingService, state: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from app.jobs import Jobs
 from app.live_views import newest_bar
 from app.model_switching import ModelSwitching
 from app.options import RunOptions
+from app.pauses import short_collections
 from app.run_opening import OpenSession, RunOpening
 from app.run_plan import RunPlan
 from app.run_report import fill_event, status_document, summary_document
@@ -96,21 +97,23 @@ class TradingService:
         """
         opening = RunOpening(
             self.place, self.options, self._stop, self._tell, self._open_session, self._rules_changed,
-            lambda symbol: None if self._rules is None else self._rules.bars_stopped(symbol),
+            lambda symbol: None if self._rules is None else self._rules.bars_stopped(symbol), self._warming,
         )  # fmt: skip
         async with opening.stack:
             self._state(WARMING_UP, "reading bars")
             opened = await opening.open()
             self.plan, self.feed, self.fallback = opened.plan, opened.feed, opened.fallback
             self.progress.total = opened.total
+            self._warming("taking in the bars before the first")
             account = opening.account(opened.plan)
             if account.finished:
                 self.account = account
                 self._note("info", "This replay is finished", "Its result is shown; --fresh starts it anew.")
                 return self.document(FINISHED)
             try:
-                await self._prepare(opened.plan, opened.feed, account)
-                ended = await self._loop(opened.feed)
+                first = await self._prepare(opened.plan, opened.feed, account)
+                with short_collections():
+                    ended = await self._loop(opened.feed, first)
             except QuantError:
                 with contextlib.suppress(QuantError):
                     self.flush()  # what happened before the failure, where it still can be written
@@ -130,8 +133,8 @@ class TradingService:
         """Whether the run was told to end."""
         return self._stop.is_set()
 
-    async def _prepare(self, plan: RunPlan, feed: Feed, account: Account) -> None:
-        """Trader, models and warm-up; after a restart the bars traded so far are taken in again."""
+    async def _prepare(self, plan: RunPlan, feed: Feed, account: Account) -> int:
+        """Trader, models and warm-up, with the bars traded before a restart; open time of the run's first bar."""
         database = self.place.database
         checkpoint = database.journal.checkpoint(account.id)
         stored = None
@@ -158,6 +161,13 @@ class TradingService:
             self.progress.last_bar_ms = checkpoint.last_bar_ms
         if self.switching is not None:
             await self.switching.begin(self.progress.account_bars)
+        return first
+
+    def _warming(self, words: str) -> None:
+        """What the warm-up is busy with; a run that is warm goes on saying its own."""
+        if self.progress.state == WARMING_UP:
+            self.progress.why = words
+            self.progress.revision += 1
 
     async def _first_bar(self, plan: RunPlan, feed: Feed, account: Account) -> int:
         """Open time of the run's first bar; fixed when the account first sees one."""
@@ -174,14 +184,15 @@ class TradingService:
         self.place.database.accounts.set_about(account.id, {**account.about, "from_ms": first})
         return first
 
-    async def _loop(self, feed: Feed) -> bool:
-        """Bars until the end; whether the feed itself ended."""
+    async def _loop(self, feed: Feed, first: int) -> bool:
+        """Bars from the first one that was not traded yet; whether the feed itself ended."""
         trader, plan, options = self.trader, self.plan, self.options
         assert trader is not None and plan is not None
         self._state(_STATES[trader.session.trading], trader.session.halt_words)
         self._on_bar(self)
+        self._flushed = self.place.clock.monotonic()  # the warm-up does not count
         last = trader.session.last_bar_ms
-        bars = feed.bars(None if last is None else last + plan.step_ms)
+        bars = feed.bars(first if last is None else last + plan.step_ms)
         timer = None
         if options.for_seconds is not None:
             timer = asyncio.get_running_loop().call_later(options.for_seconds, self._stop.set)

@@ -113,7 +113,8 @@ class Known:
             return "true or false"
         if self.kind == "text":
             pattern = self.bound("pattern")
-            return f"a text as {self._shown_default()}" if pattern else "a text"
+            shown = next(iter(self.field.examples or ()), None) or self._shown_default()
+            return f"a text as {shown}" if pattern else "a text"
         whole = "a whole number " if float not in _types(self.field.annotation) else "a number "
         return (whole + self._range()).strip() + (f" {self.unit}" if self.unit else "")
 

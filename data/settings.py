@@ -27,7 +27,7 @@ class DataSettings(BaseModel):
         default="1m", description="Length of the bars that decisions are made on.", json_schema_extra={"unit": "bar"}
     )
     base_url: str | None = Field(
-        default=None, pattern=r"^https?://[^\s/]+(:\d+)?$",
+        default=None, pattern=r"^https?://[^\s/]+(:\d+)?$", examples=["http://127.0.0.1:9000"],
         description="Address instead of the exchange's own, for practice against a local server; empty: the real one.",
         json_schema_extra={"unit": "URL"},
     )  # fmt: skip

@@ -84,7 +84,7 @@ def _store(context: typer.Context, work: Callable[[Repositories, Path], dict[str
         row = work(database, given.home)
 
     def human(console: Console) -> None:
-        unit = f" {row['unit']}" if row["unit"] else ""
+        unit = f" {row['unit']}" if row["unit"] and row["kind"] == "number" else ""
         shadow = " (the environment says so)" if row["origin"] == "environment" else ""
         console.print(f"{row['key']} is now {plain(row['value'])}{unit}{shadow}.", markup=False)
 

@@ -61,7 +61,7 @@ LEVELS = ("bad", "warn", "info")
 def register(app: typer.Typer) -> None:
     """Add this room's commands."""
     app.command("import", help="Read files into the store.")(import_files)
-    app.command("download", help="Back-fill candles or funding from the exchange.")(download)
+    app.command("download", help="Back-fill candles, prices, funding or metrics from the exchange.")(download)
     app.command("synthetic", help="Make and store a seeded, regime-switching market.")(synthetic)
     app.command("quality", help="What is stored and what is wrong with it.")(quality)
 
@@ -141,8 +141,8 @@ def show_report(console: Console, document: Mapping[str, Any]) -> None:
         f"{_series_words(document['series'])}: {document['rows']:,} rows read, {document['inserted']:,} inserted, "
         f"{document['revised']:,} revised, {document['duplicates']:,} already there, "
         f"{document['rejected']:,} rejected, {document['gaps']:,} gaps; {plain(first)} to {plain(last)} UTC.",
-        markup=False,
-    )
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
     for key, title in (("rejections", "Rejected rows"), ("gap_list", "Gaps")):
         rows = document.get(key) or []
         if rows:
@@ -165,9 +165,10 @@ def show_quality(console: Console, document: Mapping[str, Any]) -> None:
         name = f"{row['symbol']} {row['timeframe']} {row['kind']}"
         told = sorted(row["findings"], key=lambda f: LEVELS.index(f["level"]))[:SHOWN_FINDINGS]
         for finding in sorted(told, key=lambda f: str(f["from"])):
-            console.print(f"{name}: {finding['level']} {finding['kind']}, {finding['words']}", markup=False)
+            words = f"{name}: {finding['level']} {finding['kind']}, {finding['words']}"
+            console.print(words, markup=False, soft_wrap=True)
         if len(row["findings"]) > SHOWN_FINDINGS:
             more = len(row["findings"]) - SHOWN_FINDINGS
             console.print(f"{name}: … and {more:,} more (all of them with --json).", markup=False)
         for span in row["repairs"]:
-            console.print(f"{name}: repair, {span['words']}", markup=False)
+            console.print(f"{name}: repair, {span['words']}", markup=False, soft_wrap=True)

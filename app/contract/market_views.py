@@ -56,7 +56,7 @@ class FeedRow:
     """One way by which data come in while a run is live: the requests, the stream, or one series."""
 
     name: str  # "Requests", "Stream", "BTCUSDT 1m"
-    state: str  # Live | Polling | Stale | Waiting | Off
+    state: str  # Live | Polling | Late | Stale | Waiting | Off
     level: str
     last_ms: int | None  # newest answer, message or bar
     age_s: float | None
