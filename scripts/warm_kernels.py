@@ -87,6 +87,7 @@ def models_and_forecasts() -> None:
     from ai.forecast import Col, ModelSwitch
     from ai.forecaster import Forecaster, forecast_span
     from ai.training import training_data
+    from ai.validation.bands import block_sums
     from ai.validation.scores import auc_band
     from app.wiring import run_schema
     from data.grid import align
@@ -106,6 +107,7 @@ def models_and_forecasts() -> None:
     rows = forecast_span(forecaster, frame, data.x)
     up = data.labels.label > 0
     auc_band(rows[:, Col.P_LONG], up, np.isfinite(rows[:, Col.P_LONG]), profile.limit_bars, SEED, 20)
+    block_sums(np.zeros((len(rows), 2)), profile.limit_bars, SEED, 20)
     config = TradingConfig((frame.key.symbol,), "15m", strategy, profile, (instrument_for(frame.key.symbol, frame),))
     schema = run_schema(config)
     X = FeatureEngine(schema, "15m").batch(frame, funding)

@@ -6,6 +6,7 @@ the rest: it measures volatility and is never evidence of an edge.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,29 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
+class Skills:
+    """Share of the base rate's loss that is saved: 1 perfect, 0 no better than the base rate, below 0 worse."""
+
+    log_loss: float
+    brier: float
+
+
+@dataclass(frozen=True, slots=True)
+class BrierParts:
+    """Brier score = reliability − resolution + uncertainty + within, each summed over the classes."""
+
+    reliability: float  # squared distance of what is said from what happens, per bin; 0 is calibrated
+    resolution: float  # squared distance of what happens per bin from the base rate; more is better
+    uncertainty: float  # of the outcomes themselves: no forecast changes it
+    within: float  # what the bins hide; 0 where all forecasts of a bin are the same
+
+    @property
+    def brier(self) -> float:
+        """The score that they add up to."""
+        return self.reliability - self.resolution + self.uncertainty + self.within
+
+
+@dataclass(frozen=True, slots=True)
 class ReliabilityBin:
     """Of the rows whose probability of ``label`` fell into one bin: mean probability and observed share."""
 
@@ -71,9 +95,52 @@ def log_losses(p: Float64Array, y: Int8Array) -> Float64Array:
 
 def brier(p: Float64Array, y: Int8Array) -> float:
     """Mean squared distance to the one-hot outcome, summed over the classes (Brier 1950)."""
+    return float(np.mean(brier_losses(p, y))) if len(y) else np.nan
+
+
+def brier_losses(p: Float64Array, y: Int8Array) -> Float64Array:
+    """Squared distance to the one-hot outcome per row, summed over the classes."""
     target = np.zeros_like(p)
     target[np.arange(len(y)), label_columns(y)] = 1.0
-    return float(np.mean(np.sum((p - target) ** 2, axis=1))) if len(y) else np.nan
+    return np.asarray(np.sum((p - target) ** 2, axis=1), dtype=np.float64)
+
+
+def skills(p: Float64Array, y: Int8Array, base: Float64Array) -> Skills:
+    """Log-loss and Brier skill against base rates ``[3]`` or ``[n, 3]``; NaN where the base rate has no loss."""
+    shares = np.broadcast_to(base, p.shape)
+    return Skills(
+        skill_of(float(log_losses(p, y).sum()), float(log_losses(shares, y).sum())),
+        skill_of(float(brier_losses(p, y).sum()), float(brier_losses(shares, y).sum())),
+    )
+
+
+def skill_of(loss: float, base_loss: float) -> float:
+    """1 − loss / base loss; NaN where there is nothing to save."""
+    return 1.0 - loss / base_loss if base_loss > 0.0 else np.nan
+
+
+def brier_parts(p: Float64Array, y: Int8Array, bins: int = BINS) -> BrierParts:
+    """Decomposition of the Brier score by the bins of the reliability diagram; NaN without rows.
+
+    Source: Murphy 1973, "A new vector partition of the probability score"; the part within the bins: Stephenson,
+    Coelho & Jolliffe 2008.
+    """
+    if not len(y):
+        return BrierParts(np.nan, np.nan, np.nan, np.nan)
+    parts = np.zeros(4)
+    for column, label in enumerate(CLASSES):
+        said, hit = p[:, column], (y == label).astype(np.float64)
+        place = bin_of(said, bins)
+        count = np.maximum(np.bincount(place, minlength=bins), 1)
+        mean = np.bincount(place, said, bins) / count
+        seen = np.bincount(place, hit, bins) / count
+        rate = hit.mean()
+        spread = said - mean[place]
+        parts += np.array([
+            np.mean((mean[place] - seen[place]) ** 2), np.mean((seen[place] - rate) ** 2), rate * (1.0 - rate),
+            np.mean(spread**2 - 2.0 * spread * (hit - seen[place])),
+        ])  # fmt: skip
+    return BrierParts(*(float(v) for v in parts))
 
 
 def roc_auc(score: Float64Array, positive: BoolArray) -> float:
@@ -104,16 +171,25 @@ def touch_auc(p: Float64Array, y: Int8Array) -> float:
     return roc_auc(1.0 - p[:, NEUTRAL], y != 0)
 
 
+def bin_of(said: Float64Array, bins: int = BINS) -> Int64Array:
+    """Which of ``bins`` equal bins each probability falls into; 1 belongs to the last."""
+    return np.minimum((said * bins).astype(np.int64), bins - 1)
+
+
+def occupied_bins(p: Float64Array, bins: int = BINS) -> Iterator[tuple[int, BoolArray]]:
+    """Label and rows of every bin of each class's probability that has any, in the order of the diagram."""
+    for column, label in enumerate(CLASSES):
+        place = bin_of(p[:, column], bins)
+        for b in np.unique(place):
+            yield label, place == b
+
+
 def reliability(p: Float64Array, y: Int8Array, bins: int = BINS) -> list[ReliabilityBin]:
     """Reliability diagram: equal-width bins of each class's probability, empty ones left out."""
     found = []
-    for column, label in enumerate(CLASSES):
-        place = np.minimum((p[:, column] * bins).astype(np.int64), bins - 1)
-        hit = y == label
-        for b in np.unique(place):
-            rows = place == b
-            mean, observed = float(p[rows, column].mean()), float(hit[rows].mean())
-            found.append(ReliabilityBin(label, mean, observed, int(rows.sum())))
+    for label, rows in occupied_bins(p, bins):
+        mean, observed = float(p[rows, CLASSES.index(label)].mean()), float(np.mean(y[rows] == label))
+        found.append(ReliabilityBin(label, mean, observed, int(rows.sum())))
     return found
 
 
@@ -167,7 +243,8 @@ def _bootstrap_aucs(
         out[d] = area / (hits * misses) if hits > 0.0 and misses > 0.0 else np.nan
 
 
-def _starts(n: int, block: int, draws: int, seed: int) -> Int64Array:
+def block_starts(n: int, block: int, draws: int, seed: int) -> Int64Array:
+    """First rows of the blocks of each draw ``[draws, ⌈n/block⌉]``, for a circular block bootstrap."""
     return np.random.default_rng(seed).integers(0, n, size=(draws, -(-n // block)))
 
 
@@ -185,7 +262,8 @@ def auc_band(
     group = np.cumsum(np.append(0, np.diff(score[order]) != 0.0)).astype(np.int64)
     out = np.empty(draws)
     length = max(1, min(block, len(score)))
-    _bootstrap_aucs(order, group, positive[order], len(score), length, _starts(len(score), length, draws, seed), out)
+    starts = block_starts(len(score), length, draws, seed)
+    _bootstrap_aucs(order, group, positive[order], len(score), length, starts, out)
     low, high = np.nanquantile(out, [0.025, 0.975])
     return Band(float(low), float(high))
 
@@ -196,7 +274,7 @@ def mean_band(values: Float64Array, block: int, seed: int, draws: int = 1000) ->
     if n == 0:
         return Band(np.nan, np.nan)
     length = max(1, min(block, n))
-    starts = _starts(n, length, draws, seed)
+    starts = block_starts(n, length, draws, seed)
     cumulative = np.append(0.0, np.cumsum(np.append(values, values[:length])))
     whole, rest = divmod(n, length)
     totals = (cumulative[starts[:, :whole] + length] - cumulative[starts[:, :whole]]).sum(axis=1)

@@ -1,0 +1,258 @@
+"""Bands hold what they should as often as they say, and decompositions add up; scores against scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
+from sklearn.calibration import calibration_curve
+
+from ai.validation.bands import (
+    block_sums,
+    calibration_band,
+    overlap_factor,
+    reliability_bands,
+    return_bands,
+    score_bands,
+)
+from ai.validation.scores import (
+    Band,
+    auc_band,
+    brier,
+    brier_parts,
+    calibration_error,
+    direction_score,
+    mean_band,
+    reliability,
+    score_rows,
+    skills,
+)
+
+BASE = np.array([0.25, 0.5, 0.25])
+
+
+def sample(n: int, seed: int = 1, sharpness: float = 1.0, said: float | None = None):
+    """Outcomes drawn from what is said; ``said`` overstates it by that power."""
+    rng = np.random.default_rng(seed)
+    z = sharpness * rng.normal(size=(n, 3))
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    y = (p.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1) - 1
+    if said is not None:
+        p = p**said / (p**said).sum(axis=1, keepdims=True)
+    return p, np.clip(y, -1, 1).astype(np.int8)
+
+
+def two_levels():
+    """Ten rows by hand: long is said with 20 % (1 of 5 happens) and 60 % (4 of 5 happen), else short."""
+    long = np.repeat([0.2, 0.6], 5)
+    y = np.array([1, -1, -1, -1, -1, 1, 1, 1, 1, -1], dtype=np.int8)
+    return np.column_stack([1.0 - long, np.zeros(10), long]), y
+
+
+def test_murphys_parts_by_hand() -> None:
+    # long: reliability ½(0.2−0.2)² + ½(0.6−0.8)² = 0.02, resolution 2·½·0.3² = 0.09, uncertainty ½·½ = 0.25; so 0.18.
+    # short mirrors it, neutral never happens and is never said
+    p, y = two_levels()
+    parts = brier_parts(p, y)
+    assert parts.reliability == pytest.approx(0.04)
+    assert parts.resolution == pytest.approx(0.18)
+    assert parts.uncertainty == pytest.approx(0.5)
+    assert parts.within == pytest.approx(0.0, abs=1e-15)
+    assert parts.brier == pytest.approx(0.36) == brier(p, y)
+    assert 2.0 * metrics.brier_score_loss(y > 0, p[:, 2]) == pytest.approx(0.36)
+
+
+@given(st.integers(1, 400), st.integers(0, 2**32 - 1), st.integers(1, 20))
+def test_the_parts_add_up_to_the_brier_score_whatever_the_bins(n, seed, bins) -> None:
+    p, y = sample(n, seed)
+    assert brier_parts(p, y, bins).brier == pytest.approx(brier(p, y))
+
+
+def test_overstated_probabilities_lose_by_reliability_alone() -> None:
+    honest, y = sample(40_000, 3)
+    loud, _ = sample(40_000, 3, said=2.0)
+    fair, boast = brier_parts(honest, y), brier_parts(loud, y)
+    assert fair.reliability < 0.001 < 0.02 < boast.reliability
+    assert fair.uncertainty == boast.uncertainty
+    assert math.isnan(brier_parts(honest[:0], y[:0]).brier)
+
+
+def test_losses_and_skills_are_those_of_scikit_learn() -> None:
+    p, y = sample(2000, 4)
+    onehot, base = np.eye(3)[y + 1], np.tile(BASE, (2000, 1))
+    found = skills(p, y, BASE)
+    assert found.log_loss == pytest.approx(1.0 - metrics.log_loss(onehot, p) / metrics.log_loss(onehot, base))
+    assert found.brier == pytest.approx(1.0 - _brier(p, y) / _brier(base, y))
+    assert found == skills(p, y, base)
+    assert skills(base, y, BASE).log_loss == 0.0
+    assert math.isnan(skills(p[:0], y[:0], BASE).brier)
+    sure = np.eye(3)[y + 1]
+    assert skills(sure, y, BASE).brier == 1.0 and math.isnan(skills(p, y, sure).brier)
+
+
+def _brier(p, y) -> float:
+    return sum(metrics.brier_score_loss(y == label, p[:, k]) for k, label in enumerate((-1, 0, 1)))
+
+
+def test_the_reliability_diagram_is_that_of_scikit_learn() -> None:
+    p, y = sample(3000, 5)
+    for column, label in enumerate((-1, 0, 1)):
+        observed, mean = calibration_curve(y == label, p[:, column], n_bins=10)
+        ours = [b for b in reliability(p, y) if b.label == label]
+        assert [b.mean_p for b in ours] == pytest.approx(mean)
+        assert [b.observed for b in ours] == pytest.approx(observed)
+
+
+def test_reliability_bands_hold_the_share_of_their_bin() -> None:
+    p, y = sample(3000, 6)
+    found = reliability_bands(p, y, 24, 7, 300)
+    assert [bin_ for bin_, _ in found] == reliability(p, y)
+    assert all(band.low <= bin_.observed <= band.high for bin_, band in found if bin_.n > 20)
+    assert np.mean([band.holds(bin_.mean_p) for bin_, band in found if bin_.n > 20]) > 0.75
+    assert reliability_bands(p[:0], y[:0], 24, 7) == []
+    lone = np.array([[1.0, 0.0, 0.0]])
+    ((_, band), *_) = reliability_bands(lone, np.array([-1], dtype=np.int8), 24, 7, 50)
+    assert band == Band(1.0, 1.0)
+
+
+@pytest.mark.kernel
+@pytest.mark.nojit
+def test_block_sums_are_sums_of_whole_blocks_and_a_rest() -> None:
+    values = np.column_stack([np.arange(7.0), np.ones(7)])
+    sums = block_sums(values, 3, 11, 40)
+    assert np.all(sums[:, 1] == 7.0)
+    starts = np.random.default_rng(11).integers(0, 7, size=(40, 3))
+    rows = np.concatenate([starts[:, [0]] + [0, 1, 2], starts[:, [1]] + [0, 1, 2], starts[:, [2]]], axis=1) % 7
+    assert sums[:, 0] == pytest.approx(rows.sum(axis=1))
+    assert block_sums(values, 100, 11, 5) == pytest.approx(np.tile([21.0, 7.0], (5, 1)))
+
+
+def test_the_draws_are_those_of_the_bands_there_were_before() -> None:
+    p, y = sample(500, 8)
+    bands = score_bands(p, y, BASE, 24, 7, 200)
+    values = -np.log(p[np.arange(500), y + 1])
+    assert (bands.log_loss.low, bands.log_loss.high) == pytest.approx(
+        (mean_band(values, 24, 7, 200).low, mean_band(values, 24, 7, 200).high)
+    )
+    assert bands.auc == auc_band(direction_score(p), y > 0, y != 0, 24, 7, 200)
+
+
+def test_every_score_lies_in_its_band() -> None:
+    p, y = sample(3000, 9)
+    scores, skill = score_rows(p, y, BASE), skills(p, y, BASE)
+    bands = score_bands(p, y, BASE, 24, 7, 300)
+    for value, band in (
+        (scores.log_loss, bands.log_loss), (scores.brier, bands.brier), (skill.log_loss, bands.log_loss_skill),
+        (skill.brier, bands.brier_skill), (scores.auc, bands.auc), (scores.auc_touch, bands.auc_touch),
+        (scores.ece, bands.ece),
+    ):  # fmt: skip
+        assert band.holds(value) and band.high > band.low
+
+
+def overlapping(seed: int, n: int = 600, block: int = 12):
+    """Forecasts and outcomes that stay the same for a block of rows, as overlapping labels nearly do."""
+    p, y = sample(n // block, seed)
+    shift = seed % block
+    return np.roll(np.repeat(p, block, axis=0), shift, axis=0), np.roll(np.repeat(y, block), shift)
+
+
+def test_bands_cover_the_true_skill_of_overlapping_labels_and_bands_of_single_rows_do_not() -> None:
+    p, y = sample(200_000, 99)
+    truth = skills(p, y, BASE)
+    held = dict.fromkeys((1, 12, 36), 0)
+    brier_held = 0
+    for seed in range(200):
+        p, y = overlapping(seed)
+        for block in held:
+            bands = score_bands(p, y, BASE, block, seed, 200)
+            held[block] += bands.log_loss_skill.holds(truth.log_loss)
+        brier_held += bands.brier_skill.holds(truth.brier)
+    assert held[1] < 110
+    assert 160 <= held[12] <= held[36]  # a block as long as the overlap measures two thirds of the variance
+    assert held[36] >= 172 and brier_held >= 172
+
+
+def test_the_band_of_the_calibration_error_holds_zero_for_true_forecasts_and_overlapping_labels() -> None:
+    held = sum(calibration_band(*overlapping(seed, 2400), 12, seed, 200).holds(0.0) for seed in range(150))
+    assert held >= 130  # of 143
+
+
+def test_the_overlap_factor_makes_up_for_blocks_as_long_as_the_overlap() -> None:
+    assert overlap_factor(1) == 1.0
+    rng = np.random.default_rng(20)
+    found = []
+    for seed in range(40):
+        labels = np.convolve(rng.normal(size=2411), np.ones(12), "valid")
+        found.append(block_sums(labels[:, None], 12, seed, 300)[:, 0].var())
+    assert np.mean(found) * overlap_factor(12) ** 2 == pytest.approx(2400 * 144, rel=0.07)
+
+
+def test_the_band_of_the_calibration_error_holds_the_true_error_of_overstated_forecasts() -> None:
+    p, y = sample(400_000, 98, said=2.0)
+    truth = calibration_error(p, y)
+    held = 0
+    for seed in range(100):
+        p, y = sample(1500, seed, said=2.0)
+        band = calibration_band(p, y, 1, seed, 200)
+        held += band.holds(truth)
+        assert band.low > 0.0  # it is never taken for calibrated
+    assert held >= 95
+
+
+def test_return_bands_cover_the_true_mean_and_sharpe_of_returns_with_memory() -> None:
+    mean = sharpe = 0
+    rng = np.random.default_rng(12)
+    for seed in range(200):
+        noise = rng.normal(size=1004)
+        returns = 0.02 + (noise[4:] + noise[3:-1] + noise[2:-2] + noise[1:-3] + noise[:-4]) * 0.1
+        bands = return_bands(returns, 20, seed, 200)
+        mean += bands.mean.holds(0.02)
+        sharpe += bands.sharpe.holds(0.02 / (0.1 * math.sqrt(5.0)))
+    assert mean >= 172 and sharpe >= 172
+
+
+def test_the_sharpe_of_independent_returns_has_los_width() -> None:
+    returns = np.random.default_rng(13).normal(0.05, 1.0, 4000)
+    sharpe = returns.mean() / returns.std(ddof=1)
+    band = return_bands(returns, 1, 7).sharpe
+    width = 2 * 1.96 * math.sqrt((1.0 + sharpe**2 / 2.0) / 4000)  # Lo 2002
+    assert band.high - band.low == pytest.approx(width, rel=0.1)
+    assert band.holds(sharpe)
+
+
+def test_constant_missing_and_single_returns_have_no_band() -> None:
+    flat = return_bands(np.full(100, 0.1), 5, 7, 50)
+    assert flat.mean.low == pytest.approx(0.1) and math.isnan(flat.sharpe.low)
+    for returns in (np.array([0.1]), np.array([0.1, math.nan, 0.3])):
+        assert math.isnan(return_bands(returns, 5, 7, 50).mean.low)
+
+
+def test_no_rows_or_one_class_give_nan_not_an_error() -> None:
+    p, y = sample(50, 1)
+    empty = score_bands(p[:0], y[:0], BASE, 5, 7, 50)
+    assert math.isnan(empty.brier.low) and math.isnan(empty.ece.high)
+    up = np.ones(50, dtype=np.int8)
+    one = score_bands(p, up, BASE, 5, 7, 50)
+    assert math.isnan(one.auc.low) and math.isfinite(one.log_loss_skill.low)
+
+
+@given(st.integers(2, 200), st.integers(0, 2**32 - 1))
+def test_scores_do_not_depend_on_the_order_of_rows(n, seed) -> None:
+    p, y = sample(n, seed)
+    order = np.random.default_rng(seed).permutation(n)
+    q, z = p[order], y[order]
+    one, other = score_rows(p, y, BASE), score_rows(q, z, BASE)
+    for name in ("log_loss", "base_log_loss", "brier", "auc", "auc_touch", "ece"):
+        assert getattr(one, name) == pytest.approx(getattr(other, name), nan_ok=True)
+    assert skills(p, y, BASE).log_loss == pytest.approx(skills(q, z, BASE).log_loss)
+    assert brier_parts(p, y).resolution == pytest.approx(brier_parts(q, z).resolution)
+
+
+def test_the_seed_fixes_the_bands() -> None:
+    p, y = sample(400, 2)
+    assert score_bands(p, y, BASE, 12, 3, 100) == score_bands(p, y, BASE, 12, 3, 100)
+    assert score_bands(p, y, BASE, 12, 3, 100) != score_bands(p, y, BASE, 12, 4, 100)
