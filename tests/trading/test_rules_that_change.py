@@ -33,7 +33,7 @@ from tests.trading.cases import (
 )  # fmt: skip
 from trading.config import TradingConfig, changed_rules
 from trading.journal import AuditEvent
-from trading.records import ExitReason, Reason
+from trading.records import Action, ExitReason, Reason
 from trading.risk.limits import Gate
 from trading.session import TradingSession
 
@@ -87,6 +87,18 @@ def test_f25_a_held_position_keeps_its_grid_until_it_is_closed() -> None:
     session.flush()
     assert [note.at_ms for note in notes(journal, "rules")] == [int(grid.open_time[4]) + MINUTE]
     assert {str(o.price) for o in session.open_orders()} == {"99.0", "102.0"}
+
+
+def test_f25_on_the_bar_that_closes_the_position_the_next_plan_is_made_on_the_finer_grid() -> None:
+    session = session_of(config_of(settings=CALM, exits=profile(0.01, 2.0, 50), instruments=[OLD]))
+    grid = grid_of([FLAT, FLAT, FLAT, (100.0, 100.3, 100.0, 100.26)])
+    X = features_of(session.config, grid, go=[1, 0, 2, 1])
+    feed(session, grid, X, 0, 2)
+    assert not session.take_rules(instrument(tick="0.01"))
+    closing, planned = feed(session, grid, X, 2, 4)
+    assert (len(closing.trades), len(planned.trades)) == (0, 1)
+    assert planned.decisions["action"].tolist() == [Action.LONG]
+    assert planned.decisions["entry"].tolist() == [100.26], "100.3 on the old grid"
 
 
 def test_f25_a_working_entry_of_the_old_rules_is_cancelled() -> None:

@@ -190,6 +190,28 @@ async def test_f24_without_a_further_price_it_is_said_and_the_end_of_the_listing
     assert [rules.status for rules in known(tmp_path, ETH)] == ["trading", "settling", "delisted"]
 
 
+async def test_f24_where_the_only_symbol_ends_its_position_is_said_and_kept(tmp_path, exchange, eager):
+    def settle(service) -> None:
+        if held(service) and exchange.server.market.halted_ms("BTCUSDT") > exchange.clock.ms + STEP:
+            exchange.server.market.delist("BTCUSDT", service.progress.last_bar_ms + STEP)
+
+    def look() -> None:
+        if "A position cannot be closed" in run.notices:
+            run.service.stop()
+
+    exchange.moved = look
+    async with exchange.run(tmp_path, bars=20, strategy=eager, at_bar=settle) as run:
+        document = await run.document()
+        assert run.service.status()["state"] == "STOPPED"
+    assert document["bars"] < 20 and document["trades"] == []
+    assert {order.purpose for order in working(tmp_path)} == {"stop", "target", "exit"}
+    async with exchange.run(tmp_path, bars=20, strategy=eager) as run:
+        await run.document()
+        assert "Trading ends" in run.notices
+    assert {order.purpose for order in working(tmp_path)} == {"stop", "target", "exit"}
+    assert len(audited(tmp_path, "end_trading")) == 1, "a restart tells it a second time"
+
+
 async def test_f24_a_delisted_symbol_stays_held_back_after_a_restart_and_the_others_go_on(tmp_path, exchange, both):
     async with exchange.run(tmp_path, bars=5, **both) as run:
         first = await run.document()
