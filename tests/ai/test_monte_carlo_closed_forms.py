@@ -43,7 +43,7 @@ def agrees(found: list[MonteCarlo], read: Callable[[MonteCarlo], float], exact: 
 def touch_ever(drift: float, volatility: float, below: float, above: float) -> float:
     """P(a drifted Brownian motion meets ``above`` before ``-below``), no time limit: its scale function.
 
-    Borodin & Salminen, Handbook of Brownian Motion, part II, 2.3.0.4 (b).
+    Borodin & Salminen, Handbook of Brownian Motion, part II, Brownian motion with drift, 3.0 (first exit).
     """
     if drift == 0.0:
         return below / (below + above)
@@ -55,7 +55,7 @@ def touch_by(drift: float, volatility: float, below: float, above: float, time: 
     """The same within ``time``: what happens ever, less the eigenfunction series of what happens later.
 
     Darling & Siegert, The First Passage Problem for a Continuous Markov Process, Ann. Math. Stat. 24, 1953; Borodin &
-    Salminen, part II, 2.3.0.4.
+    Salminen, part II, Brownian motion with drift, 3.0.
     """
     width, v = below + above, volatility**2
     later = 0.0
