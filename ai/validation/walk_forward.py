@@ -67,6 +67,7 @@ class WalkForwardSpec:
     embargo_bars: int = 0  # bars left out between training and test
     workers: int = 1  # processes that fit folds; the result does not depend on it
     draws: int = 1000  # bootstrap draws for the bands
+    anchored: bool = False  # every training window begins at the first bar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +102,9 @@ def walk_forward(
     profile_name = spec.profile or default_profile(frame.key.timeframe)
     tell(0, 1, "computing features and labels")
     data = training_data(frame, funding, profile_name, spec.features, spec.calibration_share)
-    windows = walk_forward_windows(frame.open_time, frame.key.step_ms, spec.train, spec.test, spec.step, data.warmup)
+    windows = walk_forward_windows(
+        frame.open_time, frame.key.step_ms, spec.train, spec.test, spec.step, data.warmup, spec.anchored
+    )
     fitted: list[tuple[Window, EnsembleModel]] = []
     skipped: list[str] = []
     for k, made in enumerate(_fit_all(data, windows, spec, cancelled)):

@@ -190,3 +190,16 @@ def test_real_bitcoin_hours_give_finite_scores_in_calendar_folds(shared_data: Pa
         values = dataclasses.astuple(fold.scores)
         assert np.all(np.isfinite(values)), fold
         assert fold.scores.n > 700
+
+
+def test_an_anchored_walk_trains_from_the_first_bar_on_and_tests_the_same_windows() -> None:
+    frame = random_walk(3000, 4)
+    rolling, anchored = (
+        walk_forward(frame, None, in_bars(1500, 500, members=("logistic",), draws=50, anchored=a))
+        for a in (False, True)
+    )
+    assert anchored.folds[0] == rolling.folds[0]
+    assert len({fold.window.train_rows[0] for fold in anchored.folds}) == 1
+    assert [f.window.test_rows for f in anchored.folds] == [f.window.test_rows for f in rolling.folds]
+    later = [max(m.rows for m in walked.models.values()) for walked in (rolling, anchored)]
+    assert later[1] > later[0]
