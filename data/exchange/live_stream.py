@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
+from data.errors import Rejected, Retryable
 from data.exchange.events import Channel, MarketEvent, Subscription
 from data.exchange.health import StreamHealth
 from data.exchange.session import ExchangeSession
@@ -78,6 +80,8 @@ class LiveStream:
 
     async def run(self) -> None:
         """Listen until cancelled."""
+        with suppress(Retryable, Rejected):  # then the stream asks for itself, again and again
+            await self._session.load_markets()
         self._beginning = True  # the libraries of streams are loaded in a thread
         async with MarketStream(self._session, self._subscriptions) as stream:
             self._stream, self._beginning = stream, False

@@ -13,6 +13,7 @@ from typing import Any
 from data.timeframes import timeframe_ms
 from tests.exchange.loopback import Refusal, Request, Route
 from tests.exchange.peer_server import LISTED_MS, MAX_LEVERAGE, PeerServer, text, uuid_of
+from tests.exchange.peer_streams import Command, Topic, bybit_command, bybit_topic
 
 INTERVALS = {"1": "1m", "5": "5m", "15": "15m", "60": "1h", "240": "4h", "D": "1d"}
 PERIODS = {"5min": "5m", "15min": "15m", "1h": "1h", "4h": "4h", "1d": "1d"}
@@ -35,6 +36,14 @@ class BybitServer(PeerServer):
 
     def routes(self) -> Iterable[Route]:
         return ROUTES
+
+    socket_path = "/v5/public/{category}"
+
+    def command(self, text: str) -> Command:
+        return bybit_command(text)
+
+    def topic(self, key: str) -> Topic | None:
+        return bybit_topic(self, INTERVALS, uuid_of, key)
 
     def answer(self, result: Any) -> dict[str, Any]:
         """The envelope."""

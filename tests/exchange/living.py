@@ -69,7 +69,7 @@ async def living(
     **changes: object,
 ) -> AsyncIterator[Living]:
     """Run a live market; keywords change settings."""
-    settings = DataSettings(**{"base_url": server.url, **changes})
+    settings = DataSettings(**{"base_url": server.url, "exchange": keys[0].exchange, **changes})
     session = ExchangeSession(settings, clock, sleep=clock.sleep, rng=np.random.default_rng(1))
     async with session:
         events: list[LiveEvent] = []

@@ -13,6 +13,7 @@ from typing import Any
 from data.timeframes import DAY_MS, timeframe_ms
 from tests.exchange.loopback import Refusal, Request, Route
 from tests.exchange.peer_server import LISTED_MS, MAX_LEVERAGE, PeerServer, text
+from tests.exchange.peer_streams import Command, Topic, okx_command, okx_topic
 
 BARS = {"1m": "1m", "5m": "5m", "15m": "15m", "1H": "1h", "4H": "4h", "1Dutc": "1d"}
 UNITS = {"BTC": Decimal("0.01"), "ETH": Decimal("0.1")}  # base units in a contract; others: 1
@@ -34,6 +35,14 @@ class OkxServer(PeerServer):
 
     def routes(self) -> Iterable[Route]:
         return ROUTES
+
+    socket_path = "/ws/v5/{kind}"
+
+    def command(self, text: str) -> Command:
+        return okx_command(text)
+
+    def topic(self, key: str) -> Topic | None:
+        return okx_topic(self, BARS, key)
 
     def answer(self, rows: list[Any]) -> dict[str, Any]:
         """The envelope."""

@@ -16,8 +16,10 @@ import numpy as np
 from data.market import FundingFrame
 from data.timeframes import timeframe_ms
 from tests.exchange.binance_server import BinanceServer
+from tests.exchange.hub import StreamSource
 from tests.exchange.loopback import Refusal, Request, Socket
 from tests.exchange.market import ALWAYS
+from tests.exchange.peer_streams import Command, PeerHub, Topic, spoken
 from tests.exchange.tape import Bar
 
 MAX_LEVERAGE = 100
@@ -26,10 +28,28 @@ METRIC_START = 1000.0
 
 
 class PeerServer(BinanceServer):
-    """Everything of the market, none of Binance's words: a subclass gives routes and refusals."""
+    """Everything of the market, none of Binance's words: a subclass gives routes, refusals, commands and topics."""
+
+    socket_path: str  # where its streams are
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        hub = PeerHub(self._source, self.faults, lambda: self.now_ms)
+        hub.server, self.hub = self, hub
 
     def sockets(self) -> Iterable[Socket]:
-        return ()
+        return [Socket(self.socket_path, lambda server, request: server.hub.serve(request))]
+
+    def command(self, text: str) -> Command:
+        """What a client of the streams said."""
+        raise NotImplementedError
+
+    def topic(self, key: str) -> Topic | None:
+        """What a topic of the streams tells, ``None`` where there is no such topic."""
+        raise NotImplementedError
+
+    def _source(self, path: str, stream: str) -> StreamSource | None:
+        return spoken(self, self.topic(stream))
 
     def charge(self, request: Request) -> dict[str, str]:
         return {}

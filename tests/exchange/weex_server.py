@@ -12,6 +12,7 @@ from typing import Any
 from data.timeframes import TIMEFRAMES, timeframe_ms
 from tests.exchange.loopback import Refusal, Request, Route
 from tests.exchange.peer_server import PeerServer, text, uuid_of
+from tests.exchange.peer_streams import Command, Topic, weex_command, weex_topic
 from tests.exchange.tape import Bar
 
 HISTORY_BARS = 100
@@ -26,6 +27,14 @@ class WeexServer(PeerServer):
 
     def routes(self) -> Iterable[Route]:
         return ROUTES
+
+    socket_path = "/ws-contract/{path:.*}"
+
+    def command(self, text: str) -> Command:
+        return weex_command(text)
+
+    def topic(self, key: str) -> Topic | None:
+        return weex_topic(self, uuid_of, key)
 
     def refusal(self, code: int, message: str) -> Refusal:
         """An error answer."""
