@@ -51,6 +51,7 @@ _LARGEST_T = 12.0
 _LARGEST_SCALED = 8.0
 _FLOOR = 0.001  # share of the base rate in every probability: nothing is impossible
 _NEAR = 1e-9
+_NUMBERS = ("scaler", "slope", "offset", "transitions", "sigmoid", "base")
 
 
 def regime_inputs(x: Float64Array, path: RegimePath) -> Float64Array:
@@ -208,15 +209,8 @@ class RegimeModel(FileModel):
 
     def files(self) -> dict[str, bytes]:
         """``regime.json``: every number with its full precision."""
-        return {
-            "regime.json": json_bytes(
-                {
-                    "scaler": self.scaler.tolist(), "slope": self.slope.tolist(), "offset": self.offset.tolist(),
-                    "transitions": self.transitions.tolist(), "sigmoid": self.sigmoid.tolist(), "base": self.base.tolist(), "converged": self.converged,
-                    **self._parameters(),
-                }
-            )
-        }  # fmt: skip
+        numbers = {name: getattr(self, name).tolist() for name in _NUMBERS}
+        return {"regime.json": json_bytes({**numbers, "converged": self.converged, **self._parameters()})}
 
     @classmethod
     def of(cls, files: Mapping[str, bytes]) -> Self:
@@ -224,7 +218,7 @@ class RegimeModel(FileModel):
         stored = json.loads(files["regime.json"])
         model = cls(stored["ridge"], stored["iterations"], stored["calibration_share"])
         model.converged = stored["converged"]
-        for name in ("scaler", "slope", "offset", "transitions", "sigmoid", "base"):
+        for name in _NUMBERS:
             setattr(model, name, np.array(stored[name], dtype=np.float64))
         return model
 
