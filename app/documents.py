@@ -30,6 +30,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.BAR_MISSING: "the bar is missing",
     Reason.EXIT_SIGNAL: "the strategy closes the position",
     Reason.LATE_BAR: "the bar came too late to act on",
+    Reason.CLOCK_SKEW: "the clock is too far from the exchange's",
     Reason.NOT_TRADING: "the exchange does not take new positions in this symbol",
 }
 

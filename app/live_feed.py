@@ -75,6 +75,8 @@ class ExchangeFeed:
         self._exchange = keys[0].exchange
         self._last: int | None = None
         self._stale = ""
+        self._way = "stream"
+        self._skewed = False
 
     # ---- the past ------------------------------------------------------------------------------------------------
 
@@ -211,6 +213,24 @@ class ExchangeFeed:
                 if before is not None and before != after:
                     self._new_rules(RulesChange(symbol, before, after))
             self._note_age()
+            self._note_way(live)
+
+    def _note_way(self, live: LiveMarket) -> None:
+        """Tell when bars come by another way than before, and when the clock is off or right again."""
+        if self._session.settings.streams and (way := live.health().mode) != self._way:
+            self._way = way
+            if way == "rest":
+                self._tell("warn", "The stream is silent", "Bars are asked for after each close until it is back.")
+            else:
+                self._tell("ok", "The stream is back", "Bars come as they close again.")
+        if self._session.skewed != self._skewed:
+            self._skewed = self._session.skewed
+            off = f"{abs(self._session.offset_ms) / 1000:,.1f} s {'behind' if self._session.offset_ms > 0 else 'ahead of'}"
+            if self._skewed:
+                words = f"It is {off} {self._exchange}'s: no new positions until it is set right."
+                self._tell("warn", "The clock is off", words)
+            else:
+                self._tell("ok", "The clock is right again", "New positions may be opened.")
 
     def _new_rules(self, change: RulesChange) -> None:
         self._rules[change.symbol] = change.after
@@ -222,12 +242,10 @@ class ExchangeFeed:
         self._rules_changed(change)
 
     def hold(self, open_time: int) -> Sequence[int]:
-        """No entry where the next bar has closed already, or the exchange ends the symbol."""
-        late = self._session.now_ms() >= open_time + 2 * self._step or self._session.skewed
-        return [
-            int(Reason.NOT_TRADING if symbol in self._ended else Reason.LATE_BAR if late else Reason.NONE)
-            for symbol in self._keys
-        ]
+        """No entry where the next bar has closed already, the clock is off, or the exchange ends the symbol."""
+        late = self._session.now_ms() >= open_time + 2 * self._step
+        why = Reason.LATE_BAR if late else Reason.CLOCK_SKEW if self._session.skewed else Reason.NONE
+        return [int(Reason.NOT_TRADING if symbol in self._ended else why) for symbol in self._keys]
 
     # ---- how it is -----------------------------------------------------------------------------------------------
 

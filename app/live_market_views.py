@@ -24,10 +24,14 @@ def _requests(health: LiveHealth, now_ms: int) -> FeedRow:
     state, level = "Live", "ok"
     if rest.waiting_until_ms is not None or rest.breaker_open:
         state, level = "Waiting", "warn" if not rest.alarm else "bad"
+    if rest.skewed:
+        level = "warn"
     parts = [f"{rest.weight_used:,.0f} of {rest.weight_limit:,.0f} weight this minute", f"clock {rest.offset_ms:+,} ms"]
     if rest.latency_ms is not None:
         parts.append(f"answers in {rest.latency_ms:.0f} ms")
-    if level != "ok" and (rest.alarm or rest.last_error):
+    if rest.skewed:
+        parts.insert(0, "no entries while the clock is off")
+    if state != "Live" and (rest.alarm or rest.last_error):
         parts.insert(0, rest.alarm or rest.last_error)
     return FeedRow("Requests", state, level, rest.last_success_ms, _age(rest.last_success_ms, now_ms),
                    " · ".join(parts))  # fmt: skip

@@ -52,7 +52,8 @@ def _feeds(service: TradingService) -> list[dict[str, Any]]:
         whole,
         *(
             {
-                "name": row.name, "state": row.state.lower(), "detail": row.detail,
+                "name": row.name, "state": row.state.lower(),
+                "detail": f"{row.age_s:,.0f} s {row.detail}" if row.name in bars and row.state == "Live" else row.detail,
                 "last_bar": iso(row.last_ms) if row.name in bars else None,
             }
             for row in rows

@@ -44,6 +44,7 @@ class Reason(IntEnum):
     EXIT_SIGNAL = 12
     LATE_BAR = 13  # the bar after it has closed already: an order would fill in the past
     NOT_TRADING = 14  # the exchange is delisting or settling the symbol, or changed its rules
+    CLOCK_SKEW = 15  # the clock here is too far from the exchange's
 
 
 class ExitReason(IntEnum):
