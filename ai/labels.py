@@ -243,14 +243,3 @@ def without_marked(labels: Labels, mark: UInt8Array) -> tuple[Labels, npt.NDArra
         labels.complete & kept,
     )  # fmt: skip
     return without, touched
-
-
-def meta_labels(labels: Labels, side: Int8Array) -> Int8Array:
-    """Was the proposed side right? 1 if it reached its target, 0 if not or if nothing was proposed, ``[T]``.
-
-    Args:
-        labels: of the same bars.
-        side: ``[T]``, 1 long, -1 short, 0 nothing proposed (López de Prado, AFML ch. 3.6).
-    """
-    won = np.where(side > 0, labels.long_outcome == Outcome.TARGET, labels.short_outcome == Outcome.TARGET)
-    return np.where(side == 0, 0, won).astype(np.int8)

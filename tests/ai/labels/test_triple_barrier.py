@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai.exits import ExitProfile, exit_profile
-from ai.labels import Labels, meta_labels, stop_distances, triple_barrier
+from ai.labels import Labels, stop_distances, triple_barrier
 from data.errors import UserError
 
 pytestmark = pytest.mark.kernel
@@ -141,11 +141,3 @@ def test_stop_distances_follow_the_profile() -> None:
     assert np.array_equal(stop_distances(EVEN, close, feature / 100), [4.0, NAN], equal_nan=True)
     with pytest.raises(UserError, match="needs the feature 'atr_14'"):
         stop_distances(exit_profile("swing", "1h"), close)
-
-
-def test_a_meta_label_says_whether_the_proposed_side_was_right() -> None:
-    up, down = [QUIET, (100, 110, 99, 108)], [QUIET, (100, 101, 90, 95)]
-    made = labels_of(up + down, 10.0)
-    assert made.label[[0, 2]].tolist() == [1, -1]
-    for side, right in ((1, [1, 0]), (-1, [0, 1]), (0, [0, 0])):
-        assert meta_labels(made, np.full(4, side, dtype=np.int8))[[0, 2]].tolist() == right

@@ -87,6 +87,7 @@ def test_states_equal_a_plain_recomputation_on_recorded_hours(btc: Frame) -> Non
     assert seen == set(range(7))
 
 
+@pytest.mark.kernel
 def test_rank_counts_ninety_days_and_half_of_what_is_equal() -> None:
     times = np.arange(400, dtype=np.int64) * DAY_MS
     rising = volatility_rank(times, np.arange(400.0), DAY_MS)
@@ -100,6 +101,7 @@ def test_rank_counts_ninety_days_and_half_of_what_is_equal() -> None:
         assert ranks[t] == (np.sum(window < values[t]) + 0.5 * np.sum(window == values[t])) / 90
 
 
+@pytest.mark.kernel
 def test_a_rank_needs_half_of_its_ninety_days() -> None:
     times = np.arange(400, dtype=np.int64) * DAY_MS
     values = np.random.default_rng(2).random(400)
@@ -171,6 +173,7 @@ def rows_of(*leads: tuple[int, float]) -> Array:
     return p
 
 
+@pytest.mark.kernel
 def test_a_new_state_must_lead_for_some_bars_or_by_a_margin() -> None:
     flicker = rows_of((2, 0), (3, 0.1), (2, 0), (3, 0.1), (3, 0.1), (3, 0.1), (2, 0))
     assert smoothed_states(flicker, 1, 1.0).tolist() == [2, 3, 2, 3, 3, 3, 2]
@@ -181,6 +184,7 @@ def test_a_new_state_must_lead_for_some_bars_or_by_a_margin() -> None:
     assert smoothed_states(another, 2, 1.0).tolist() == [2] * 5  # two leaders in turn: none of them lasts
 
 
+@pytest.mark.kernel
 def test_smoothing_forgets_what_was_held_where_nothing_is_known_and_sees_no_future() -> None:
     p = rows_of((2, 0), (2, 0), (4, 0.1), (4, 0.1))
     p[1] = np.nan
