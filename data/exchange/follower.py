@@ -8,6 +8,7 @@ from data.bar_notes import Note
 from data.bar_sequence import BarSequence
 from data.errors import QuantError, Retryable
 from data.exchange.candle_looks import look
+from data.exchange.live_series import LONGEST_SLEEP_S
 from data.exchange.session import ExchangeSession
 from data.market import Frame, SeriesKey, unified_symbol
 from data.timeframes import timeframe_ms
@@ -72,4 +73,4 @@ async def follow(
         now = session.now_ms()
         due = min(sequence.due_ms(now) for sequence in sequences)
         if due > now:
-            await session.sleep(max((due - now) / 1000, SHORTEST_SLEEP_S))
+            await session.sleep(min(max((due - now) / 1000, SHORTEST_SLEEP_S), LONGEST_SLEEP_S))

@@ -17,6 +17,7 @@ from data.market import Frame, SeriesKey, short_symbol
 
 REFUSED_PAUSE_S = 60.0  # between looks at a series that the exchange refuses (delisted)
 SHORTEST_PAUSE_S = 0.05
+LONGEST_SLEEP_S = 30.0  # then the time is read again: timers stand still while a machine sleeps
 REVIEWED_BARS = 70  # read again in a review
 STREAM_PATIENCE_MS = 2_000  # more than without a stream, before a closed bar is asked for over REST
 
@@ -94,7 +95,7 @@ class LiveSeries:
             now = self._session.now_ms()
             seconds = (self.sequence.due_ms(now) - now) / 1000
             if seconds > 0 or pause > SHORTEST_PAUSE_S:
-                await sleep_or(self._stir, self._session.sleep, max(seconds, pause))
+                await sleep_or(self._stir, self._session.sleep, max(min(seconds, LONGEST_SLEEP_S), pause))
 
     def _pass_on(self) -> None:
         now = self._session.now_ms()

@@ -36,9 +36,12 @@ class SimulatedClock:
     def monotonic(self) -> float:
         return self.seconds
 
-    def advance(self, seconds: float) -> None:
-        """Jump without waking anybody in between (as a machine that slept)."""
-        self.seconds += seconds
+    def advance(self, seconds: float, timer: bool = True) -> None:
+        """Jump without waking anybody in between (as a machine that slept; some stop their ``timer`` meanwhile)."""
+        if timer:
+            self.seconds += seconds
+        else:
+            self._start_ms += round(seconds * 1000)
         self.ms = self._start_ms + round(self.seconds * 1000)
 
     async def sleep(self, seconds: float) -> None:

@@ -68,6 +68,17 @@ async def test_missed_bars_come_first(server: BinanceServer, clock: SimulatedClo
     async with living(server, clock, store, [MINUTES], {MINUTES: known}, streams=False) as live:
         await clock.run_until(START + 3 * MINUTE + 5_000)
         live.check_whole(MINUTES, known + MINUTE, 52)
+        assert {request.weight for request in server.asked("/klines")} == {1}, "few bars are asked for by few rows"
+
+
+async def test_a_look_at_many_bars_asks_for_as_many(
+    server: BinanceServer, clock: SimulatedClock, store: Candles
+) -> None:
+    known = START - 400 * MINUTE
+    async with living(server, clock, store, [MINUTES], {MINUTES: known}, streams=False) as live:
+        await clock.run_until(START + 3 * MINUTE + 5_000)
+        live.check_whole(MINUTES, known + MINUTE, 402)
+        assert [request.weight for request in server.asked("/klines")][:2] == [2, 1]
 
 
 async def test_the_quote_holds_everything_with_its_age(
