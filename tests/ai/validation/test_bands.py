@@ -224,6 +224,16 @@ def test_the_sharpe_of_independent_returns_has_los_width() -> None:
     assert band.holds(sharpe)
 
 
+def test_return_bands_are_quantiles_of_plain_resamples() -> None:
+    returns = np.random.default_rng(14).normal(0.1, 1.0, 9)
+    rows = (np.random.default_rng(7).integers(0, 9, size=(500, 3))[:, :, None] + np.arange(3)).reshape(500, 9) % 9
+    drawn = returns[rows]
+    bands = return_bands(returns, 3, 7, 500)
+    sharpe = drawn.mean(axis=1) / drawn.std(axis=1, ddof=1)
+    assert [bands.mean.low, bands.mean.high] == pytest.approx(np.quantile(drawn.mean(axis=1), [0.025, 0.975]))
+    assert [bands.sharpe.low, bands.sharpe.high] == pytest.approx(np.quantile(sharpe, [0.025, 0.975]))
+
+
 def test_constant_missing_and_single_returns_have_no_band() -> None:
     flat = return_bands(np.full(100, 0.1), 5, 7, 50)
     assert flat.mean.low == pytest.approx(0.1) and math.isnan(flat.sharpe.low)

@@ -107,6 +107,17 @@ def test_nothing_after_the_test_begins_changes_its_forecasts(walked) -> None:
         assert np.array_equal(one[name], other[name], equal_nan=True)
 
 
+def test_rows_without_a_complete_label_do_not_train(walked) -> None:
+    _, data, windows = walked
+    complete, label = data.labels.complete.copy(), data.labels.label.copy()
+    complete[500:900], label[500:900] = False, 0
+    broken = dataclasses.replace(data, labels=dataclasses.replace(data.labels, complete=complete, label=label))
+    rows = training_rows(windows[0], data.labels.end)
+    rows = rows[(rows < 500) | (rows >= 900)]
+    found = baseline_forecasts(broken, windows[:1])[BASE_RATE][windows[0].test_rows[0]]
+    assert found == pytest.approx(base_rate(label[rows]))
+
+
 def test_an_embargo_takes_rows_from_the_training(walked) -> None:
     _, data, windows = walked
     plain, held = (baseline_forecasts(data, windows[:1], embargo) for embargo in (0, 200))
