@@ -225,8 +225,9 @@ class ExchangeFeed:
                 self._tell("ok", "The stream is back", "Bars come as they close again.")
         if self._session.skewed != self._skewed:
             self._skewed = self._session.skewed
-            off = f"{abs(self._session.offset_ms) / 1000:,.1f} s {'behind' if self._session.offset_ms > 0 else 'ahead of'}"
             if self._skewed:
+                side = "behind" if self._session.offset_ms > 0 else "ahead of"
+                off = f"{abs(self._session.offset_ms) / 1000:,.1f} s {side}"
                 words = f"It is {off} {self._exchange}'s: no new positions until it is set right."
                 self._tell("warn", "The clock is off", words)
             else:

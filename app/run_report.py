@@ -46,19 +46,14 @@ def _feeds(service: TradingService) -> list[dict[str, Any]]:
     parts = feed.details()[0] if isinstance(feed, ExchangeFeed) else None
     if parts is None:
         return [whole]
-    rows = feed_rows(parts, service.place.clock.now_ms())
     bars = {series_name(row.key) for row in parts.series}
-    return [
-        whole,
-        *(
-            {
-                "name": row.name, "state": row.state.lower(),
-                "detail": f"{row.age_s:,.0f} s {row.detail}" if row.name in bars and row.state == "Live" else row.detail,
-                "last_bar": iso(row.last_ms) if row.name in bars else None,
-            }
-            for row in rows
-        ),
-    ]  # fmt: skip
+    found: list[dict[str, Any]] = [whole]
+    for row in feed_rows(parts, service.place.clock.now_ms()):
+        series = row.name in bars
+        detail = f"{row.age_s:,.0f} s {row.detail}" if series and row.state == "Live" else row.detail
+        last = iso(row.last_ms) if series else None
+        found.append({"name": row.name, "state": row.state.lower(), "detail": detail, "last_bar": last})
+    return found
 
 
 def summary_document(service: TradingService, state: str) -> dict[str, Any]:
