@@ -23,7 +23,7 @@ _SLOTS = 512  # counters across a step's values
 _NORMAL_REACH = 4.5  # standard deviations counted on each side: normal steps
 _ANY_REACH = 6.4  # a value with 2.5 % of all beyond it is at most 6.3 away in any distribution (Chebyshev)
 _NOTHING = 1e-12  # log prices that differ less are one (blocks as long as the window all sum to the same)
-_WIDE = 4.0  # barriers so many step deviations apart are met within one step by fewer than 1 path in 10,000
+_WIDE = 4.0  # barriers so many step deviations apart are both met within one step by some 2 paths in 10,000 or fewer
 
 
 @kernel

@@ -269,6 +269,17 @@ def test_blocks_as_long_as_the_window_have_one_end() -> None:
     answer = simulate(close, DrawKey(7, 0, 5), Simulation(50, method="bootstrap", block=50))
     assert answer.bands[-1] == pytest.approx(np.full(6, close[-1] ** 2 / close[0]))
     assert answer.expected == pytest.approx(close[-1] ** 2 / close[0])
+    # twice and half: here all paths end exactly where they began
+    answer = simulate(np.array([1.0, 2.0, 1.0]), DrawKey(7, 0, 5), Simulation(2, 100, "bootstrap", window=2, block=2))
+    assert (answer.bands[-1] == 1.0).all()
+    assert answer.up == 0.0
+
+
+def test_paths_of_the_bootstrap_are_independent() -> None:
+    """The up-probability spreads over keys as that of independent paths."""
+    simulation = Simulation(24, method="bootstrap", block=4, band_steps=())
+    up = np.array([simulate(market(), DrawKey(7, 0, k), simulation).up for k in range(1000)])
+    assert up.std() == pytest.approx(math.sqrt(up.mean() * (1.0 - up.mean()) / 1000), rel=0.1)
 
 
 # What it declines

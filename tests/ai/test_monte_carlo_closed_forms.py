@@ -114,7 +114,7 @@ def test_touch_probabilities_agree_with_the_closed_form_in_finite_time(
     found = answers(close, Simulation(horizon, band_steps=()), stop_price, target_price)
     up = [math.log1p(distance / PRICE) for distance in (stop_price, target_price)]
     down = [-math.log1p(-distance / PRICE) for distance in (stop_price, target_price)]
-    bias = 1e-4  # of barriers four or more step deviations apart, see ai/monte_carlo_paths.py
+    bias = 2e-4  # of barriers four or more step deviations apart, see ai/monte_carlo_paths.py
     agrees(found, lambda a: a.long.target, touch_by(drift, volatility, down[0], up[1], horizon), bias)
     agrees(found, lambda a: a.long.stop, touch_by(-drift, volatility, up[1], down[0], horizon), bias)
     agrees(found, lambda a: a.short.target, touch_by(-drift, volatility, up[0], down[1], horizon), bias)
@@ -125,8 +125,8 @@ def test_a_long_horizon_agrees_with_the_closed_form_without_a_time_limit() -> No
     drift, volatility = 0.0005, 0.01
     found = answers(closes(drift, volatility), Simulation(400, band_steps=()), 0.02 * PRICE, 0.03 * PRICE)
     exact = touch_ever(drift, volatility, -math.log(0.98), math.log(1.03))
-    agrees(found, lambda a: a.long.target, exact, 1e-4)
-    agrees(found, lambda a: a.long.neither, 0.0, 1e-4)
+    agrees(found, lambda a: a.long.target, exact, 2e-4)
+    agrees(found, lambda a: a.long.neither, 0.0, 1e-12)
 
 
 def test_watching_the_closes_alone_would_not_agree() -> None:
