@@ -143,7 +143,7 @@ async def test_the_pace_keeps_below_the_limit_of_the_exchange(server: BinanceSer
             await s.candles("BTCUSDT", "1m", START, START + 100 * MINUTE)
         minutes = (s.clock.monotonic() - start) / 60
     assert len(server.asked("/klines")) == 100
-    assert minutes == pytest.approx((100 * 5 - 70) / 210, rel=0.05)  # three tenths are kept for orders
+    assert minutes == pytest.approx((100 * 2 - 70) / 210, rel=0.05)  # 102 rows weigh 2; three tenths are for orders
     assert max(sleeper.naps) < 10
 
 
