@@ -173,9 +173,11 @@ class BarSequence:
         self._count_missing(rows, forming, since_ms, now_ms)
         if self._review_from is not None and since_ms <= self._review_from:
             self._review_from = None
-        self._pause(now_ms, progress=before != (len(self._waiting), len(self._doubts)))
-        if rows and not forming and rows[-1].open_time + 2 * self.step <= now_ms and not self._missing:
-            self._wait_ms = 0  # the page was full: there is more
+        progress = before != (len(self._waiting), len(self._doubts))
+        self._pause(now_ms, progress)
+        ends_early = bool(rows) and not forming and rows[-1].open_time + 2 * self.step <= now_ms
+        if progress and ends_early and not self._missing:
+            self._wait_ms = 0  # the page was full: there is more (without progress the exchange has no newer bar)
 
     def failed(self, now_ms: int, wait_s: float | None = None) -> None:
         """A look brought no answer; ``wait_s``: there is none before so many seconds have passed."""

@@ -400,3 +400,15 @@ def test_any_disorder_of_stream_and_rest_gives_the_same_sequence(data: st.DataOb
 
 def test_a_frame_of_no_bars_is_empty() -> None:
     assert len(frame_of(KEY, [], [], 0)) == 0 and np.array_equal(frame_of(KEY, [], [], 0).open_time, [])
+
+
+def test_f24_an_exchange_that_shows_no_newer_bar_is_asked_less_and_less_often() -> None:
+    """A symbol that settles stays listed: its last bar is answered again and again."""
+    sequence = BarSequence(KEY, BEFORE)
+    over = TRUTH[:20]
+    asked = 0
+    for moment in range(START + 20 * MINUTE, START + 80 * MINUTE, 1000):
+        asked += look(sequence, moment, over)
+        sequence.take(moment)
+    assert sequence.last_ms == over[-1].open_time
+    assert asked < 3 * 60, "an hour at one look in thirty seconds is 120 looks"
