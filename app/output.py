@@ -74,9 +74,10 @@ class Progress:
             return
         now = self.clock.monotonic()
         share = done / total if total else 1.0
-        if self.ended if share >= 1 else now - self.said < QUIET_PROGRESS_S:
+        told, self.ended = self.ended, share >= 1
+        if (told and self.ended) or (share < 1 and now - self.said < QUIET_PROGRESS_S):
             return
-        self.said, self.ended = now, share >= 1
+        self.said = now
         left = f", about {self.remaining(share):.0f} s left" if 0 < share < 1 else ""
         print(f"{self.title}: {share:4.0%} {words}{left}", file=self.stream, flush=True)
 

@@ -98,3 +98,12 @@ def test_cells_read_well(value: object, form: str | None, words: str) -> None:
 def test_an_empty_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     show_table(Output().console(), [], [], none="No trade yet.")
     assert capsys.readouterr().out == "No trade yet.\n"
+
+
+def test_the_end_of_a_job_is_said_once_and_a_second_part_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    with Output().progress("work") as progress:
+        for done in (1, 2, 2):
+            progress(done, 2)
+        progress(0, 4)
+        progress(4, 4, "repaired")
+    assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == ["100%", "100%"]
