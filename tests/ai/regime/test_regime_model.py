@@ -57,7 +57,7 @@ def test_the_classifier_beats_persistence_and_base_rate_on_recorded_hours(
     assert scores.change_hits > 0.2
     assert scores.false_changes < 0.1
     assert scores.calibration_error < 0.02
-    assert scores.verdict.startswith("a forecast")
+    assert scores.verdict == "better than persistence, in probability and in the state it names"
 
 
 @pytest.mark.data
@@ -140,11 +140,11 @@ def window_of(n: int) -> Window:
     return Window(0, 0, 0, 0, (0, n // 2), (n // 2, n))
 
 
-def test_where_inputs_say_nothing_the_verdict_is_no_forecast() -> None:
+def test_where_inputs_say_nothing_the_verdict_is_no_better_than_persistence() -> None:
     state, target = chain(6_000, 0.96, 1)
     noise = np.random.default_rng(2).normal(size=(6_000, 12))
     scores = walk_regimes(noise, state, target, [window_of(6_000)], draws=300).scores
-    assert scores.verdict.startswith("no forecast")
+    assert scores.verdict == "no better than persistence"
     assert scores.log_loss < scores.base_log_loss - 0.5  # persistence it does know
     assert scores.log_loss == pytest.approx(scores.transition_log_loss, abs=0.03)
 
@@ -155,7 +155,7 @@ def test_a_planted_sign_of_the_next_state_is_found_and_calibrated() -> None:
     told = np.where(generator.random(8_000) < 0.95, target, generator.integers(0, STATES, 8_000))
     inputs = (told[:, None] == np.arange(STATES)) + generator.normal(0.0, 0.1, (8_000, STATES))
     walk = walk_regimes(inputs, state, target, [window_of(8_000)], draws=300)
-    assert walk.scores.verdict.startswith("a forecast")
+    assert walk.scores.verdict == "better than persistence, in probability and in the state it names"
     assert walk.scores.calibration_error < 0.02
     assert walk.scores.change_hits > 0.3
 
