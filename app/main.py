@@ -32,7 +32,7 @@ class Call:
 
 
 class WrongUsage(Exception):
-    """The line can not be understood; the text is the sentence for the person."""
+    """The line cannot be understood; the text is the sentence for the person."""
 
 
 def read_call(arguments: Sequence[str]) -> Call:
@@ -137,7 +137,7 @@ def _explain_database(error: Exception) -> str:
     if "locked" in words:
         return "The database is busy with another program: wait until it is finished, then run the command again."
     if "unable to open" in words or "readonly" in words:
-        return "The database in the home folder can not be opened for writing: check the folder's permissions."
+        return "The database in the home folder cannot be opened for writing: check the folder's permissions."
     if "malformed" in words or "not a database" in words:
         return "The database in the home folder is damaged: put a backup in its place or choose another --home."
     return f"The database refused the command ({words}); run again with --debug to see where."

@@ -1,4 +1,4 @@
-"""The one way to compile a kernel, and the cache that can not go stale.
+"""The one way to compile a kernel, and the cache that cannot go stale.
 
 numba does not notice an edit in a called function of another file and would serve a stale result. So the cache
 folder's name holds a hash of every file that holds a kernel, numba's version and the CPU; it is set before numba is

@@ -63,7 +63,7 @@ def _format_of(path: Path) -> str:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except OSError as error:
-        raise UserError(f"{path} can not be read: {error.strerror}.") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     if not head:
         raise UserError(f"{path} is empty.")
     found = next((s for s, marks in _MAGIC.items() if head.startswith(marks)), None)
@@ -88,7 +88,7 @@ def _from_arrow(path: Path, suffix: str) -> RawTable:
 
             table = pa.feather.read_table(path)
     except (pa.ArrowException, OSError, ValueError):
-        raise UserError(f"{path} is damaged: it can not be read as {suffix[1:]}.") from None
+        raise UserError(f"{path} is damaged: it cannot be read as {suffix[1:]}.") from None
     if not table.num_rows:
         raise UserError(f"{path} holds no rows.")
     names = [normalised(name) for name in table.column_names]
@@ -126,7 +126,7 @@ def _from_csv(label: str, content: bytes, kind: str) -> RawTable:
         )
     except pa.ArrowException as error:
         where, reason = _unreadable_line(content), str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"{label}{where} can not be read as CSV: {reason}.") from None
+        raise UserError(f"{label}{where} cannot be read as CSV: {reason}.") from None
     first = 2 if headed else 1
     lines = np.delete(np.arange(first, first + table.num_rows + len(bad)), [number - first for number, _ in bad])
     filled = np.zeros(table.num_rows, dtype=np.bool_)

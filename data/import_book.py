@@ -109,7 +109,7 @@ def sample_updates(
 
 
 def _breaks(events: Sequence[BookDelta | BookSnapshot]) -> list[Gap]:
-    """Where an update does not follow the one before it; how many are missing can not be known."""
+    """Where an update does not follow the one before it; how many are missing cannot be known."""
     updates = [event for event in events if isinstance(event, BookDelta)]
     return [
         Gap(before.event_ms, after.event_ms, 1)

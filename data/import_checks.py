@@ -56,7 +56,7 @@ def observation_checks(rows: Rows, kind: str, now_ms: int) -> Checks:
     of_kind = {"trades": _trade, "liquidations": _trade, "metrics": _metrics, "premium": _premium, "book": _book}
     return [
         ("has no readable time", rows.time == NO_TIME),
-        ("has a number that can not be read", np.isinf(rows.values[:, : _plain_numbers(kind)]).any(axis=1)),
+        ("has a number that cannot be read", np.isinf(rows.values[:, : _plain_numbers(kind)]).any(axis=1)),
         ("has no number to tell it by", rows.id == NO_ID),
         *of_kind[kind](rows.values),
         ("lies in the future", rows.time > now_ms),

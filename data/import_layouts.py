@@ -115,7 +115,7 @@ KIND_OF_ARCHIVE = {
 NOT_IMPORTED = {
     "premiumindexklines": "candles of the premium index, which the store does not keep: take markPriceKlines and "
     "indexPriceKlines",
-    "bookdepth": "sums of the book by distance from the price, from which its levels can not be had: take bookTicker",
+    "bookdepth": "sums of the book by distance from the price, from which its levels cannot be had: take bookTicker",
 }
 _ARCHIVE = re.compile(r"([A-Z0-9]+)-([A-Za-z0-9]+)-\d{4}-\d{2}(-\d{2})?\.(zip|csv)")
 
@@ -151,7 +151,7 @@ def refuse_other_archive(path: Path, kind: str) -> None:
     """An archive of something else than what is asked for is named before it is read.
 
     Raises:
-        UserError: the archive holds another kind, or one that can not be imported.
+        UserError: the archive holds another kind, or one that cannot be imported.
     """
     what = (archive_of(path) or ("", ""))[1]
     if what in NOT_IMPORTED:

@@ -100,7 +100,7 @@ def sampled(events: Iterable[MarketEvent], every_ms: int, sync: DepthSync) -> It
     """The top of one symbol's book at every multiple of ``every_ms`` of receipt time, from its diffs and snapshots.
 
     Each is the last state known before that moment, with its own times; where nothing changed since the last one, or
-    the book can not be trusted, there is none. ``sync`` may be looked at afterwards for what was missing.
+    the book cannot be trusted, there is none. ``sync`` may be looked at afterwards for what was missing.
     """
     due: int | None = None
     given = -1

@@ -208,7 +208,7 @@ class SyncStep(StrEnum):
     OLD = "old"  # says nothing new
     APPLIED = "applied"
     SYNCED = "synced"  # a snapshot was taken
-    REFUSED = "refused"  # a snapshot that can not be used: ask again
+    REFUSED = "refused"  # a snapshot that cannot be used: ask again
     GAP = "gap"  # something is missing or wrong: no book until the next snapshot
 
 
@@ -236,7 +236,7 @@ class DepthSync:
 
     @property
     def book(self) -> OrderBook | None:
-        """The book, or ``None`` while it can not be trusted: ask anew each time, never keep it."""
+        """The book, or ``None`` while it cannot be trusted: ask anew each time, never keep it."""
         return self._book
 
     @property

@@ -63,7 +63,7 @@ def _duplicates(frame: Frame, again: Flags, order: npt.NDArray[np.intp]) -> Iter
 
 
 def number_findings(frame: Frame) -> tuple[Frame, list[Finding]]:
-    """The bars whose numbers can be true, and those whose can not."""
+    """The bars whose numbers can be true, and those whose cannot."""
     key, times, step = frame.key, frame.open_time, frame.key.step_ms
     prices = np.column_stack([frame.open, frame.high, frame.low, frame.close])
     bad = np.asarray(~(np.isfinite(prices) & (prices > 0)).all(axis=1))

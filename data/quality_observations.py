@@ -67,7 +67,7 @@ def inspect_funding(funding: FundingFrame, *, now_ms: int | None = None) -> list
         return found
     impossible = ~(np.isfinite(rate) & (np.abs(rate) <= IMPOSSIBLE_RATE))
     found += runs(key, time, 1, impossible, "bad_rate", "bad",
-                  lambda a, b: f"{count(b - a, 'rate')} that can not be ({rate[a]:.4g})")  # fmt: skip
+                  lambda a, b: f"{count(b - a, 'rate')} that cannot be ({rate[a]:.4g})")  # fmt: skip
     usual = max(USUAL_RATE, float(np.median(np.abs(rate[~impossible]))) if not impossible.all() else 0.0)
     spike = ~impossible & (np.abs(rate) >= RATE_SCALE * usual)
 
@@ -122,7 +122,7 @@ def _flagged(
 
 
 def _metrics(rows: Observations) -> list[Finding]:
-    """Holes at the usual distance, values that can not be, jumps that come back."""
+    """Holes at the usual distance, values that cannot be, jumps that come back."""
     distance = np.diff(rows.time)
     found = []
     if len(distance):
@@ -151,7 +151,7 @@ def _trades(rows: Observations) -> list[Finding]:
     """Missing ids, ids out of order, impossible numbers, single prices far from their neighbours."""
     price, quantity, side = rows.values.T
     bad = ~(np.isfinite(price) & (price > 0) & np.isfinite(quantity) & (quantity > 0) & (np.abs(side) == 1))
-    found = _flagged(rows, bad, "bad_value", "bad", "with a price, quantity or side that can not be")
+    found = _flagged(rows, bad, "bad_value", "bad", "with a price, quantity or side that cannot be")
     steps = np.diff(rows.id)
     for i in np.flatnonzero(steps > 1):
         missing = int(steps[i]) - 1
@@ -175,7 +175,7 @@ def _lone_prices(rows: Observations, price: Float64Array, bad: Flags) -> list[Fi
 
 
 def _book(rows: Observations) -> list[Finding]:
-    """One-sided or crossed tops, levels out of order, sizes that can not be."""
+    """One-sided or crossed tops, levels out of order, sizes that cannot be."""
     bids, bid_sizes, asks, ask_sizes = (rows.values[:, k * BOOK_DEPTH : (k + 1) * BOOK_DEPTH] for k in range(4))
     one_sided = np.isnan(bids[:, 0]) | np.isnan(asks[:, 0])
     crossed = ~one_sided & (bids[:, 0] >= asks[:, 0])
@@ -189,13 +189,13 @@ def _book(rows: Observations) -> list[Finding]:
 
 
 def _premium(rows: Observations) -> list[Finding]:
-    """Prices and rates that can not be, and a mark price far from its index."""
+    """Prices and rates that cannot be, and a mark price far from its index."""
     mark, index, rate = rows.column("mark_price"), rows.column("index_price"), rows.column("funding_rate")
     bad = (mark <= 0) | (index <= 0) | np.isinf(mark) | np.isinf(index) | (np.abs(rate) > IMPOSSIBLE_RATE)
     away = ~bad & (np.abs(mark - index) > PREMIUM_LIMIT * index)
     far = f"whose mark price is over {PREMIUM_LIMIT:.0%} from the index"
     return [
-        *_flagged(rows, bad, "bad_value", "bad", "with a price or rate that can not be"),
+        *_flagged(rows, bad, "bad_value", "bad", "with a price or rate that cannot be"),
         *_flagged(rows, away, "mark_disagreement", "warn", far),
     ]
 
@@ -203,4 +203,4 @@ def _premium(rows: Observations) -> list[Finding]:
 def _liquidations(rows: Observations) -> list[Finding]:
     price, quantity, side = rows.values.T
     bad = ~((price > 0) & (quantity > 0) & (np.abs(side) == 1)) | np.isinf(price) | np.isinf(quantity)
-    return _flagged(rows, bad, "bad_value", "bad", "with a price, quantity or side that can not be")
+    return _flagged(rows, bad, "bad_value", "bad", "with a price, quantity or side that cannot be")

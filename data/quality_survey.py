@@ -50,7 +50,7 @@ def _alone(store: MarketStore, key: SeriesKey, now_ms: int | None) -> list[Findi
         return inspect_observations(store.read_observations(key), now_ms=now_ms)
     if key.holds_bars:
         return inspect(store.read(key), now_ms=now_ms)
-    raise UserError(f"Series of kind '{key.kind}' can not be checked.")
+    raise UserError(f"Series of kind '{key.kind}' cannot be checked.")
 
 
 def _with_witnesses(

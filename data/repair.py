@@ -120,7 +120,7 @@ async def repair(
     """Repair what the findings name, span by span; each span is one transaction.
 
     Args:
-        session: of the series' own exchange; ``None``: finer stored series only. When it can not be reached the finer
+        session: of the series' own exchange; ``None``: finer stored series only. When it cannot be reached the finer
             ones are taken for this and all later spans.
         clock: names the moment from which repaired bars are known.
     """
@@ -143,7 +143,7 @@ async def repair(
 async def repair_funding(
     session: FundingSource | None, store: CandleStore, key: SeriesKey, findings: Sequence[Finding]
 ) -> RepairReport:
-    """Ask again for settlements that are missing or can not be; there is nothing finer to make them of."""
+    """Ask again for settlements that are missing or cannot be; there is nothing finer to make them of."""
     done: list[RepairedSpan] = []
     why = "the exchange was not asked"
     for finding in (f for f in findings if f.kind in ("funding_gap", "bad_rate")):
@@ -171,7 +171,7 @@ class _Asked:
     why: str = "the exchange was not asked"
 
     async def candles(self, key: SeriesKey, span: Span) -> Frame | None:
-        """Its bars of a span; ``None`` if it can not be asked."""
+        """Its bars of a span; ``None`` if it cannot be asked."""
         if self.session is None:
             return None
         try:

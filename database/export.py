@@ -135,6 +135,9 @@ def _decision_columns() -> tuple[list[Column], Expand]:
     def expand(part: list[Row]) -> list[Row]:
         rows = unpack_decisions([row[4] for row in part])
         fields: list[list[Any]] = [plain(rows[name]) for name in DECISION_FIELDS]
+        for k, name in enumerate(DECISION_FIELDS):
+            if name in TIMES:  # 0: there is none
+                fields[k] = [time or None for time in fields[k]]
         gates = [[canonical(r) for r in rows[name]] for name in ("gate_values", "gate_limits")]
         heads = [row[:4] for row in part]
         return [(*head, *rest) for head, *rest in zip(heads, *fields, *gates, strict=True)]

@@ -49,7 +49,7 @@ def _side_of(bits: int) -> int:
 
 @kernel
 def _no_forecast(forecasts: Float64Array, s: int, f: int) -> int:
-    """Why a forecast row can not be used, as a Reason; 0 when it can."""
+    """Why a forecast row cannot be used, as a Reason; 0 when it can."""
     forecast = forecasts[s, f]
     why = forecast[_WHY]
     if why != 0.0:

@@ -55,7 +55,7 @@ def invoke(
     """Run one command; ``run`` takes the options of a ``run`` instead of the terminal.
 
     Raises:
-        UsageError: the line can not be understood.
+        UsageError: the line cannot be understood.
         QuantError: the command could not be done.
         KeyboardInterrupt: a person or the system ended it.
     """

@@ -75,7 +75,7 @@ class BinanceUsdm(Quirks):
         due = list if path.endswith(LIST_ANSWERS) else (list, dict)
         if not isinstance(answer, due) or (isinstance(answer, list) and not _rows_fit(path, url, answer)):
             endpoint = path.rsplit("/", 1)[-1]
-            raise Retryable(f"binanceusdm sent an answer to {endpoint} that can not be read.")
+            raise Retryable(f"binanceusdm sent an answer to {endpoint} that cannot be read.")
 
     def used_weight(self, headers: Mapping[str, str]) -> float | None:
         written = headers.get("x-mbx-used-weight-1m")

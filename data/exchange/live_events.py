@@ -30,7 +30,7 @@ class IntervalChanged:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something can not be read or stored now; it is tried again. ``sentence`` empty: it is over."""
+    """Something cannot be read or stored now; it is tried again. ``sentence`` empty: it is over."""
 
     what: str  # "candles BTCUSDT 1m", "funding BTCUSDT", "the store", …
     sentence: str
@@ -62,7 +62,7 @@ class LiveHealth:
     resyncs: int  # of order books
     unsettled: tuple[str, ...]  # symbols whose settlement is overdue
     troubles: tuple[str, ...]  # sentences of what goes wrong now
-    not_given: tuple[str, ...] = ()  # sentences of what is to be collected and can not be had here
+    not_given: tuple[str, ...] = ()  # sentences of what is to be collected and cannot be had here
 
     @property
     def stale(self) -> tuple[SeriesKey, ...]:

@@ -14,7 +14,7 @@ from data.market import Frame, FundingFrame, SeriesKey
 from data.observations import Observations
 from data.store import MarketStore
 
-MOST_ROWS = 200_000  # observations kept while the store can not be written; then the oldest half goes, and it is told
+MOST_ROWS = 200_000  # observations kept while the store cannot be written; then the oldest half goes, and it is told
 Row = tuple[int, int, int, tuple[float, ...]]  # time, id, known at, values
 
 
@@ -35,7 +35,7 @@ class LiveStore:
 
     Args:
         given: told every frame of new bars, in order, when it is stored.
-        trouble: told a sentence when the store can not be written, empty when it can again.
+        trouble: told a sentence when the store cannot be written, empty when it can again.
     """
 
     def __init__(self, store: MarketStore, given: Callable[[Frame], None], trouble: Callable[[str], None]) -> None:
@@ -85,7 +85,7 @@ class LiveStore:
         return bool(self._next.fundings or self._stuck.fundings)
 
     async def flush(self) -> None:
-        """Write everything that waits; what can not be written now is kept for the next time.
+        """Write everything that waits; what cannot be written now is kept for the next time.
 
         Raises:
             QuantError: the store refuses for good.

@@ -108,7 +108,7 @@ def interval_name(names: Mapping[str, str], timeframe: str, exchange: str, what:
 def unreadable(exchange: str, url: str) -> Retryable:
     """The error for a successful answer of a wrong shape."""
     endpoint = url.split("?")[0].rsplit("/", 1)[-1]
-    return Retryable(f"{exchange} sent an answer to {endpoint} that can not be read.")
+    return Retryable(f"{exchange} sent an answer to {endpoint} that cannot be read.")
 
 
 def metric_columns(

@@ -81,7 +81,7 @@ class Quirks(abc.ABC):
     ) -> list[list[float]]:  # fmt: skip
         """One page of ``[time, open, high, low, close, volume]`` with ``since <= time`` (< ``end``), oldest first.
 
-        The forming bar may come last. Volume in base units; 0 for ``mark`` and ``index``. ``most``: there can not be
+        The forming bar may come last. Volume in base units; 0 for ``mark`` and ``index``. ``most``: there cannot be
         more rows than these (an exchange that charges by rows is asked for so many only).
         """
 

@@ -97,7 +97,7 @@ def translate(
     detail = _detail(error, exchange)
     sentence = f"{exchange} could not {action}: {detail}."
     if reaction is Reaction.UNREACHED:
-        return Retryable(f"{exchange} can not be reached to {action}: check the network connection and its address.")
+        return Retryable(f"{exchange} cannot be reached to {action}: check the network connection and its address.")
     if reaction in (Reaction.LIMITED, Reaction.BANNED):
         default = DEFAULT_BAN_WAIT_S if reaction is Reaction.BANNED else DEFAULT_LIMIT_WAIT_S
         wait = getattr(error, "retry_after", None) or default

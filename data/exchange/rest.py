@@ -273,7 +273,7 @@ class MarketReads(abc.ABC):
         try:
             rules = {name: self.quirks.instrument_of(self._exchange, markets[name]) for name in listed}
         except UNREADABLE as error:
-            raise Retryable(f"{self.settings.exchange} sent trading rules that can not be read.") from error
+            raise Retryable(f"{self.settings.exchange} sent trading rules that cannot be read.") from error
         for name, its in rules.items():
             if not (its.tick > 0 and its.lot > 0 and its.contract_size > 0 and its.min_notional >= 0):
                 raise self._senseless("trading rules", name)

@@ -159,7 +159,7 @@ class ExchangeSession(MarketReads):
         return abs(self.offset_ms) > SKEW_LIMIT_MS
 
     async def ping(self) -> float:
-        """Seconds that the exchange took to answer; raises if it can not be reached."""
+        """Seconds that the exchange took to answer; raises if it cannot be reached."""
         start = self.clock.monotonic()
         await self.ask("answer a ping", self.quirks.ping)
         return self.clock.monotonic() - start
@@ -185,7 +185,7 @@ class ExchangeSession(MarketReads):
             if timer >= due:
                 try:
                     await self.measure_offset()
-                    due = self.clock.monotonic() + OFFSET_EVERY_S
+                    due = self.clock.monotonic() + (CLOCK_LOOK_S if self.skewed else OFFSET_EVERY_S)
                 except (Retryable, Rejected) as error:
                     self._health.last_error = str(error)
             await self.sleep(CLOCK_LOOK_S)
@@ -291,7 +291,7 @@ class ExchangeSession(MarketReads):
         name = self.settings.exchange
         reaction = Reaction.UNCLEAR
         if isinstance(error, UNREADABLE):
-            judged: QuantError = Retryable(f"{name} sent an answer that can not be read ({action}).")
+            judged: QuantError = Retryable(f"{name} sent an answer that cannot be read ({action}).")
         else:
             until = banned_until_ms(error)
             if until is not None and not getattr(error, "retry_after", None):

@@ -281,7 +281,7 @@ class MarketStream:
     def _on_unreadable(self, socket: Socket, error: Exception) -> None:
         """Count it; what it said may be missing, which is told once in a while only (it may go on for hours)."""
         self.health.unreadable += 1
-        self.health.last_trouble = f"a message can not be read: {type(error).__name__}: {str(error)[:160]}"
+        self.health.last_trouble = f"a message cannot be read: {type(error).__name__}: {str(error)[:160]}"
         now_s = self._clock.monotonic()
         if socket.gap_told_s is None or now_s - socket.gap_told_s >= self._settings.stream_silence_s:
             socket.gap_told_s = now_s

@@ -1,6 +1,6 @@
 """The sockets of a ccxt.pro instance, made to survive: every frame passes here before ccxt sees it.
 
-ccxt's own receive loop ends for good when a frame can not be decoded or a handler raises, its waits run on the real
+ccxt's own receive loop ends for good when a frame cannot be decoded or a handler raises, its waits run on the real
 clock, and its tasks can outlive ``close()``. The hooks set here catch the first, replace the second, and end the third.
 """
 

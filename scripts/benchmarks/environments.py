@@ -24,7 +24,7 @@ Columns = Mapping[str, npt.NDArray[Any]]
 
 
 class PeerMissing(Exception):
-    """A peer can not be measured here; the words say why."""
+    """A peer cannot be measured here; the words say why."""
 
 
 def folder() -> Path:
@@ -89,7 +89,7 @@ class Peers:
         """The interpreter of a peer's environment, made if need be.
 
         Raises:
-            PeerMissing: it can not be installed, or is not and must not be.
+            PeerMissing: it cannot be installed, or is not and must not be.
         """
         where = folder() / name
         python = where / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -118,7 +118,7 @@ class Peers:
                 return f"{name} was not installed within {within_s} s"
             if done.returncode:
                 said = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["pip failed"]
-                return f"{name} can not be installed: {said[-1][:160]}"
+                return f"{name} cannot be installed: {said[-1][:160]}"
         (where / MARK).write_text(" ".join(packages) + "\n")
         return ""
 
@@ -130,7 +130,7 @@ class Peers:
         """A worker that has prepared ``job`` on ``data``; ended afterwards.
 
         Raises:
-            PeerMissing: it can not be installed or started.
+            PeerMissing: it cannot be installed or started.
         """
         python = self.python(name, packages, within_s)
         with ExitStack() as stack:

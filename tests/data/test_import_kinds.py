@@ -108,7 +108,7 @@ def test_trades_need_a_number(tmp_path: Path) -> None:
         (0, "", "has no number to tell it by"),
         (0, "x7", "has no number to tell it by"),
         (1, "", "has a price that is no number"),
-        (1, "cheap", "has a number that can not be read"),
+        (1, "cheap", "has a number that cannot be read"),
         (1, "-1", "has a price of zero or less"),
         (2, "0", "has a quantity of zero or less"),
         (5, "later", "has no readable time"),
@@ -164,7 +164,7 @@ def test_text_in_a_metric_and_a_row_without_any_are_named(tmp_path: Path) -> Non
     rows[4][1], rows[6][1:], rows[8][1] = "many", ["", ""], "-5"
     prepared = plan(write(tmp_path / "a.csv", rows, "timestamp,open_interest,taker_ratio"), of("metrics"))
     assert [(r.place, r.reason) for r in prepared.rejections] == [
-        (6, "has a number that can not be read"), (8, "holds no number"), (10, "has a negative number"),
+        (6, "has a number that cannot be read"), (8, "holds no number"), (10, "has a negative number"),
     ]  # fmt: skip
 
 

@@ -194,7 +194,7 @@ class Market:
         return self.candles[name, min(steps, key=timeframe_ms)]
 
     def series(self, name: str, timeframe: str, held: Series) -> Frame | None:
-        """A series as it was added, or made from the symbol's finest one; ``None`` where it can not be."""
+        """A series as it was added, or made from the symbol's finest one; ``None`` where it cannot be."""
         if (name, timeframe) in held:
             return held[name, timeframe]
         steps = [t for n, t in held if n == name and timeframe_ms(timeframe) % timeframe_ms(t) == 0]

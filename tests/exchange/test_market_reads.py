@@ -177,7 +177,7 @@ async def test_rules_that_can_not_be_read_are_no_rules(server: BinanceServer, se
         await s.load_markets()
         s._markets["BTC/USDT:USDT"]["precision"] = None
         s._markets["BTC/USDT:USDT"]["info"]["filters"] = []
-        with pytest.raises(Retryable, match="rules that can not be read"):
+        with pytest.raises(Retryable, match="rules that cannot be read"):
             await s.instrument("BTCUSDT")
 
 

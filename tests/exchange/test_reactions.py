@@ -58,7 +58,7 @@ def test_a_refused_connection_was_never_sent(writing: bool) -> None:
     error.__cause__ = ConnectionRefusedError()
     got = translate(error, "binanceusdm", "answer a ping", writing)
     assert isinstance(got, Retryable)
-    assert str(got).startswith("binanceusdm can not be reached to answer a ping")
+    assert str(got).startswith("binanceusdm cannot be reached to answer a ping")
 
 
 @pytest.mark.parametrize("cause", [aiohttp.ClientPayloadError(), aiohttp.ServerDisconnectedError(), TimeoutError()])

@@ -279,7 +279,7 @@ async def test_an_exchange_that_can_not_be_reached_is_said_in_one_sentence(
     settings = DataSettings(base_url=host.format(port=port), request_attempts=3, breaker_failures=100)
     async with ExchangeSession(settings, clock, sleep=sleeper) as s:
         for call in (s.ping(), s.candles("BTCUSDT", "1m", START), s.instrument("BTCUSDT")):
-            with pytest.raises(Retryable, match=r"can not be reached to .*: check the network") as caught:
+            with pytest.raises(Retryable, match=r"cannot be reached to .*: check the network") as caught:
                 await call
             assert one_sentence(caught.value)
     assert len(sleeper.naps) >= 6

@@ -35,7 +35,7 @@ MOVES: dict[Status, frozenset[Status]] = {
 
 
 class IllegalMove(Exception):
-    """An order was asked to go where it can not go from where it stands; a defect of the program."""
+    """An order was asked to go where it cannot go from where it stands; a defect of the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Order:
             IllegalMove: the move is not in ``MOVES``.
         """
         if status not in MOVES[self.status]:
-            raise IllegalMove(f"order {self.client_id} can not go from {self.status} to {status}")
+            raise IllegalMove(f"order {self.client_id} cannot go from {self.status} to {status}")
         entry = (ms, status.value, words)
         return replace(self, status=status, updated_ms=ms, history=(*self.history, entry))
 

@@ -23,7 +23,7 @@ _HALTED = int(Trading.HALTED)
 
 @kernel
 def system_values(values: Float64Array, account: Row, shock: float) -> None:
-    """Write the tier's values; what can not be measured is NaN."""
+    """Write the tier's values; what cannot be measured is NaN."""
     values[_DRAWDOWN] = account["drawdown"]
     values[_SHARPE] = account["sharpe_upper"]
     values[_BLACK_SWAN] = shock

@@ -53,7 +53,7 @@ def _read(path: Path) -> object:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: the strategy can not be read ({error.strerror}).") from None
+        raise UserError(f"{path}: the strategy cannot be read ({error.strerror}).") from None
     if len(raw) > MAX_BYTES:
         raise UserError(f"{path}: a strategy has at most {MAX_BYTES} bytes, this file has {len(raw)}.")
     try:

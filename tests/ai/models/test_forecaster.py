@@ -195,7 +195,7 @@ def test_models_that_do_not_fit_are_refused(market, model) -> None:
     with pytest.raises(UserError, match="not stored"):
         Forecaster({}, (ModelSwitch(0, "gone"),), market.schema, market.profile, "1h")
     forecaster = forecaster_of(market, model)
-    with pytest.raises(UserError, match="can not take over before"):
+    with pytest.raises(UserError, match="cannot take over before"):
         forecaster.add_model("swing-b", model, 0)
     with pytest.raises(UserError, match="other models"):
         forecaster.restore({**forecaster.checkpoint(), "members": ["x"]})

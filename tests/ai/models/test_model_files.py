@@ -62,7 +62,7 @@ def test_a_missing_file_a_wrong_kind_and_an_outside_name_are_refused(tmp_path) -
 
 def test_a_model_that_can_not_be_written_says_so(tmp_path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="can not be written"):
+    with pytest.raises(UserError, match="cannot be written"):
         trained(LogisticModel)[0].save(tmp_path / "file" / "m")
 
 

@@ -133,7 +133,7 @@ def test_nothing_is_purged_without_need(case) -> None:
 
 @pytest.mark.parametrize(
     ("groups", "tested", "said"),
-    [(1, 1, "cut into 1"), (13, 1, "give from 2 to 12"), (4, 0, "give from 1 to 3"), (4, 4, "can not be tested")],
+    [(1, 1, "cut into 1"), (13, 1, "give from 2 to 12"), (4, 0, "give from 1 to 3"), (4, 4, "cannot be tested")],
 )
 def test_impossible_numbers_are_refused(groups, tested, said) -> None:
     with pytest.raises(UserError, match=said):
