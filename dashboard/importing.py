@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QDialog, QFileDialog, QGridLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QFileDialog, QLineEdit, QWidget
 
-from app.contract.commands import ImportFiles, Outcome
+from app.contract.commands import ImportFiles
 from dashboard.bridge import Bridge
 from dashboard.widgets.cards import label, set_tone
 from dashboard.widgets.controls import Button, Picker
+from dashboard.widgets.forms import FormDialog
 
 TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "8h", "1d")
 KINDS = {
@@ -37,54 +37,24 @@ def guess(path: str) -> tuple[str, str, str]:
     return (symbol.group(1) if symbol else "", frame.group(1) if frame else "", kind)
 
 
-class ImportDialog(QDialog):
+class ImportDialog(FormDialog):
     """Files, symbol, timeframe, kind; the import itself runs as a job."""
 
     def __init__(self, over: QWidget, bridge: Bridge) -> None:
-        super().__init__(over)
-        self._bridge = bridge
-        self.setWindowTitle("Import market data")
-        self.setModal(True)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setFixedWidth(460)
         self.paths: tuple[str, ...] = ()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 18, 20, 18)
-        column.setSpacing(12)
-        column.addWidget(label("Import market data", 15, 600))
-        column.addWidget(
-            label("Parquet, CSV, feather or ZIP files of one symbol, as exchanges archive them.", 13, 400,
-                  "text2", wrap=True)
-        )  # fmt: skip
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(12)
-        grid.setVerticalSpacing(8)
         self.files, self.choose = label("No file chosen", 12, 400, "text3"), Button("Choose files…", height=28)
         self.symbol = QLineEdit()
         self.symbol.setPlaceholderText("BTCUSDT")
         self.frame, self.kind = Picker(TIMEFRAMES, 130), Picker(tuple(KINDS), 190)
         self.frame.setCurrentText("1h")
-        for row, (caption, field) in enumerate(
-            (("Files", self.choose), ("", self.files), ("Symbol", self.symbol), ("Timeframe", self.frame),
-             ("Holds", self.kind))
-        ):  # fmt: skip
-            grid.addWidget(label(caption, 12, 400, "text2"), row, 0)
-            grid.addWidget(field, row, 1, Qt.AlignmentFlag.AlignLeft)
-        grid.setColumnStretch(1, 1)
-        column.addLayout(grid)
-        self.refused = label("", 12, 400, "danger", wrap=True)
-        self.refused.hide()
-        column.addWidget(self.refused)
-        buttons = QHBoxLayout()
-        buttons.addStretch(1)
-        self.leave, self.go = Button("Cancel", "ghost"), Button("Import", "primary")
-        buttons.addWidget(self.leave)
-        buttons.addWidget(self.go)
-        column.addLayout(buttons)
+        sentence = "Parquet, CSV, feather or ZIP files of one symbol, as exchanges archive them."
+        rows: tuple[tuple[str, QWidget], ...] = (
+            ("Files", self.choose), ("", self.files), ("Symbol", self.symbol), ("Timeframe", self.frame),
+            ("Holds", self.kind),
+        )  # fmt: skip
+        super().__init__(over, bridge, "Import market data", sentence, "Import", rows)
         self.kind.currentTextChanged.connect(lambda words: self.frame.setEnabled(KINDS[words] in BARS))
         self.choose.clicked.connect(self._choose)
-        self.leave.clicked.connect(self.reject)
-        self.go.clicked.connect(self._go)
         self.symbol.textChanged.connect(lambda _: self._ready())
         self._ready()
 
@@ -111,15 +81,7 @@ class ImportDialog(QDialog):
         missing = "" if self.paths else "Choose files first."
         self.go.block(missing or ("" if self.symbol.text().strip() else "Say which symbol the files hold."))
 
-    def _go(self) -> None:
+    def command(self) -> ImportFiles:
         kind = KINDS[self.kind.currentText()]
         frame = self.frame.currentText() if kind in BARS else ""
-        self._bridge.send(ImportFiles(self.paths, self.symbol.text().strip().upper(), frame, kind), self._done)
-
-    def _done(self, outcome: Outcome) -> None:
-        if outcome.ok:
-            self._bridge.told.emit(outcome)
-            self.accept()
-        else:
-            self.refused.setText(outcome.sentence)
-            self.refused.show()
+        return ImportFiles(self.paths, self.symbol.text().strip().upper(), frame, kind)
