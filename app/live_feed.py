@@ -24,6 +24,7 @@ from trading.records import Reason
 
 LOOK_S = 60.0
 LAGGARD_MS = 45_000  # a symbol behind the others is waited for: longer than the longest pause between two looks
+MOST_MISSED = 5_000  # bars of a series that is only kept, which a run fetches before it goes on
 OVERDUE_MS = 30_000  # after its close, a bar that a troubled exchange does not show counts as overdue
 Told = Callable[[str, str, str], None]  # level, title, sentence
 RulesTold = Callable[[RulesChange], None]
@@ -135,9 +136,15 @@ class ExchangeFeed:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _stored_last(self) -> dict[SeriesKey, int]:
-        """The newest stored bar of the series that are only kept: what came while nothing ran is fetched as well."""
+        """The newest stored bar of the series that are only kept: what came while nothing ran is fetched as well.
+
+        One that ends long ago begins anew: years of bars are a download's work, not a run's.
+        """
+        now = self._session.now_ms()
         newest = ((key, self._store.tail(key, 1).open_time) for key in self._also)
-        return {key: int(times[-1]) for key, times in newest if len(times)}
+        return {
+            key: int(times[-1]) for key, times in newest if len(times) and now - times[-1] < MOST_MISSED * key.step_ms
+        }
 
     async def _assembled(
         self, live: LiveMarket, frames: AsyncGenerator[Frame, None], start: int

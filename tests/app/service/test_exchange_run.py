@@ -13,7 +13,7 @@ import pytest
 
 from data.clock import iso
 from data.exchange.session import ExchangeSession
-from data.market import FundingFrame, SeriesKey
+from data.market import Frame, FundingFrame, SeriesKey
 from data.synthetic import DEFAULT_START_MS as START
 from data.synthetic import synthetic_market
 from tests.app.service.conftest import plain_trades
@@ -229,3 +229,35 @@ async def test_a_hole_in_the_stored_bars_is_filled(tmp_path, exchange):
     async with exchange.run(other, bars=3) as run:
         await run.document()
     assert (np.diff(stored(other, lambda d, _: d.candles.read(KEY)).open_time) == STEP).all()
+
+
+HOURS = SeriesKey("binanceusdm", BTC, "1h")
+
+
+async def test_other_timeframes_go_on_where_the_run_before_left_them(tmp_path, exchange, monkeypatch):
+    monkeypatch.setenv("QUANTAI_DATA__FOLLOW_TIMEFRAMES", '["1h"]')
+    async with exchange.run(tmp_path, bars=10) as run:
+        await run.document()
+    first = stored(tmp_path, lambda d, _: d.candles.read(HOURS))
+    exchange.clock.advance(40 * STEP / 1000)
+    async with exchange.run(tmp_path, bars=50) as run:
+        await run.document()
+    hours = stored(tmp_path, lambda d, _: d.candles.read(HOURS))
+    assert len(hours) >= len(first) + 10
+    assert (np.diff(hours.open_time) == 4 * STEP).all()
+
+
+async def test_a_kept_series_that_ended_long_ago_begins_anew(tmp_path, exchange, monkeypatch):
+    from database.home import Home
+
+    monkeypatch.setenv("QUANTAI_DATA__FOLLOW_TIMEFRAMES", '["1h"]')
+    one = np.ones(1)
+    old = START - 6_000 * 4 * STEP
+    with Home(tmp_path).open() as database:
+        database.candles.write(Frame.of(HOURS, np.array([old], dtype=np.int64), one, one, one, one, one))
+    async with exchange.run(tmp_path, bars=10) as run:
+        await run.document()
+    times = stored(tmp_path, lambda d, _: d.candles.read(HOURS)).open_time
+    assert times[0] == old
+    assert times[1] >= START + (BEFORE - 8) * STEP
+    assert (np.diff(times[1:]) == 4 * STEP).all()
