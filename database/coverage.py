@@ -38,6 +38,8 @@ class Coverage:
         step = self.step(info)
         if step is None:
             return np.where(held > 0, 1.0, np.nan)
+        if edges[1] - edges[0] < 2 * step:
+            return _held(times, step, edges, info)
         inside = np.minimum(edges[1:], info.last_ms + step) - np.maximum(edges[:-1], info.first_ms)
         due = np.maximum(0.0, inside) / step
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -91,6 +93,15 @@ class Coverage:
                     (series, start, width),
                 ).fetchall()
             )
+
+
+def _held(times: Int64Array, step: int, edges: Float64Array, info: SeriesInfo) -> Float64Array:
+    """Stretches hardly longer than a step: there if a row's own span reaches into them, else missing."""
+    before = np.searchsorted(times, edges[1:], side="left") - 1
+    reached = (before >= 0) & (times[np.maximum(before, 0)] + step > edges[:-1])
+    share = np.where(reached, 1.0, 0.0)
+    share[(edges[1:] <= info.first_ms) | (edges[:-1] >= info.last_ms + step)] = np.nan
+    return share
 
 
 def _columns(rows: Sequence[tuple[int, int]]) -> tuple[Int64Array, Float64Array]:

@@ -47,6 +47,17 @@ def test_a_gap_shows_in_its_stretch_only(db: Repositories, timeframe: str, count
     assert db.coverage.missing(info) == count // 40
 
 
+def test_few_rows_fill_the_stretches_between_them(db: Repositories) -> None:
+    eight = 8 * HOUR_MS
+    times = START // eight * eight + eight * np.arange(10, dtype=np.int64)
+    times = np.delete(times, 5)
+    rates = np.full(len(times), 1e-4)
+    db.candles.write_funding(FundingFrame("binanceusdm", "BTC/USDT:USDT", "exchange", times, rates, rates))
+    info = next(iter(db.candles.series()))
+    found = db.coverage.shares(info, info.first_ms, info.last_ms + eight, 120)
+    assert (found[:60] == 1.0).all() and (found[60:72] == 0.0).all() and (found[72:] == 1.0).all()
+
+
 def test_nothing_is_said_of_the_time_before_and_after(db: Repositories) -> None:
     frame = bars("1m", 5_000)
     db.candles.write(frame)
