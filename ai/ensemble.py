@@ -125,7 +125,7 @@ class EnsembleModel:
         """Native files and a manifest, put in place by one rename.
 
         Raises:
-            UserError: the place can not be written.
+            UserError: the place cannot be written.
         """
         write_folder(folder, self.files, self.manifest())
 

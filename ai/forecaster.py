@@ -75,7 +75,7 @@ class Forecaster:
                 f"not for {self.profile.name} on {self.timeframe}."
             )
         if self.schedule and from_ms < self.schedule[-1].from_ms:
-            raise UserError(f"Model '{model_id}' can not take over before the model that is already scheduled.")
+            raise UserError(f"Model '{model_id}' cannot take over before the model that is already scheduled.")
         self._grow(model.members)
         if model_id not in self._models:
             self.model_ids = (*self.model_ids, model_id)

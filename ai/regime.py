@@ -50,7 +50,7 @@ REGIME_NAMES: tuple[str, ...] = tuple(state.name.lower() for state in Regime)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegimePath:
-    """States of T bars and the two numbers that make them; NaN and ``UNKNOWN`` where they can not be told."""
+    """States of T bars and the two numbers that make them; NaN and ``UNKNOWN`` where they cannot be told."""
 
     state: Int8Array  # [T] Regime or UNKNOWN
     rank: Float64Array  # [T] 0..1, place of the volatility among the last 90 days

@@ -31,7 +31,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str
     """Write ``files`` and the manifest into a new folder beside, then rename it into place.
 
     Raises:
-        UserError: the place can not be written.
+        UserError: the place cannot be written.
     """
     record = {**manifest, "format": FORMAT, "files": {name: sha256(content) for name, content in files.items()}}
     record["digest"] = sha256(json_bytes(record))
@@ -52,7 +52,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str
         fresh.rename(folder)
         shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
-        raise UserError(f"The model can not be written to {folder}: {error.strerror or error}.") from error
+        raise UserError(f"The model cannot be written to {folder}: {error.strerror or error}.") from error
 
 
 def read_folder(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -85,9 +85,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"There is no model in {folder}; 'models list' shows what is stored.") from None
     except (OSError, ValueError):
-        raise UserError(f"The manifest of the model in {folder} can not be read; train it again.") from None
+        raise UserError(f"The manifest of the model in {folder} cannot be read; train it again.") from None
     if not isinstance(manifest, dict):
-        raise UserError(f"The manifest of the model in {folder} can not be read; train it again.")
+        raise UserError(f"The manifest of the model in {folder} cannot be read; train it again.")
     digest = manifest.pop("digest", None)
     if digest != sha256(json_bytes(manifest)):
         raise UserError(f"The manifest of the model in {folder} is corrupt (its hash differs); train it again.")

@@ -63,9 +63,9 @@ def combinatorial_splits(
     """
     rows = len(start)
     if not 2 <= groups <= rows:
-        raise UserError(f"{rows} rows can not be cut into {groups} groups: give from 2 to {rows}.")
+        raise UserError(f"{rows} rows cannot be cut into {groups} groups: give from 2 to {rows}.")
     if not 1 <= tested < groups:
-        raise UserError(f"Of {groups} groups {tested} can not be tested: give from 1 to {groups - 1}.")
+        raise UserError(f"Of {groups} groups {tested} cannot be tested: give from 1 to {groups - 1}.")
     parts = group_rows(rows, groups)
     for chosen in combinations(range(groups), tested):
         tests = tuple(parts[g] for g in chosen)

@@ -20,7 +20,7 @@ def probabilistic_sharpe(sharpe: float, benchmark: float, n: int, skew: float = 
     """Probability that the true Sharpe exceeds ``benchmark``.
 
     ``sharpe`` and ``benchmark`` are per observation (not annualised), ``n`` the number of returns, ``kurtosis`` not in
-    excess. NaN when it can not be said. Source: Bailey & López de Prado 2012, "The Sharpe Ratio Efficient Frontier".
+    excess. NaN when it cannot be said. Source: Bailey & López de Prado 2012, "The Sharpe Ratio Efficient Frontier".
     """
     variance = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
     if n < 2 or not math.isfinite(sharpe) or not variance > 0.0:
@@ -34,7 +34,7 @@ def minimum_track_record(
     """Number of returns from which on :func:`probabilistic_sharpe` reaches ``confidence``.
 
     Everything per observation as there; the result is in observations and not rounded. Infinite where ``sharpe`` is
-    not above ``benchmark``, NaN when it can not be said. Source: Bailey & López de Prado 2012, equation 11.
+    not above ``benchmark``, NaN when it cannot be said. Source: Bailey & López de Prado 2012, equation 11.
     """
     variance = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
     if not math.isfinite(sharpe) or not math.isfinite(benchmark) or not variance > 0.0 or not 0.5 <= confidence < 1.0:

@@ -68,7 +68,7 @@ def long_run_variance(gains: Float64Array, block: float) -> Float64Array:
 
 
 def reality_check(gains: Float64Array, block: float, rng: np.random.Generator, draws: int = 1000) -> float:
-    """White's p-value of "no configuration has a mean gain above zero"; NaN when it can not be said.
+    """White's p-value of "no configuration has a mean gain above zero"; NaN when it cannot be said.
 
     Raises:
         UserError: too few periods, a block outside 1..T, or no draws.

@@ -72,7 +72,7 @@ def configuration_text(configuration: Mapping[str, Any]) -> str:
     """One JSON text for one configuration, whatever the order of its keys.
 
     Raises:
-        UserError: a value that JSON can not say, NaN and infinity included.
+        UserError: a value that JSON cannot say, NaN and infinity included.
     """
     try:
         return json.dumps(configuration, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -150,7 +150,7 @@ class Deflation:
 
 
 def deflation(returns: Float64Array, trials: Sequence[Trial], chosen: str) -> Deflation:
-    """Deflated Sharpe of ``returns[n]`` after the trials of a series; NaN where it can not be said.
+    """Deflated Sharpe of ``returns[n]`` after the trials of a series; NaN where it cannot be said.
 
     The variance of the trials' Sharpe ratios is measured from two on; before that, the sampling variance 1/n stands in
     for it (Bailey & López de Prado 2014).

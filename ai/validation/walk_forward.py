@@ -72,7 +72,7 @@ class WalkForwardSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _FoldJob:
-    """One fold's training window alone, so that a worker can not see beyond it."""
+    """One fold's training window alone, so that a worker cannot see beyond it."""
 
     x: Float64Array
     labels: Labels
