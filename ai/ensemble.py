@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from ai.calibration import calibration_slice, calibrators_of, calibrators_record, fit_calibrators
 from ai.labels import Labels, Outcome
-from ai.models.base import CLASSES, Model
-from ai.models.boosting import BoostingParameters, LightgbmModel, XgboostModel
+from ai.models.base import CLASSES
 from ai.models.files import json_bytes, read_folder, sha256, write_folder
-from ai.models.linear import LogisticModel
+from ai.models.members import DEFAULT_MEMBERS, MEMBERS, new_member
 from ai.models.predictor import IDENTITY, Pack, pack, predict_rows
+from ai.overlay import Overlay, fit_overlay, no_proposals
 from ai.sampling import average_uniqueness
 from ai.schema import FeatureSchema
+from ai.settings import AiSettings
 from data.clock import iso
 from data.errors import QuantError, UserError
 from data.market import Float64Array, Int64Array
@@ -30,12 +31,37 @@ Cancelled = Callable[[], bool]
 
 KIND = "ensemble"
 CALIBRATION_FILE = "calibration.json"
-MEMBERS: dict[str, type[LogisticModel] | type[XgboostModel] | type[LightgbmModel]] = {
-    "logistic": LogisticModel, "xgboost": XgboostModel, "lightgbm": LightgbmModel,
-}  # fmt: skip
-DEFAULT_MEMBERS = tuple(MEMBERS)
 MIN_FIT_ROWS = 200
 MIN_SLICE_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleOptions:
+    """What is trained besides the members, and with which parameters."""
+
+    parameters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by member, tuned ones
+    regime: bool = True  # the regime classifier, where the bars reach back far enough
+    meta_model: bool = False
+    regime_filter: bool = False
+    adaptive_threshold: bool = False
+    conformal_coverage: float = 0.0  # 0: no sets
+    max_disagreement: float = 1.0  # 1: never abstain
+    max_outside_share: float = 1.0  # 1: never abstain
+    shrink_when_worse: bool = False
+    cost: float = 0.0012  # of a round trip, fraction of notional: what the meta-model and the filter count
+
+    @classmethod
+    def of(cls, settings: AiSettings, parameters: Mapping[str, Mapping[str, float]] | None = None) -> Self:
+        """As the settings ask for."""
+        return cls(
+            parameters or {}, True, settings.meta_model, settings.regime_filter, settings.adaptive_threshold,
+            settings.conformal_coverage, settings.max_disagreement, settings.max_outside_share,
+            settings.shrink_when_worse,
+        )  # fmt: skip
+
+
+PLAIN = EnsembleOptions(regime=False)
+"""Members alone."""
 
 
 class TrainingCancelled(QuantError):
@@ -86,6 +112,7 @@ class EnsembleModel:
     params: Mapping[str, Any]
     files: Mapping[str, bytes]
     pack: Pack = field(repr=False)
+    overlay: Overlay | None = field(default=None, repr=False)
 
     @property
     def schema(self) -> FeatureSchema:
@@ -153,7 +180,7 @@ class EnsembleModel:
             features, tuple(manifest["optional"]), members, manifest["profile"], manifest["timeframe"],
             manifest["symbol"], manifest["seed"], manifest["span"][0], manifest["span"][1], (short, neutral, long),
             manifest["rows"], Payoffs(**manifest["payoffs"]), manifest["params"], dict(files),
-            compile_pack(members, files, len(features)),
+            compile_pack(members, files, len(features)), Overlay.of(files),
         )  # fmt: skip
 
 
@@ -177,19 +204,6 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def new_member(name: str, seed: int) -> Model:
-    """An untrained member.
-
-    Raises:
-        UserError: unknown name.
-    """
-    if name not in MEMBERS:
-        raise UserError(f"Unknown model '{name}': use some of {', '.join(MEMBERS)}.")
-    if name == "logistic":
-        return LogisticModel(seed)
-    return MEMBERS[name](BoostingParameters(seed=seed))  # type: ignore[arg-type]
-
-
 def train_ensemble(
     x: Float64Array,
     labels: Labels,
@@ -199,6 +213,7 @@ def train_ensemble(
     seed: int = 7,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
+    options: EnsembleOptions = PLAIN,
 ) -> EnsembleModel:
     """Fit and calibrate every member on the training window ``rows`` (ascending positions in ``x[F, T]``).
 
@@ -211,7 +226,7 @@ def train_ensemble(
     """
     if len(set(members)) != len(members) or not members:
         raise UserError("Name at least one model for the ensemble, and each only once.")
-    fresh = {name: new_member(name, seed) for name in members}
+    fresh = {name: new_member(name, seed, options.parameters.get(name)) for name in members}
     used = _usable(x, labels, rows, context)
     parts = calibration_slice(rows, labels.end, context.calibration_share)
     fit_rows, slice_rows = parts.fit_rows[used[parts.fit_rows]], parts.slice_rows[used[parts.slice_rows]]
@@ -240,13 +255,15 @@ def train_ensemble(
     if progress is not None:
         progress(len(fresh), len(fresh), "ensemble ready")
     files[CALIBRATION_FILE] = json_bytes(calibration)
+    overlay = fit_overlay(x, labels, rows, context, options, no_proposals)
+    files.update(overlay.files() if overlay is not None else {})
     known = np.concatenate([fit_rows, slice_rows])
     return EnsembleModel(
         context.features, context.optional, tuple(members), context.profile, context.timeframe, context.symbol, seed,
         int(context.open_time[rows[0]]), int(context.open_time[rows[-1]]), _base_rates(labels, known),
         len(known), _payoffs(labels, known, effective),
         {name: model.describe() for name, model in fresh.items()}, files,
-        compile_pack(members, files, len(columns)),
+        compile_pack(members, files, len(columns)), overlay,
     )  # fmt: skip
 
 

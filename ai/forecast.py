@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from data.market import Float64Array
 
@@ -40,7 +41,24 @@ class Col(IntEnum):
 
 
 MEMBER_COLS = 4
-WIDTH = int(Col.FIRST_MEMBER) + MEMBER_COLS * MAX_MEMBERS
+_JUDGEMENT = int(Col.FIRST_MEMBER) + MEMBER_COLS * MAX_MEMBERS
+REGIMES = 7
+
+
+class Extra(IntEnum):
+    """Columns behind the members: what else the models say about the bar, NaN where they say nothing."""
+
+    THRESHOLD = _JUDGEMENT  # probability that a side must reach here; NaN: that of the settings
+    SIZE = _JUDGEMENT + 1  # factor of the position's size in [0, 1]; NaN: 1
+    SET = _JUDGEMENT + 2  # conformal set: bit 1 short, 2 neutral, 4 long
+    SPREAD = _JUDGEMENT + 3  # weighted standard deviation of the members' P(long) and P(short), the larger one
+    OUTSIDE = _JUDGEMENT + 4  # share of the features that lie outside their range in training
+    TAKE = _JUDGEMENT + 5  # meta-model: probability that the better side brings more than it costs
+    REGIME = _JUDGEMENT + 6  # smoothed state, ai.regime.Regime; -1 unknown
+    FIRST_REGIME = _JUDGEMENT + 7  # seven probabilities of the state four bars later
+
+
+WIDTH = int(Extra.FIRST_REGIME) + REGIMES
 
 
 class Abstain(IntEnum):
@@ -52,6 +70,16 @@ class Abstain(IntEnum):
     INVALID = 3  # a member said NaN, or probabilities that do not sum to one
     IN_SAMPLE = 4  # the bar was seen in training
     MISSING = 5  # stored forecasts do not cover the bar
+    # From here on there is a forecast, which is scored; the models only advise against acting on it.
+    DISAGREEMENT = 6  # members are too far apart
+    OUT_OF_RANGE = 7  # the input lies outside what training saw
+    UNDECIDED = 8  # the conformal set holds both sides
+    REGIME = 9  # the strategy has not earned in this regime, out of sample
+    SKIPPED = 10  # the meta-model says that the trade is not worth its costs
+
+
+FIRST_ADVICE = Abstain.DISAGREEMENT
+"""Abstain codes from this one on stand beside a whole forecast."""
 
 
 ABSTAIN_WORDS: dict[Abstain, str] = {
@@ -61,6 +89,11 @@ ABSTAIN_WORDS: dict[Abstain, str] = {
     Abstain.INVALID: "a model gave no valid probabilities",
     Abstain.IN_SAMPLE: "the model was trained on this bar",
     Abstain.MISSING: "the stored forecasts do not cover this bar",
+    Abstain.DISAGREEMENT: "the models disagree too much",
+    Abstain.OUT_OF_RANGE: "the market is outside what the models were trained on",
+    Abstain.UNDECIDED: "up and down are both still possible at the chosen coverage",
+    Abstain.REGIME: "the strategy has not earned in this regime out of sample",
+    Abstain.SKIPPED: "the meta-model expects less than the costs",
 }
 
 
@@ -71,6 +104,19 @@ def abstaining_row(why: Abstain) -> Float64Array:
     row[Col.MODEL] = -1
     row[Col.MEMBERS] = 0
     return row
+
+
+def has_forecast(rows: Float64Array) -> npt.NDArray[np.bool_]:
+    """Rows ``[T, WIDTH]`` with probabilities, acted on or not, ``[T]``."""
+    code = rows[:, Col.ABSTAIN]
+    return np.asarray((code == Abstain.NO) | (code >= FIRST_ADVICE), dtype=np.bool_)
+
+
+def widened(rows: Float64Array) -> Float64Array:
+    """Rows of an earlier version with the columns that came later as NaN, ``[T, WIDTH]``."""
+    out: Float64Array = np.full((len(rows), WIDTH), np.nan)
+    out[:, : rows.shape[1]] = rows
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ai.ensemble import EnsembleModel
 from ai.exits import ExitProfile
 from ai.forecast import MAX_MEMBERS, Abstain, Col, ModelSchedule, ModelSwitch, abstaining_row
 from ai.forecast_loop import FIXED_SHARE, NO_PACK, NO_RULE, Exits, Rule, State, empty_state, run_bars
+from ai.overlay import OverlayTrack
 from ai.schema import FeatureSchema
 from data.errors import UserError
 from data.market import BarMark, Float64Array, Frame, Int64Array
@@ -58,6 +59,7 @@ class Forecaster:
             int(profile.unit), float(profile.stop), float(profile.target_ratio), int(profile.limit_bars), row
         )
         self._state = empty_state(profile.limit_bars + 1, 0)
+        self._overlay = OverlayTrack(schema, timeframe)
         for switch in sorted(schedule, key=lambda s: s.from_ms):
             if switch.model_id not in models:
                 raise UserError(f"The model schedule names '{switch.model_id}', which is not stored.")
@@ -106,6 +108,8 @@ class Forecaster:
                 out[first:last, Col.ABSTAIN] = Abstain.IN_SAMPLE
             active = model_id is not None and not seen
             run_bars(self._state, self._exits, FIXED_SHARE, packed, rule, active, o, h, l, c, x, first, last, out)
+            overlay = self._models[model_id].overlay if active and model_id is not None else None
+            self._overlay.fill(overlay, open_time[first:last], c[first:last], x[:, first:last], out[first:last])
         return out
 
     @property

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MemberName = Literal["logistic", "xgboost", "lightgbm"]
+MemberName = Literal["logistic", "random_forest", "hist_boosting", "xgboost", "lightgbm", "catboost"]
 ProfileName = Literal["scalp", "swing", "even"]
 
 
@@ -58,6 +58,71 @@ class AiSettings(BaseModel):
     walk_forward_step: str = Field(
         default="1mo", pattern=r"^\d{1,7}(mo|y|d|w|b)$", description="From one fold to the next.",
         json_schema_extra={"unit": "duration"},
+    )  # fmt: skip
+    walk_forward_anchored: bool = Field(
+        default=False, description="Every training window begins at the first bar, instead of rolling on.",
+        json_schema_extra={"unit": "yes/no"},
+    )  # fmt: skip
+    embargo_bars: int = Field(
+        default=0, ge=0, le=10_000, description="Bars left out between a training window and its test window.",
+        json_schema_extra={"unit": "bars"},
+    )  # fmt: skip
+    finer_labels: bool = Field(
+        default=True,
+        description="Let finer bars decide which barrier was touched first, where they cover the whole span.",
+        json_schema_extra={"unit": "yes/no"},
+    )  # fmt: skip
+    cross_asset_symbols: tuple[str, ...] = Field(
+        default=("BTC/USDT:USDT", "ETH/USDT:USDT"), max_length=4,
+        description="Symbols whose bars other symbols' features look at, where they are stored.",
+        json_schema_extra={"unit": "symbols"},
+    )  # fmt: skip
+    max_disagreement: float = Field(
+        default=0.15, ge=0.0, le=1.0,
+        description="Act on no forecast whose members' probabilities of a side spread wider (standard deviation).",
+        json_schema_extra={"unit": "probability"},
+    )  # fmt: skip
+    max_outside_share: float = Field(
+        default=0.1, ge=0.0, le=1.0,
+        description="Act on no forecast with a greater share of features outside their range in training.",
+        json_schema_extra={"unit": "share"},
+    )  # fmt: skip
+    conformal_coverage: float = Field(
+        default=0.0, ge=0.0, le=0.99,
+        description="Act on no forecast whose conformal set at this coverage holds both sides; 0: off.",
+        json_schema_extra={"unit": "share"},
+    )  # fmt: skip
+    meta_model: bool = Field(
+        default=False, description="A second model decides which of the ensemble's trades to take.",
+        json_schema_extra={"unit": "yes/no"},
+    )  # fmt: skip
+    regime_filter: bool = Field(
+        default=False, description="Leave out regimes in which the forecasts have not earned out of sample.",
+        json_schema_extra={"unit": "yes/no"},
+    )  # fmt: skip
+    adaptive_threshold: bool = Field(
+        default=False, description="Ask for a higher probability where volatility is unusual.",
+        json_schema_extra={"unit": "yes/no"},
+    )  # fmt: skip
+    shrink_when_worse: bool = Field(
+        default=True, description="Trade smaller while the live forecasts are worse than those of the folds.",
+        json_schema_extra={"unit": "yes/no"},
+    )  # fmt: skip
+    drift_alarms: bool = Field(
+        default=True, description="Tell when features or scores drift away from those of the training.",
+        json_schema_extra={"unit": "yes/no"},
+    )  # fmt: skip
+    training_time_limit_s: int = Field(
+        default=1800, ge=1, le=86_400, description="A training in the background that takes longer is ended.",
+        json_schema_extra={"unit": "seconds"},
+    )  # fmt: skip
+    training_memory_limit_mb: int = Field(
+        default=4096, ge=256, le=1_000_000, description="A training in the background that takes more is ended.",
+        json_schema_extra={"unit": "MiB"},
+    )  # fmt: skip
+    tuning_trials: int = Field(
+        default=40, ge=1, le=10_000, description="Configurations that a search for hyper-parameters tries.",
+        json_schema_extra={"unit": "trials"},
     )  # fmt: skip
     profile_short: ProfileName = Field(
         default="scalp", description="Exit profile on 1m and 5m bars.", json_schema_extra={"unit": "name"}

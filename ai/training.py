@@ -12,7 +12,9 @@ from ai.exits import exit_profile
 from ai.features.engine import FeatureEngine
 from ai.features.registry import FUNDING_FEATURES, MODEL_FEATURES, schema_of, spec_of, warmup_bars
 from ai.labels import Labels, stop_distances, triple_barrier, without_marked
+from ai.labels_finer import finer_bars
 from ai.schema import FeatureSchema
+from data.beside import Beside
 from data.market import Float64Array, Frame, FundingFrame
 
 
@@ -41,16 +43,27 @@ def training_schema(profile_name: str, timeframe: str, features: tuple[str, ...]
 
 def training_data(
     frame: Frame, funding: FundingFrame | None, profile_name: str, features: tuple[str, ...] | None = None,
-    calibration_share: float = 0.15,
+    calibration_share: float = 0.15, beside: Beside | None = None, finer: Frame | None = None,
 ) -> TrainingData:  # fmt: skip
-    """Compute features and labels of ``frame`` under one exit profile."""
+    """Compute features and labels of ``frame`` under one exit profile.
+
+    Args:
+        frame: bars of one series.
+        funding: its settlements.
+        profile_name: exit profile of the labels.
+        features: that the members read; the registry's model and funding features by default.
+        calibration_share: last part of a training window that calibrates.
+        beside: what else was known at each close.
+        finer: bars of a shorter timeframe that decide which barrier was touched first (see :mod:`ai.labels_finer`).
+    """
     timeframe = frame.key.timeframe
     profile = exit_profile(profile_name, timeframe)
     chosen = features or (*MODEL_FEATURES, *FUNDING_FEATURES)
     schema = training_schema(profile_name, timeframe, features)
-    x = FeatureEngine(schema, timeframe).batch(frame, funding)
+    x = FeatureEngine(schema, timeframe).batch(frame, funding, beside)
     distance = stop_distances(profile, frame.close, x[schema.index(profile.feature)] if profile.feature else None)
-    whole = triple_barrier(frame.open, frame.high, frame.low, frame.close, distance, profile)
+    inside = None if finer is None else finer_bars(frame, finer)
+    whole = triple_barrier(frame.open, frame.high, frame.low, frame.close, distance, profile, finer=inside)
     labels, marked = without_marked(whole, frame.mark)
     optional = tuple(name for name in chosen if spec_of(name).optional)
     context = TrainingContext(

@@ -22,6 +22,7 @@ from app.wiring import (
     Workplace,
     choose_series,
     cut,
+    extras_for,
     feature_cube,
     first_bar,
     market_for,
@@ -168,7 +169,8 @@ def inputs_of(
     )  # fmt: skip
     schema = FeatureSchema(config.features())
     first = first_bar(grid, span)
-    features = feature_cube(schema, grid, frames, fundings)
+    besides = [extras_for(place.database, frame, place.settings.values.ai).beside for frame in frames]
+    features = feature_cube(schema, grid, frames, fundings, besides)
     part = cut(grid, first)
     forecasts: Float64Array | None = None
     in_sample, ids = 0, tuple[str, ...]()
@@ -232,7 +234,8 @@ def _by_one_model(
             f"{iso(model.seen_until_ms)}): give a later --from, or --allow-in-sample to count them and go on."
         )
     schema = training_schema(model.profile, config.timeframe, model.features)
-    x = feature_cube(schema, grid, frames, fundings)[0]
+    besides = [extras_for(place.database, frame, place.settings.values.ai).beside for frame in frames]
+    x = feature_cube(schema, grid, frames, fundings, besides)[0]
     start = ModelSwitch(int(grid.open_time[0]), row.model_id)
     forecaster = Forecaster(
         {row.model_id: model}, (start,), schema, config.profile, config.timeframe, request.allow_in_sample

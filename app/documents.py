@@ -31,6 +31,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.EXIT_SIGNAL: "the strategy closes the position",
     Reason.LATE_BAR: "the bar came too late to act on",
     Reason.CLOCK_SKEW: "the clock is too far from the exchange's",
+    Reason.MODELS_ADVISE_AGAINST: "the models advise against acting on the forecast",
     Reason.NOT_TRADING: "the exchange does not take new positions in this symbol",
 }
 

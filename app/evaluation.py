@@ -13,6 +13,7 @@ from ai.forecast import Abstain, Col
 from ai.schema import FeatureSchema
 from ai.validation.overfitting import deflated_sharpe, overfitting_probability, sharpe_moments
 from app.wiring import cut, feature_cube, strategy_for, trading_config
+from data.beside import Beside
 from data.clock import iso
 from data.grid import align
 from data.instruments import Instrument, instrument_for
@@ -47,6 +48,7 @@ class TradingEvaluator:
     trials: Sequence[Trial] = ()
     seed: int | None = None
     rules: Instrument | None = None
+    beside: Beside | None = None
     daily: Daily | None = None  # of the edge, after :meth:`evaluate`
 
     def evaluate(self, frame: Frame, funding: FundingFrame, rows: Float64Array, profile: str) -> Mapping[str, Any]:
@@ -74,7 +76,7 @@ class TradingEvaluator:
         )  # fmt: skip
         grid = align([frame], [funding])
         schema = FeatureSchema(config.features())
-        cube = feature_cube(schema, grid, [frame], [funding])
+        cube = feature_cube(schema, grid, [frame], [funding], [self.beside])
         part = np.ascontiguousarray(cube[:, :, first:stop])
         return run_fast(config, cut(grid, first, stop), part, rows[None, first:stop], schema)
 

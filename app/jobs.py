@@ -194,7 +194,8 @@ class Jobs:
 
 def _duration(seconds: float | None) -> str:
     whole = seconds or 0.0
-    return f"{whole / 60:g} minutes" if whole >= 60 else f"{whole:g} seconds"
+    value, unit = (whole / 60, "minute") if whole >= 60 else (whole, "second")
+    return f"{value:g} {unit}" if value == 1.0 else f"{value:g} {unit}s"
 
 
 @contextlib.contextmanager

@@ -25,7 +25,6 @@ from database.accounts import Account
 from database.journal import MODEL_SWITCH
 from database.models import ModelRow
 
-TRAINING_LIMIT_S = 1800.0  # a training that takes longer is ended, and trading goes on with what there is
 FIRST_MODEL_BARS = 600  # of a synthetic run: the rule trades while the first training goes on
 
 
@@ -182,10 +181,12 @@ class ModelSwitching:
             self._place.home.path, self._plan.keys, until_ms, self._settings.history_limit,
             self._plan.config.profile.name, self._settings.members, self._plan.seed,
             self._settings.calibration_share, incumbents, self._place.clock.now_ms(),
+            self._settings,
         )  # fmt: skip
         jobs = [
             self._jobs.start(
-                f"Training {short_symbol(r.key.symbol)} {r.key.timeframe}", WORKER, {"request": r}, TRAINING_LIMIT_S
+                f"Training {short_symbol(r.key.symbol)} {r.key.timeframe}", WORKER, {"request": r},
+                self._settings.training_time_limit_s,
             )
             for r in wanted
         ]  # fmt: skip

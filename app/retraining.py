@@ -9,22 +9,24 @@ the same model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ai.ensemble import EnsembleModel
+from ai.ensemble import EnsembleModel, EnsembleOptions
 from ai.exits import exit_profile
-from ai.forecast import Abstain, Col, ModelSwitch
+from ai.forecast import Col, ModelSwitch
 from ai.forecaster import Forecaster
 from ai.models.registry import ModelRecord, model_id_of, promotion, record_of
+from ai.settings import AiSettings
 from ai.training import TrainingData, training_data
 from ai.validation.folds import scored_rows
 from ai.validation.scores import Scores, score_rows
 from app.jobs import Report
 from app.version import VERSION
+from app.wiring import extras_for
 from data.errors import UserError
 from data.market import Float64Array, Frame, SeriesKey
 from database.models import ModelRow
@@ -52,6 +54,7 @@ class RetrainRequest:
     calibration_share: float
     incumbent: str | None  # folder of the model that trades now
     created_ms: int
+    ai: AiSettings = field(default_factory=AiSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ def train_candidate(report: Report, request: RetrainRequest) -> Candidate:
         funding = database.candles.read_funding(
             request.key.exchange, request.key.symbol, request.key.source, first, request.until_ms + 1
         )
-    data = training_data(frame, funding, request.profile, None, request.calibration_share)
+        extras = extras_for(database, frame, request.ai)
+    data = training_data(frame, funding, request.profile, None, request.calibration_share, extras.beside, extras.finer)
     split = len(frame) - int(len(frame) * NEWEST_FOLD_SHARE)
     model = _fit(report, data, split, request, steps)
     report(steps - 1, steps, "scoring the newest fold")
@@ -114,7 +118,7 @@ def _fit(report: Report, data: TrainingData, split: int, request: RetrainRequest
         )
     return train_ensemble(
         data.x, data.labels, rows, data.context, request.members, request.seed,
-        progress=lambda done, _total, words: report(done + 1, steps, words),
+        progress=lambda done, _total, words: report(done + 1, steps, words), options=EnsembleOptions.of(request.ai),
     )  # fmt: skip
 
 
@@ -125,7 +129,6 @@ def fold_scores(model: EnsembleModel, data: TrainingData, frame: Frame, split: i
     forecaster = Forecaster({"candidate": model}, (switch,), data.schema, exits, frame.key.timeframe)
     rows: Float64Array = forecaster.span(frame.open_time, frame.open, frame.high, frame.low, frame.close, data.x)
     used = scored_rows(rows, data.labels, split, len(frame))
-    used = used[rows[used, Col.ABSTAIN] == Abstain.NO]
     return score_rows(rows[used][:, _CLASSES], data.labels.label[used], np.array(model.base))
 
 
@@ -178,12 +181,22 @@ def load_model(home: Home, row: ModelRow) -> EnsembleModel:
 
 def requests(
     home: Path, keys: Sequence[SeriesKey], until_ms: int, bars: int, profile: str, members: Sequence[str], seed: int,
-    calibration_share: float, incumbents: Sequence[str | None], created_ms: int,
+    calibration_share: float, incumbents: Sequence[str | None], created_ms: int, ai: AiSettings,
 ) -> list[RetrainRequest]:  # fmt: skip
     """One request for each series."""
     return [
         RetrainRequest(
-            str(home), key, until_ms, bars, profile, tuple(members), seed, calibration_share, incumbent, created_ms
+            str(home),
+            key,
+            until_ms,
+            bars,
+            profile,
+            tuple(members),
+            seed,
+            calibration_share,
+            incumbent,
+            created_ms,
+            ai,
         )
         for key, incumbent in zip(keys, incumbents, strict=True)
     ]

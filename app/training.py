@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ai.ensemble import EnsembleModel, train_ensemble
+from ai.ensemble import EnsembleModel, EnsembleOptions, train_ensemble
 from ai.models.registry import model_id_of
 from ai.validation.walk_forward import TrainingData, training_data
 from app.retraining import fold_scores
 from app.version import VERSION
-from app.wiring import Workplace, choose_series, market_for
+from app.wiring import Workplace, choose_series, extras_for, market_for
 from data.clock import iso
 from data.errors import UserError
 from data.market import Frame, FundingFrame, SeriesKey
@@ -64,7 +64,11 @@ def perform(
     members = request.members or tuple(ai.members)
     tell = progress or _silent
     tell(0, 2 * len(members) + 1, "computing features and labels")
-    data = training_data(frame, funding if len(funding) else None, profile, None, ai.calibration_share)
+    extras = extras_for(place.database, frame, ai)
+    data = training_data(
+        frame, funding if len(funding) else None, profile, None, ai.calibration_share, extras.beside, extras.finer
+    )
+    options = EnsembleOptions.of(ai)
     usable = np.arange(min(data.warmup, len(frame)), len(frame), dtype=np.int64)
     steps = 2 * len(members) + 1
     scores = _holdout_scores(
@@ -75,10 +79,11 @@ def perform(
         seed,
         lambda done, _, words: tell(done, steps, f"scoring: {words}"),
         cancelled,
+        options,
     )
     model = train_ensemble(
         data.x, data.labels, usable, data.context, members, seed,
-        lambda done, _total, words: tell(len(members) + done, steps, words), cancelled,
+        lambda done, _total, words: tell(len(members) + done, steps, words), cancelled, options,
     )  # fmt: skip
     row = _register(place, model, info.key, profile, seed, scores)
     tell(steps, steps, "registered")
@@ -108,13 +113,13 @@ def _bars(place: Workplace, request: Request, key: SeriesKey) -> tuple[Frame, Fu
 
 def _holdout_scores(
     data: TrainingData, usable: np.ndarray[Any, np.dtype[np.int64]], frame: Frame, members: tuple[str, ...], seed: int,
-    progress: Progress, cancelled: Cancelled | None,
+    progress: Progress, cancelled: Cancelled | None, options: EnsembleOptions,
 ) -> Document:  # fmt: skip
     """Out of sample: a probe trained on the older part, scored on the newest; no scores where that is too little."""
     border = usable[round(len(usable) * (1.0 - HOLDOUT_SHARE))] if len(usable) > 1 else len(frame)
     try:
         probe = train_ensemble(
-            data.x, data.labels, usable[usable < border], data.context, members, seed, progress, cancelled
+            data.x, data.labels, usable[usable < border], data.context, members, seed, progress, cancelled, options
         )
     except UserError:
         return NO_SCORES  # the real training says what is missing, or gets by with what there is

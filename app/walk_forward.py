@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ai.ensemble import EnsembleOptions
 from ai.validation.splits import Duration
 from ai.validation.walk_forward import WalkForwardResult, WalkForwardSpec, walk_forward
 from app.evaluation import TradingEvaluator, Trial
 from app.instrument_rules import rules_of
-from app.wiring import Workplace, choose_series, market_for
+from app.wiring import Workplace, choose_series, extras_for, market_for
 from data.market import Frame, FundingFrame, SeriesKey
 from database.models import OVERALL, MetricRow
 
@@ -67,8 +68,12 @@ def perform(
     digest, about = _identity(spec, info.key, frames[0])
     trials = trials_of(place, info.key, digest)
     place.database.audit.append(None, STARTED, {**about, "digest": digest})
-    evaluator = TradingEvaluator(place.settings, trials, spec.seed, rules_of(place.database, info.key, frames[0]))
-    result = walk_forward(frames[0], _funding(fundings[0]), spec, evaluator, progress, cancelled)
+    extras = extras_for(place.database, frames[0], place.settings.values.ai)
+    rules = rules_of(place.database, info.key, frames[0])
+    evaluator = TradingEvaluator(place.settings, trials, spec.seed, rules, extras.beside)
+    result = walk_forward(
+        frames[0], _funding(fundings[0]), spec, evaluator, progress, cancelled, extras.beside, extras.finer
+    )
     document = {
         **result.as_dict(), "run_id": f"wf-{digest}", "series": str(info.key), "bars": len(frames[0]),
         "verdict": words(result), "spec": about,
@@ -90,6 +95,7 @@ def spec_of(place: Workplace, request: Request, bars: int) -> WalkForwardSpec:
         step=Duration.parse(request.step or request.test or ai.walk_forward_step),
         members=request.members or tuple(ai.members), seed=ai.seed if request.seed is None else request.seed,
         profile=request.exit_profile or ai.profile_for(request.timeframe), calibration_share=ai.calibration_share,
+        anchored=ai.walk_forward_anchored, embargo_bars=ai.embargo_bars, options=EnsembleOptions.of(ai),
         workers=request.workers or (min(os.cpu_count() or 1, 4) if bars >= PARALLEL_FROM_BARS else 1),
     )  # fmt: skip
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ai.schema import FeatureSchema
+    from ai.settings import AiSettings
+    from data.beside import Beside
     from data.grid import Grid
     from data.instruments import Instrument
     from data.store import CandleStore
@@ -203,9 +205,24 @@ def cut(grid: Grid, first: int, stop: int | None = None) -> Grid:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a training reads besides the bars and their settlements."""
+
+    beside: Beside | None = None  # what else was known at each close
+    finer: Frame | None = None  # bars of a shorter timeframe over the whole span, for first touches
+
+
+def extras_for(database: Repositories, frame: Frame, ai: AiSettings) -> Extras:
+    """What is stored beside the bars of ``frame``; the one place where research and the desk get it from."""
+    del database, frame, ai
+    return Extras()
+
+
 def feature_cube(
-    schema: FeatureSchema, grid: Grid, frames: Sequence[Frame], fundings: Sequence[FundingFrame]
-) -> npt.NDArray[np.float64]:
+    schema: FeatureSchema, grid: Grid, frames: Sequence[Frame], fundings: Sequence[FundingFrame],
+    besides: Sequence[Beside | None] | None = None,
+) -> npt.NDArray[np.float64]:  # fmt: skip
     """``X[S, F, T]`` on the grid's axis, each symbol from a fresh engine over its whole frame; NaN where absent."""
     import numpy as np
 
@@ -214,7 +231,8 @@ def feature_cube(
     cube: npt.NDArray[np.float64] = np.full((len(frames), len(schema), grid.bars), np.nan)
     for s, (frame, funding) in enumerate(zip(frames, fundings, strict=True)):
         at = np.searchsorted(grid.open_time, frame.open_time)
-        cube[s][:, at] = FeatureEngine(schema, grid.timeframe).batch(frame, funding)
+        beside = None if besides is None else besides[s]
+        cube[s][:, at] = FeatureEngine(schema, grid.timeframe).batch(frame, funding, beside)
     return cube
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ai.forecast import WIDTH, ModelSchedule, ModelSwitch
+from ai.forecast import WIDTH, ModelSchedule, ModelSwitch, widened
 from data.errors import UserError
 from data.market import Float64Array, Int64Array, SeriesKey
 from database.connection import Database
@@ -136,7 +136,7 @@ class Forecasts:
         at = 0
         for n, blob in parts:
             open_time[at : at + n] = np.frombuffer(blob, dtype="<i8", count=n)
-            rows[at : at + n] = np.frombuffer(blob, dtype="<f8", offset=8 * n).reshape(n, WIDTH)
+            rows[at : at + n] = widened(np.frombuffer(blob, dtype="<f8", offset=8 * n).reshape(n, -1))
             at += n
         return ForecastRun(info, open_time, rows)
 

@@ -31,7 +31,7 @@ FUNDING_ASSUMPTION = "funding without a stored mark price uses the last price"
 class RunResult:
     """What a back-test gave; equal bit for bit between the engines.
 
-    ``decisions`` holds the rows with a plan, blocked ones too; ``codes[S, T]`` is ``action | reason << 4`` of every
+    ``decisions`` holds the rows with a plan, blocked ones too; ``codes[S, T]`` is ``action | reason << 2`` of every
     bar (``trading.records`` Action and Reason).
     """
 

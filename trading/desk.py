@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ai.forecast import Abstain, Col
+from ai.forecast import FIRST_ADVICE, Abstain, Col, Extra
 from data.compiled import kernel
 from data.market import Float64Array, Record
 from trading.costs import price_of, quantity_of, whole_lots
@@ -33,6 +33,8 @@ _P_LONG, _P_SHORT, _P_NEUTRAL, _WHY, _MODEL = (
 _L_FIRST, _S_FIRST, _PER_SIDE = int(Col.L_TARGET), int(Col.S_TARGET), 4
 _LOWER_LONG, _LOWER_SHORT = int(Col.LOWER_LONG), int(Col.LOWER_SHORT)
 _WHY_WARMING, _WHY_INVALID = int(Abstain.WARMING_UP), int(Abstain.INVALID)
+_FIRST_ADVICE, _ADVISED = int(FIRST_ADVICE), int(Reason.MODELS_ADVISE_AGAINST)
+_THRESHOLD, _SIZE = int(Extra.THRESHOLD), int(Extra.SIZE)
 _SUM_TOLERANCE = 1e-6
 _LOSS_GATE = int(Gate.LOSS_AT_STOP)
 
@@ -55,7 +57,8 @@ def _no_forecast(forecasts: Float64Array, s: int, f: int) -> int:
     if why != 0.0:
         if why == _WHY_WARMING:
             return _WARMING_UP
-        return _INVALID if why == _WHY_INVALID else _NO_MODEL
+        if why < _FIRST_ADVICE:
+            return _INVALID if why == _WHY_INVALID else _NO_MODEL
     total = forecast[_P_LONG] + forecast[_P_SHORT] + forecast[_P_NEUTRAL]
     if not abs(total - 1.0) <= _SUM_TOLERANCE:
         return _INVALID
@@ -65,7 +68,7 @@ def _no_forecast(forecasts: Float64Array, s: int, f: int) -> int:
             return _INVALID
         if forecast[first + 2] > 0.0 and not math.isfinite(forecast[first + 3]):
             return _INVALID
-    return 0
+    return _ADVISED if why != 0.0 else 0
 
 
 @kernel
@@ -115,11 +118,15 @@ def _choose(
     """The forecast's side: over the threshold, with the higher expected value, and that positive. 0: see the reason."""
     side = 0
     best = math.nan
+    threshold = rules["threshold"]
+    if not math.isnan(forecast[_THRESHOLD]):
+        threshold = forecast[_THRESHOLD]
+    row["threshold"] = threshold
     for way in (1, -1):
         p = forecast[_P_LONG] if way > 0 else forecast[_P_SHORT]
         funding = expected_funding(position, rules, way, entry_time)
         value = expected_value(forecast, way, rules, win, loss, slip, funding)
-        if p >= rules["threshold"] and (side == 0 or value > best):
+        if p >= threshold and (side == 0 or value > best):
             side = way
             best = value
     row["expected_value"] = best
@@ -230,6 +237,8 @@ def _plan(
             lower = forecast[_L_FIRST] if side > 0 else forecast[_S_FIRST]
     free = account["equity"] - _held_margin(positions, instruments)
     notional = notional_of(rules, account["equity"], free, loss, win, p["sigma"], modelled, lower)
+    if modelled and not math.isnan(forecast[_SIZE]):
+        notional *= min(1.0, max(0.0, forecast[_SIZE]))
     lots = whole_lots(notional / price, instrument)
     if lots < 1 or quantity_of(lots, instrument) * price < instrument["min_notional"]:
         row["reason"] = _TOO_SMALL

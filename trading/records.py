@@ -45,6 +45,7 @@ class Reason(IntEnum):
     LATE_BAR = 13  # the bar after it has closed already: an order would fill in the past
     NOT_TRADING = 14  # the exchange is delisting or settling the symbol, or changed its rules
     CLOCK_SKEW = 15  # the clock here is too far from the exchange's
+    MODELS_ADVISE_AGAINST = 16  # there is a forecast, and its ``abstain`` says why not to act on it
 
 
 class ExitReason(IntEnum):

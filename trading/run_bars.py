@@ -16,7 +16,7 @@ from trading.risk.system import halt, must_flatten, shocked, watch
 _ABSTAIN, _BLOCKED = int(Action.ABSTAIN), int(Action.BLOCKED)
 _EXIT_SIGNAL, _SIGNAL = int(Reason.EXIT_SIGNAL), int(ExitReason.SIGNAL)
 _EMERGENCY = int(ExitReason.EMERGENCY)
-CODE_SHIFT = 4  # a bar's code is ``action | reason << 4``
+CODE_SHIFT = 2  # a bar's code is ``action | reason << 2``
 
 
 @kernel

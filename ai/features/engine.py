@@ -22,6 +22,7 @@ from ai.features.volatility import step_volatility
 from ai.features.volume import step_volume
 from ai.features.window import COUNT, LAST_OPEN, STATE, push
 from ai.schema import FeatureSchema
+from data.beside import Beside
 from data.compiled import kernel, kernel_part
 from data.errors import UserError
 from data.market import BarMark, Float64Array, Frame, FundingFrame, Int64Array
@@ -174,12 +175,18 @@ class FeatureEngine:
         )  # fmt: skip
         return row
 
-    def batch(self, frame: Frame, funding: FundingFrame | None = None) -> npt.NDArray[np.float64]:
+    def batch(
+        self, frame: Frame, funding: FundingFrame | None = None, beside: Beside | None = None
+    ) -> npt.NDArray[np.float64]:
         """Values over a whole frame, ``[F, T]`` C-contiguous, from a fresh state; the engine's own history stays."""
+        del beside  # no feature reads it yet
         return self._run(np.zeros(_STATE), frame, funding)
 
-    def extend(self, frame: Frame, funding: FundingFrame | None = None) -> npt.NDArray[np.float64]:
+    def extend(
+        self, frame: Frame, funding: FundingFrame | None = None, beside: Beside | None = None
+    ) -> npt.NDArray[np.float64]:
         """Take a whole frame into the engine's own history, as ``step`` would bar by bar: ``[F, T]``."""
+        del beside
         return self._run(self._state, frame, funding)
 
     def _run(self, state: Float64Array, frame: Frame, funding: FundingFrame | None) -> npt.NDArray[np.float64]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from ai.ensemble import EnsembleModel
-from ai.forecast import MEMBER_COLS, Abstain, Col, ModelSchedule
+from ai.forecast import MEMBER_COLS, Col, ModelSchedule, has_forecast
 from ai.labels import Labels
 from ai.validation.scores import (
     Band,
@@ -119,7 +119,7 @@ class WalkForwardResult:
 def scored_rows(rows: Float64Array, labels: Labels, first: int, last: int) -> Int64Array:
     """Positions in ``first:last`` with a forecast and a complete label."""
     part = slice(first, last)
-    return first + np.flatnonzero(labels.complete[part] & (rows[part, Col.ABSTAIN] == Abstain.NO))
+    return first + np.flatnonzero(labels.complete[part] & has_forecast(rows[part]))
 
 
 def score_folds(

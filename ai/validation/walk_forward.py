@@ -10,15 +10,25 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ai.ensemble import DEFAULT_MEMBERS, Cancelled, EnsembleModel, TrainingCancelled, TrainingContext, train_ensemble
+from ai.ensemble import (
+    PLAIN,
+    Cancelled,
+    EnsembleModel,
+    EnsembleOptions,
+    TrainingCancelled,
+    TrainingContext,
+    train_ensemble,
+)
 from ai.exits import default_profile, exit_profile
 from ai.forecast import Abstain, Col, ModelSwitch, abstaining_row
 from ai.forecaster import Forecaster, forecast_span
 from ai.labels import Labels
+from ai.models.members import DEFAULT_MEMBERS
 from ai.models.registry import model_id_of
 from ai.training import TrainingData, training_data, training_schema
 from ai.validation.folds import FoldScores, WalkForwardResult, score_folds
 from ai.validation.splits import Duration, Window, walk_forward_windows
+from data.beside import Beside
 from data.clock import iso
 from data.errors import UserError
 from data.market import Float64Array, Frame, FundingFrame
@@ -68,6 +78,7 @@ class WalkForwardSpec:
     workers: int = 1  # processes that fit folds; the result does not depend on it
     draws: int = 1000  # bootstrap draws for the bands
     anchored: bool = False  # every training window begins at the first bar
+    options: EnsembleOptions = PLAIN
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +91,7 @@ class _FoldJob:
     first: int
     members: tuple[str, ...]
     seed: int
+    options: EnsembleOptions
 
 
 def walk_forward(
@@ -89,6 +101,8 @@ def walk_forward(
     evaluator: Evaluator | None = None,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
+    beside: Beside | None = None,
+    finer: Frame | None = None,
 ) -> WalkForwardResult:
     """Train every fold, forecast its test window in order by the service's own forecaster, score, and trade.
 
@@ -101,7 +115,7 @@ def walk_forward(
     tell = progress or _silent
     profile_name = spec.profile or default_profile(frame.key.timeframe)
     tell(0, 1, "computing features and labels")
-    data = training_data(frame, funding, profile_name, spec.features, spec.calibration_share)
+    data = training_data(frame, funding, profile_name, spec.features, spec.calibration_share, beside, finer)
     windows = walk_forward_windows(
         frame.open_time, frame.key.step_ms, spec.train, spec.test, spec.step, data.warmup, spec.anchored
     )
@@ -192,12 +206,14 @@ def _job(data: TrainingData, window: Window, spec: WalkForwardSpec) -> _FoldJob:
         labels.long_return[part], labels.short_return[part], labels.complete[part],
     )  # fmt: skip
     context = replace(data.context, open_time=data.context.open_time[part])
-    return _FoldJob(np.ascontiguousarray(data.x[:, part]), cut, context, first, spec.members, spec.seed)
+    return _FoldJob(np.ascontiguousarray(data.x[:, part]), cut, context, first, spec.members, spec.seed, spec.options)
 
 
 def _fit(job: _FoldJob, cancelled: Cancelled | None = None) -> EnsembleModel | UserError:
     rows = np.arange(job.x.shape[1], dtype=np.int64)
     try:
-        return train_ensemble(job.x, job.labels, rows, job.context, job.members, job.seed, cancelled=cancelled)
+        return train_ensemble(
+            job.x, job.labels, rows, job.context, job.members, job.seed, cancelled=cancelled, options=job.options
+        )
     except UserError as error:
         return error

@@ -54,8 +54,8 @@ def test_random_markets_reach_every_corner(modelled: bool) -> None:
         fast, service, _ = both(market)
         assert_bitwise(fast, service)
         exits |= set(fast.trades["exit_reason"].tolist())
-        actions |= set((fast.codes & 15).ravel().tolist())
-        reasons |= set((fast.codes >> 4).ravel().tolist())
+        actions |= set((fast.codes & 3).ravel().tolist())
+        reasons |= set((fast.codes >> 2).ravel().tolist())
         paid += abs(fast.funding)
         halts += fast.halted_at is not None
     assert {ExitReason.STOP, ExitReason.TARGET, ExitReason.TIME} <= exits

@@ -157,8 +157,8 @@ def test_an_auto_strategy_goes_by_the_rule_until_a_model_covers_the_bar() -> Non
     rows[0, :, Col.ABSTAIN] = [Abstain.NO_MODEL] * 3 + [Abstain.INVALID]
     X = features_of(config, grid, go=[1, 0, 0, 1])
     made = run_fast(config, grid, X, rows)
-    assert [int(c) & 15 for c in made.codes[0]] == [Action.LONG, 0, 0, 0]
-    assert [int(c) >> 4 for c in made.codes[0]][2:] == [Reason.NO_SIGNAL, Reason.INVALID_FORECAST]
+    assert [int(c) & 3 for c in made.codes[0]] == [Action.LONG, 0, 0, 0]
+    assert [int(c) >> 2 for c in made.codes[0]][2:] == [Reason.NO_SIGNAL, Reason.INVALID_FORECAST]
     assert int(made.decisions["model"][0]) == -1
 
 
@@ -230,7 +230,7 @@ def test_a_backtest_goes_on_after_a_halt_as_told(on_halt: Any, resumed: int | No
     config = config_of(settings=CALM, timeframe="1d", on_halt=on_halt)
     X = features_of(config, grid, black_swan_ratio=[4.0] + [1.0] * 39)
     result = run_fast(config, grid, X, None)
-    halted = (result.codes[0] >> 4) == Reason.HALTED
+    halted = (result.codes[0] >> 2) == Reason.HALTED
     assert result.halted_at == grid.open_time[0] + day
     expected = np.arange(40) > 0
     if resumed is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from ai.ensemble import MEMBERS
+from ai.models.members import DEFAULT_MEMBERS
 from ai.settings import AiSettings
 
 
@@ -14,7 +14,7 @@ def test_defaults_are_those_of_the_definitions() -> None:
     assert (found.history_limit, found.model_retrain_every_n_steps, found.seed) == (20_000, 2_000, 7)
     assert found.enable_training
     assert found.retrain_latency_bars == 1
-    assert found.members == tuple(MEMBERS)
+    assert found.members == DEFAULT_MEMBERS
     assert [found.profile_for(tf) for tf in ("1m", "5m", "15m", "1d")] == ["scalp", "scalp", "swing", "swing"]
 
 

@@ -140,9 +140,9 @@ async def test_f40_files_damaged_between_two_runs(home, modelled):
 
 
 async def test_f41_a_training_that_hangs_is_ended_and_trading_goes_on(home, monkeypatch):
-    monkeypatch.setattr("app.model_switching.TRAINING_LIMIT_S", 0.3)
+    monkeypatch.setenv("QUANTAI_AI__TRAINING_TIME_LIMIT_S", "1")
     monkeypatch.setattr("app.model_switching.WORKER", "tests.app.service.job_samples:hang_in_training")
-    await trades_without_new_model(home, monkeypatch, "took longer than 0.3 seconds")
+    await trades_without_new_model(home, monkeypatch, "took longer than 1 second")
 
 
 async def test_f41_a_training_that_dies_is_said_and_trading_goes_on(home, monkeypatch):
