@@ -22,6 +22,7 @@ from database.preferences import Preferences
 from database.settings import StorageSettings
 from database.trading import Trading
 from database.trials import Trials
+from database.tunings import Tunings
 
 
 class Repositories(Database):
@@ -46,6 +47,7 @@ class Repositories(Database):
         self.journal = SqliteJournal(self, hook, audit=self.audit, clock=clock)
         self.trading = Trading(self)
         self.trials = Trials(self, clock)
+        self.tunings = Tunings(self)
         self.models = Models(self, self.audit, clock)
         self.forecasts = Forecasts(self)
         self.settings = Preferences(self, self.audit, clock)

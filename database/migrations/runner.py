@@ -22,6 +22,7 @@ from database.migrations.m0002_observations import add_observations
 from database.migrations.m0003_data_checks import add_data_checks
 from database.migrations.m0004_instrument_rules import add_instrument_rules
 from database.migrations.m0005_trials import add_trials
+from database.migrations.m0006_tunings import add_tunings
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -44,6 +45,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(3, "data checks", add_data_checks),
     Migration(4, "instrument rules", add_instrument_rules),
     Migration(5, "trials", add_trials),
+    Migration(6, "tunings", add_tunings),
 )
 
 
