@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ai.validation.trials import Trial, configuration_text, known_number, trial_digest, unknown_trial
+import numpy as np
+
+from ai.validation.trials import (
+    Trial,
+    by_day,
+    configuration_text,
+    known_number,
+    trial_digest,
+    unknown_trial,
+    whole_days,
+)
 from data.clock import Clock
-from data.market import SeriesKey
+from data.market import Float64Array, SeriesKey
 from database.connection import Database
 from database.series import find_series, series_id
 
 _OF_SERIES = (
     "series = (SELECT id FROM series WHERE exchange = ? AND symbol = ? AND timeframe = ? AND kind = ? AND source = ?)"
 )
-_COLUMNS = "kind, digest, configuration, begun_ms, ended_ms, score, sharpe, failure"
+_COLUMNS = "kind, digest, configuration, begun_ms, ended_ms, score, sharpe, failure, first_day, daily"
 
 
 class Trials:
@@ -28,22 +39,35 @@ class Trials:
 
     def begin(self, key: SeriesKey, kind: str, configuration: Mapping[str, Any]) -> str:
         """As ``TrialLog.begin``."""
-        digest = trial_digest(kind, configuration)
-        row = (digest, kind, configuration_text(configuration), self._clock.now_ms())
+        return self.begin_all(key, kind, [configuration])[0]
+
+    def begin_all(self, key: SeriesKey, kind: str, configurations: Sequence[Mapping[str, Any]]) -> list[str]:
+        """:meth:`begin` of many in one transaction."""
+        texts = [configuration_text(c) for c in configurations]
+        digests = [trial_digest(kind, c) for c in configurations]
+        now = self._clock.now_ms()
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute(
+            series = series_id(connection, key)
+            connection.executemany(
                 "INSERT OR IGNORE INTO trials (series, digest, kind, configuration, begun_ms) VALUES (?, ?, ?, ?, ?)",
-                (series_id(connection, key), *row),
+                [(series, digest, kind, text, now) for digest, text in zip(digests, texts, strict=True)],
             )
 
         self._db.write(work)
-        return digest
+        return digests
 
-    def finish(self, key: SeriesKey, digest: str, score: float | None, sharpe: float | None = None) -> None:
+    def finish(
+        self, key: SeriesKey, digest: str, score: float | None, sharpe: float | None = None,
+        daily: Mapping[int, float] | None = None,
+    ) -> None:  # fmt: skip
         """As ``TrialLog.finish``."""
-        values = (self._clock.now_ms(), known_number(score), known_number(sharpe))
-        self._end(key, digest, "ended_ms = ?, score = ?, sharpe = ?, failure = NULL", values)
+        first, values = whole_days(daily or {})
+        packed = zlib.compress(values.astype("<f8").tobytes()) if len(values) else None
+        self._end(
+            key, digest, "ended_ms = ?, score = ?, sharpe = ?, first_day = ?, daily = ?, failure = NULL",
+            (self._clock.now_ms(), known_number(score), known_number(sharpe), first if packed else None, packed),
+        )  # fmt: skip
 
     def fail(self, key: SeriesKey, digest: str, why: str) -> None:
         """As ``TrialLog.fail``."""
@@ -71,4 +95,11 @@ class Trials:
             f"SELECT {_COLUMNS} FROM trials WHERE {_OF_SERIES} AND kind = coalesce(?, kind) ORDER BY number",
             (*place, kind),
         )
-        return tuple(Trial(key, row[0], row[1], json.loads(row[2]), *row[3:]) for row in rows)
+        return tuple(
+            Trial(key, row[0], row[1], json.loads(row[2]), *row[3:8], daily=by_day(row[8] or 0, _returns(row[9])))
+            for row in rows
+        )
+
+
+def _returns(packed: bytes | None) -> Float64Array:
+    return np.frombuffer(zlib.decompress(packed), dtype="<f8") if packed else np.empty(0)

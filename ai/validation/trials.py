@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +34,7 @@ class Trial:
     score: float | None = None  # what the search compares, in its own unit
     sharpe: float | None = None  # per observation, of its returns after costs
     failure: str | None = None  # why it has no score
+    daily: Mapping[int, float] = field(default_factory=dict)  # UTC day number -> return after costs
 
 
 class TrialLog(Protocol):
@@ -47,11 +48,21 @@ class TrialLog(Protocol):
         """
         ...
 
-    def finish(self, key: SeriesKey, digest: str, score: float | None, sharpe: float | None = None) -> None:
+    def finish(
+        self, key: SeriesKey, digest: str, score: float | None, sharpe: float | None = None,
+        daily: Mapping[int, float] | None = None,
+    ) -> None:  # fmt: skip
         """It has a result; a number that is not finite is kept as none.
 
+        Args:
+            key: the series.
+            digest: of :meth:`begin`.
+            score: what the search compares.
+            sharpe: per observation.
+            daily: returns after costs by UTC day number, of days that follow one another.
+
         Raises:
-            UserError: the trial was never begun.
+            UserError: the trial was never begun, or days are missing between others.
         """
         ...
 
@@ -95,6 +106,23 @@ def known_number(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
+def whole_days(daily: Mapping[int, float]) -> tuple[int, Float64Array]:
+    """The first day and the returns from it on, ``[days]``.
+
+    Raises:
+        UserError: a day between the first and the last is missing.
+    """
+    days = sorted(daily)
+    if days and days[-1] - days[0] + 1 != len(days):
+        raise UserError("Daily returns of a trial must follow one another: a day between them is missing.")
+    return (days[0] if days else 0), np.array([daily[day] for day in days], dtype=np.float64)
+
+
+def by_day(first: int, values: Float64Array) -> dict[int, float]:
+    """Returns ``[days]`` from the ``first`` day on, by day number."""
+    return {first + k: float(value) for k, value in enumerate(values)}
+
+
 def unknown_trial(key: SeriesKey, digest: str) -> UserError:
     """What a result without a beginning is answered with."""
     return UserError(f"There is no trial {digest} of {key}: begin it before it is computed.")
@@ -114,11 +142,15 @@ class MemoryTrials:
         self._trials.setdefault((key, digest), Trial(key, kind, digest, kept, self._clock.now_ms()))
         return digest
 
-    def finish(self, key: SeriesKey, digest: str, score: float | None, sharpe: float | None = None) -> None:
+    def finish(
+        self, key: SeriesKey, digest: str, score: float | None, sharpe: float | None = None,
+        daily: Mapping[int, float] | None = None,
+    ) -> None:  # fmt: skip
         """As :meth:`TrialLog.finish`."""
+        first, values = whole_days(daily or {})
         self._trials[key, digest] = replace(
             self._begun(key, digest), ended_ms=self._clock.now_ms(), score=known_number(score),
-            sharpe=known_number(sharpe), failure=None,
+            sharpe=known_number(sharpe), failure=None, daily=by_day(first, values),
         )  # fmt: skip
 
     def fail(self, key: SeriesKey, digest: str, why: str) -> None:

@@ -23,6 +23,7 @@ from database.migrations.m0003_data_checks import add_data_checks
 from database.migrations.m0004_instrument_rules import add_instrument_rules
 from database.migrations.m0005_trials import add_trials
 from database.migrations.m0006_tunings import add_tunings
+from database.migrations.m0007_trial_returns import add_trial_returns
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -46,6 +47,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(4, "instrument rules", add_instrument_rules),
     Migration(5, "trials", add_trials),
     Migration(6, "tunings", add_tunings),
+    Migration(7, "trial returns", add_trial_returns),
 )
 
 

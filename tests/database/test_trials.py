@@ -74,6 +74,24 @@ def test_numbers_that_are_not_finite_are_none(log: TrialLog) -> None:
     assert (trial.score, trial.sharpe) == (None, None) and trial.ended_ms is not None
 
 
+def test_daily_returns_are_kept_with_their_days(log: TrialLog) -> None:
+    daily = {19_700: 0.01, 19_701: 0.0, 19_702: -1.0 / 3.0}
+    digest = log.begin(BTC, "sweep", {"k": 1})
+    log.finish(BTC, digest, 1.0, 0.1, daily)
+    assert log.of(BTC)[0].daily == daily
+    with pytest.raises(UserError, match="a day between them is missing"):
+        log.finish(BTC, digest, 1.0, 0.1, {1: 0.0, 3: 0.0})
+    log.fail(BTC, digest, "cancelled")
+    assert log.of(BTC)[0].daily == daily
+
+
+def test_many_trials_begin_in_the_order_given_as_single_ones_do(db: Repositories) -> None:
+    alone = db.trials.begin(BTC, "sweep", {"k": 2})
+    digests = db.trials.begin_all(BTC, "sweep", [{"k": 1}, {"k": 2}, {"k": 3}])
+    assert digests[1] == alone == trial_digest("sweep", {"k": 2})
+    assert [t.configuration["k"] for t in db.trials.of(BTC)] == [2, 1, 3]
+
+
 def test_a_result_without_a_beginning_is_refused(log: TrialLog) -> None:
     log.begin(ETH, "sweep", {"k": 1})
     for end in (lambda d: log.finish(BTC, d, 1.0), lambda d: log.fail(BTC, d, "why")):
