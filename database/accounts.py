@@ -19,6 +19,7 @@ COLUMNS = (
 FIRST_STATE = "STOPPED"
 LEDGER_TABLES = (
     "orders", "fills", "trades", "equity_curve", "decisions", "plans", "checkpoints", "batches", "model_switches",
+    "said",
 )  # fmt: skip
 
 

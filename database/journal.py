@@ -158,6 +158,8 @@ class SqliteJournal:
             self._hook(step)
         written["decisions"] = _insert_decisions(connection, account, new, seq)
         self._hook("decisions")
+        written["said"] = _insert_said(connection, account, batch.said, seq)
+        self._hook("said")
         head = append_entry(connection, self._clock.now_ms(), account, BATCH, _body(new, written))
         head = self._write_events(connection, batch, head)
         connection.execute("INSERT INTO batches VALUES (?, ?, ?)", (account, new.digest, seq))
@@ -188,7 +190,7 @@ def _prepare(batch: Batch) -> _Prepared:
     equity, decisions = canonical(EQUITY_CURVE, batch.equity), decision_order(batch.decisions)
     whole = hashlib.blake2b(digest_size=HASH_BYTES)
     whole.update(json_text([batch.last_bar_ms, orders, [_event(e) for e in batch.events]]).encode())
-    for rows in (fills, trades, equity, decisions):
+    for rows in (fills, trades, equity, decisions, batch.said):
         whole.update(len(rows).to_bytes(8, "little"))
         whole.update(rows.tobytes())
     whole.update(batch.checkpoint)
@@ -263,6 +265,18 @@ def _insert_decisions(connection: sqlite3.Connection, account: int, new: _Prepar
     )
     _insert_plans(connection, account, rows)
     return n, hashlib.blake2b(b"".join(hashes), digest_size=HASH_BYTES).hexdigest() if n else ""
+
+
+def _insert_said(connection: sqlite3.Connection, account: int, said: Record, seq: int) -> tuple[int, str]:
+    """Insert what is new; how many, and their digest. What is stored stays: decisions hold which rows there must be."""
+    if not len(said):
+        return 0, ""
+    before = connection.total_changes
+    connection.executemany(
+        "INSERT OR IGNORE INTO said (account, open_time, symbol, row, batch) VALUES (?, ?, ?, ?, ?)",
+        [(account, int(r["open_time"]), int(r["symbol"]), r["row"].tobytes(), seq) for r in said],
+    )
+    return connection.total_changes - before, digest(said)
 
 
 def _insert_plans(connection: sqlite3.Connection, account: int, decisions: Record) -> None:

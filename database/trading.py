@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ai.forecast import ModelSchedule, ModelSwitch
+from ai.forecast import ModelSchedule, ModelSwitch, widened
 from data.market import Float64Array, Int64Array, Record
 from database.accounts import Account, Accounts
 from database.connection import Database
@@ -178,6 +178,13 @@ class Trading:
             OpenPosition(p.symbol, p.side, p.quantity, p.entry_price, p.entry_time, p.plan_id, p.fees)
             for p in open_positions(self.fills(account_id))
         ]
+
+    def said(self, account: int, open_time: int, symbol: int) -> Float64Array | None:
+        """The forecast row ``[WIDTH]`` that a decision was made on; ``None``: no model forecast the bar."""
+        row = self._db.one(
+            "SELECT row FROM said WHERE account = ? AND open_time = ? AND symbol = ?", (account, open_time, symbol)
+        )
+        return None if row is None else widened(np.frombuffer(row[0], dtype="<f8")[None])[0]
 
     def switches(self, account_id: int) -> ModelSchedule:
         """Which model made the forecasts from which bar on."""

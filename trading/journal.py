@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from data.market import Record
+from trading.records import SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Batch:
     orders: list[OrderRow] = field(default_factory=list)
     events: list[AuditEvent] = field(default_factory=list)
     checkpoint: bytes = b""  # the session's whole state after last_bar_ms
+    said: Record = field(default_factory=lambda: np.zeros(0, dtype=SAID))  # forecasts that were decided on
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,8 @@ class Checkpoint:
 
 
 JOURNAL_STEPS = (
-    "begin", "orders", "fills", "trades", "equity", "decisions", "audit", "checkpoint", "before_commit", "committed",
+    "begin", "orders", "fills", "trades", "equity", "decisions", "said", "audit", "checkpoint",
+    "before_commit", "committed",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.market import Record
+from data.market import Float64Array, Record
 from trading.bar import MarketBar
 from trading.records import DECISION, EQUITY, FILL, TRADE
 from trading.state import TradingState
@@ -23,13 +23,14 @@ def blank_decisions(count: int) -> Record:
 class Buffers:
     """Rows of one batch, preallocated; never reused, so views into them stay true."""
 
-    __slots__ = ("bars", "decisions", "equity", "fills", "made", "n_fills", "n_trades", "trades")
+    __slots__ = ("bars", "decisions", "equity", "fills", "made", "n_fills", "n_trades", "said", "trades")
 
     def __init__(self, bars: int, symbols: int) -> None:
         self.decisions: Record = blank_decisions(bars * symbols)
         self.fills: Record = np.zeros(bars * symbols * 2 + symbols, dtype=FILL)
         self.trades: Record = np.zeros(bars * symbols * 2 + symbols, dtype=TRADE)
         self.equity: Record = np.zeros(bars + 1, dtype=EQUITY)
+        self.said: list[tuple[int, int, Float64Array]] = []  # open time, symbol, forecast row
         self.bars = 0
         self.made = 0  # decisions
         self.n_fills = 0

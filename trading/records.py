@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ai.forecast import WIDTH
+
 Row = MutableMapping[str, Any]  # one record, as kernels and their callers index it
 
 GATE_SLOTS = 24  # room for gates to come; ``trading.risk.gates.GATES`` names those in use, in order
@@ -95,6 +97,14 @@ DECISION = np.dtype(
         ("gate_limits", "<f8", (GATE_SLOTS,)),
     ]
 )  # fmt: skip
+
+SAID = np.dtype(
+    [
+        ("open_time", "<i8"),  # of the decision
+        ("symbol", "<i4"),
+        ("row", "<f8", (WIDTH,)),  # the forecast row that was decided on (ai.forecast)
+    ]
+)
 
 FILL = np.dtype(
     [

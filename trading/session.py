@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ai.forecast import WIDTH, Abstain, Col
+from ai.forecast import WIDTH, Abstain, Col, has_forecast
 from ai.schema import FeatureSchema
 from data.instruments import Instrument
 from data.market import Float64Array, Record
@@ -21,7 +21,7 @@ from trading.execution.orders import Order
 from trading.execution.paper import PaperVenue
 from trading.journal import AuditEvent, Batch, Checkpoint, Journal
 from trading.ledger import Buffers, Ledger
-from trading.records import Action, ExitReason, Reason
+from trading.records import SAID, Action, ExitReason, Reason
 from trading.risk.limits import GATES
 from trading.risk.system import must_flatten
 from trading.state import MANUAL_HALT, Trading, TradingState
@@ -149,6 +149,9 @@ class TradingSession:
         self._ledger.mark(bar.open_time, buffers)
         self._adopt_rules(bar)
         self._report_rule_resume(state_before)
+        if forecasts is not None:
+            said = np.flatnonzero(has_forecast(forecasts))
+            buffers.said += [(bar.open_time, s, forecasts[s].copy()) for s in said.tolist()]
         halted = self._decide(bar, X, self._blank if forecasts is None else forecasts, buffers, hold)
         return BarOutcome(
             bar.open_time, buffers.decisions[first_row : buffers.made], buffers.fills[first_fill : buffers.n_fills],
@@ -377,7 +380,7 @@ class TradingSession:
         batch = Batch(
             self.account_id, int(self.state.account["last_bar"][0]), buffers.decisions[: buffers.made],
             buffers.fills[: buffers.n_fills], buffers.trades[: buffers.n_trades], buffers.equity[: buffers.bars],
-            moved, self._events, self.state.to_bytes(self._digest, about),
+            moved, self._events, self.state.to_bytes(self._digest, about), np.array(buffers.said, dtype=SAID),
         )  # fmt: skip
         self._journal.commit(batch)
         self._orders.journalled()

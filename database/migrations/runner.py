@@ -24,6 +24,7 @@ from database.migrations.m0004_instrument_rules import add_instrument_rules
 from database.migrations.m0005_trials import add_trials
 from database.migrations.m0006_tunings import add_tunings
 from database.migrations.m0007_trial_returns import add_trial_returns
+from database.migrations.m0008_said import add_said
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -48,6 +49,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(5, "trials", add_trials),
     Migration(6, "tunings", add_tunings),
     Migration(7, "trial returns", add_trial_returns),
+    Migration(8, "said", add_said),
 )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ai.forecast import WIDTH
 from trading.journal import AccountKey, AuditEvent, Batch, OrderRow
-from trading.records import DECISION, EQUITY, FILL, TRADE, Action, ExitReason, Purpose, Reason
+from trading.records import DECISION, EQUITY, FILL, SAID, TRADE, Action, ExitReason, Purpose, Reason
 
 START = 1_700_000_040_000
 STEP = 60_000
@@ -36,7 +37,7 @@ def batch(k: int, account: int) -> Batch:
     return Batch(
         account, int(times[-1]), decisions(k, times), fills(k, times), trades(k, times), equity(k, times),
         orders=orders(k, times), events=[AuditEvent(int(times[4]), "halt", {"why": f"story {k}"})],
-        checkpoint=f"state after batch {k}".encode(),
+        checkpoint=f"state after batch {k}".encode(), said=said(times),
     )  # fmt: skip
 
 
@@ -53,6 +54,14 @@ def decisions(k: int, times: np.ndarray) -> np.ndarray:
         row["entry"], row["stop"], row["target"], row["quantity"] = 100.0, 99.5, 101.5, 0.1
         row["gate_values"], row["gate_limits"] = 0.25 + k, 0.5
         row["failed"] = 0b100 if action == Action.BLOCKED else 0
+    return rows
+
+
+def said(times: np.ndarray) -> np.ndarray:
+    """A forecast on each bar of the first symbol."""
+    rows = np.zeros(BARS, SAID)
+    rows["open_time"] = times
+    rows["row"] = np.random.default_rng(int(times[0] % 2**31)).uniform(size=(BARS, WIDTH))
     return rows
 
 

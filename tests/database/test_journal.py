@@ -24,7 +24,7 @@ from trading.journal import JOURNAL_STEPS, AccountKey, AuditEvent, Batch, Journa
 from trading.records import DECISION, EQUITY, FILL, TRADE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TABLES = ("orders", "fills", "trades", "equity_curve", "decisions", "plans", "checkpoints", "audit", "batches")
+TABLES = ("orders", "fills", "trades", "equity_curve", "decisions", "plans", "checkpoints", "audit", "batches", "said")
 
 
 def contents(db: Repositories) -> dict[str, list[tuple[object, ...]]]:
@@ -56,6 +56,11 @@ def test_what_was_committed_is_read_back_bit_for_bit(db: Repositories, account: 
     assert sorted(db.trading.orders(account), key=lambda o: o.client_id) == sorted(
         [o for b in batches for o in b.orders], key=lambda o: o.client_id
     )
+    for batch in batches:
+        for said in batch.said:
+            found = db.trading.said(account, int(said["open_time"]), int(said["symbol"]))
+            assert found is not None and found.tobytes() == said["row"].tobytes()
+    assert db.trading.said(account, int(batches[0].said["open_time"][0]), 1) is None
     checkpoint = db.journal.checkpoint(account)
     assert checkpoint is not None
     assert (checkpoint.last_bar_ms, checkpoint.state) == (batches[-1].last_bar_ms, b"state after batch 2")
