@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ai.calibration import calibration_slice, calibrators_of, calibrators_record, fit_calibrators
-from ai.labels import Labels, Outcome
+from ai.labels import Labels
 from ai.models.base import CLASSES
 from ai.models.files import json_bytes, read_folder, sha256, write_folder
 from ai.models.members import DEFAULT_MEMBERS, MEMBERS, new_member
 from ai.models.predictor import IDENTITY, Pack, pack, predict_rows
-from ai.overlay import Overlay, fit_overlay, no_proposals
+from ai.overlay import Overlay, Proposals, fit_overlay
+from ai.overlay_market import MarketPath
+from ai.payoffs import Payoffs, payoffs_of
 from ai.sampling import average_uniqueness
 from ai.schema import FeatureSchema
 from ai.settings import AiSettings
@@ -69,17 +71,6 @@ class TrainingCancelled(QuantError):
 
 
 @dataclass(frozen=True, slots=True)
-class Payoffs:
-    """What a class means for each side, from the training rows: shares and gross returns (fractions)."""
-
-    long_stop_if_neutral: float
-    short_stop_if_neutral: float
-    long_time_return: float
-    short_time_return: float
-    effective: float  # effective labels in the calibration slice: how sure a probability is
-
-
-@dataclass(frozen=True, slots=True)
 class TrainingContext:
     """What the columns of a training are: which series, which features, which exits."""
 
@@ -91,6 +82,12 @@ class TrainingContext:
     features: tuple[str, ...]  # those the members read, all in the schema
     optional: tuple[str, ...] = ()  # of these, the ones that may be NaN (funding)
     calibration_share: float = 0.15
+    market: MarketPath | None = None  # volatility rank and state of each bar, known without this window's beginning
+
+    def part(self, bars: slice) -> TrainingContext:
+        """The same for some of the columns."""
+        market = None if self.market is None else self.market.part(bars)
+        return replace(self, open_time=self.open_time[bars], market=market)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +143,7 @@ class EnsembleModel:
             "train_from": iso(self.train_from_ms), "train_to": iso(self.seen_until_ms),
             "base": {"short": self.base[0], "neutral": self.base[1], "long": self.base[2]},
             "payoffs": asdict(self.payoffs), "digest": self.digest,
+            "overlay": None if self.overlay is None else self.overlay.describe(),
         }  # fmt: skip
 
     def save(self, folder: Path) -> None:
@@ -255,13 +253,15 @@ def train_ensemble(
     if progress is not None:
         progress(len(fresh), len(fresh), "ensemble ready")
     files[CALIBRATION_FILE] = json_bytes(calibration)
-    overlay = fit_overlay(x, labels, rows, context, options, no_proposals)
+    plain = replace(PLAIN, parameters=options.parameters)
+    proposals = _proposals(x, labels, context, members, seed, plain, cancelled)
+    overlay = fit_overlay(x, labels, rows, context, options, proposals)
     files.update(overlay.files() if overlay is not None else {})
     known = np.concatenate([fit_rows, slice_rows])
     return EnsembleModel(
         context.features, context.optional, tuple(members), context.profile, context.timeframe, context.symbol, seed,
         int(context.open_time[rows[0]]), int(context.open_time[rows[-1]]), _base_rates(labels, known),
-        len(known), _payoffs(labels, known, effective),
+        len(known), payoffs_of(labels, known, effective),
         {name: model.describe() for name, model in fresh.items()}, files,
         compile_pack(members, files, len(columns)), overlay,
     )  # fmt: skip
@@ -282,15 +282,20 @@ def _base_rates(labels: Labels, rows: Int64Array) -> tuple[float, float, float]:
     return short, neutral, long
 
 
-def _payoffs(labels: Labels, rows: Int64Array, effective: float) -> Payoffs:
-    neutral = labels.label[rows] == 0
-    stops, returns = [], []
-    for outcome, gross in ((labels.long_outcome, labels.long_return), (labels.short_outcome, labels.short_return)):
-        ended = outcome[rows]
-        stops.append(_mean((ended == Outcome.STOP)[neutral].astype(np.float64), 0.5))
-        returns.append(_mean(gross[rows][ended == Outcome.TIME], 0.0))
-    return Payoffs(stops[0], stops[1], returns[0], returns[1], effective)
+def _proposals(
+    x: Float64Array, labels: Labels, context: TrainingContext, members: Sequence[str], seed: int,
+    options: EnsembleOptions, cancelled: Cancelled | None,
+) -> Proposals:  # fmt: skip
+    """Plain members trained and calibrated on some rows, their mean on others (no weights are learned online)."""
 
+    def propose(train: Int64Array, test: Int64Array) -> Float64Array:
+        model = train_ensemble(x, labels, train, context, members, seed, None, cancelled, options)
+        out: Float64Array = np.full((len(test), 3), np.nan)
+        columns = np.array([context.schema.index(name) for name in context.features], dtype=np.int64)
+        named = np.array([name not in context.optional for name in context.features])
+        inputs = np.ascontiguousarray(x[columns[:, None], test].T)
+        whole = np.isfinite(inputs[:, named]).all(axis=1)
+        out[whole] = model.predict(inputs[whole]).mean(axis=0)
+        return out
 
-def _mean(values: Float64Array, default: float) -> float:
-    return float(values.mean()) if len(values) else default
+    return propose

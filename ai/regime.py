@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ai.features.engine import FeatureEngine
 from ai.features.registry import schema_of
+from ai.regime_rank import empty_window, next_rank
 from data.compiled import kernel, kernel_part
 from data.market import Float64Array, Frame, Int64Array
 from data.timeframes import DAY_MS, timeframe_ms
@@ -26,6 +27,7 @@ RANK_DAYS = 90
 HIGH_RANK, LOW_RANK = 0.9, 0.1
 TREND_T, STRONG_T = 2.0, 4.0
 AHEAD_BARS = 4
+HOLD_BARS, HOLD_MARGIN = 2, 0.3  # before another state takes over: bars in the lead, or probability ahead
 UNKNOWN = -1  # too little history, or a bar that is not decided on
 FEATURES = ("volatility_96", "trend_t_96")
 
@@ -143,8 +145,14 @@ def _states(rank: Float64Array, trend_t: Float64Array, out: Int8Array) -> None:
 def regime_path(frame: Frame) -> RegimePath:
     """State, volatility rank and t-value at each bar of ``frame``, each from the bars up to it, ``[T]``."""
     volatility, trend_t = FeatureEngine(schema_of(FEATURES), frame.key.timeframe).batch(frame)
-    rank = volatility_rank(frame.open_time, volatility, frame.key.step_ms)
-    state: Int8Array = np.empty(len(frame), dtype=np.int8)
+    return path_of(frame.open_time, volatility, trend_t, frame.key.step_ms)
+
+
+def path_of(open_time: Int64Array, volatility: Float64Array, trend_t: Float64Array, step_ms: int) -> RegimePath:
+    """The same from the two features, ``[T]`` each; bars that are not taken in hold NaN."""
+    rank = volatility_rank(open_time, volatility, step_ms)
+    state: Int8Array = np.empty(len(rank), dtype=np.int8)
+    trend_t = np.ascontiguousarray(trend_t)
     _states(rank, trend_t, state)
     return RegimePath(state, rank, trend_t)
 
@@ -180,13 +188,7 @@ class RegimeTracker:
         Raises:
             UserError: the timeframe is unknown.
         """
-        self._step = timeframe_ms(timeframe)
-        span = RANK_DAYS * DAY_MS
-        held = -(-span // self._step)
-        self._times: Int64Array = np.full(held, np.iinfo(np.int64).min // 2, dtype=np.int64)
-        self._values: Float64Array = np.full(held, np.nan)
-        self._seen = 0
-        self._first_ms = 0
+        self._window = empty_window(RANK_DAYS * DAY_MS, timeframe_ms(timeframe))
 
     def step(self, open_time: int, volatility: float, trend_t: float) -> tuple[int, float]:
         """State and volatility rank at the close of the next bar.
@@ -195,30 +197,8 @@ class RegimeTracker:
             open_time: ms UTC, after that of the bar before.
             volatility, trend_t: the bar's ``volatility_96`` and ``trend_t_96``, NaN where missing.
         """
-        if not np.isfinite(volatility):
-            return UNKNOWN, np.nan
-        if self._seen == 0:
-            self._first_ms = open_time
-        at = self._seen % len(self._times)
-        self._times[at], self._values[at] = open_time, volatility
-        self._seen += 1
-        rank = np.nan
-        span = RANK_DAYS * DAY_MS
-        if open_time - self._first_ms >= span - self._step:
-            rank = float(_rank_of(self._times, self._values, open_time - span, float(volatility), self._step, span))
+        rank = float(next_rank(self._window, int(open_time), float(volatility)))
         return int(_one_state(rank, float(trend_t))), rank
-
-
-@kernel
-def _rank_of(times: Int64Array, values: Float64Array, after: int, value: float, step: int, span: int) -> float:
-    """Rank of ``value`` among the values later than ``after`` (in any order)."""
-    held = below = upto = 0
-    for i in range(len(times)):
-        inside = times[i] > after
-        held += inside
-        below += inside and values[i] < value
-        upto += inside and values[i] <= value
-    return (below + 0.5 * (upto - below)) / held if 2 * held * step >= span else np.nan
 
 
 @kernel
@@ -226,30 +206,42 @@ def _one_state(rank: float, trend_t: float) -> int:
     return int(state_of(rank, trend_t))
 
 
+@kernel_part
+def hold_state(marks: Int64Array, p: Float64Array, bars: int, margin: float) -> int:
+    """The state that is held after one more bar; see :func:`smoothed_states`.
+
+    Args:
+        marks: ``[3]``, state held, state that leads instead (-1: none), for how many bars; changed in place.
+        p: ``[7]``.
+        bars, margin: as there.
+    """
+    best = 0
+    known = not np.isnan(p[0])
+    for k in range(1, len(p)):
+        known = known and not np.isnan(p[k])
+        best = k if p[k] > p[best] else best
+    if not known:
+        marks[0], marks[1], marks[2] = UNKNOWN, UNKNOWN, 0
+    elif marks[0] < 0:
+        marks[0] = best
+    elif best != marks[0]:
+        marks[2] = marks[2] + 1 if best == marks[1] else 1
+        marks[1] = best
+        if marks[2] >= bars or p[best] - p[marks[0]] >= margin:
+            marks[0], marks[1], marks[2] = best, UNKNOWN, 0
+    else:
+        marks[1], marks[2] = UNKNOWN, 0
+    return int(marks[0])
+
+
 @kernel
 def _hold(leads: Float64Array, bars: int, margin: float, out: Int8Array) -> None:
-    held = leader = -1
-    run = 0
+    marks = np.array([UNKNOWN, UNKNOWN, 0])
     for t in range(len(leads)):
-        best = 0
-        for k in range(1, leads.shape[1]):
-            best = k if leads[t, k] > leads[t, best] else best
-        if np.isnan(leads[t]).any():
-            held = leader = -1
-            run = 0
-        elif held < 0:
-            held = best
-        elif best != held:
-            run = run + 1 if best == leader else 1
-            leader = best
-            if run >= bars or leads[t, best] - leads[t, held] >= margin:
-                held, leader, run = best, -1, 0
-        else:
-            leader, run = -1, 0
-        out[t] = held
+        out[t] = hold_state(marks, leads[t], bars, margin)
 
 
-def smoothed_states(p: Float64Array, bars: int = 2, margin: float = 0.3) -> Int8Array:
+def smoothed_states(p: Float64Array, bars: int = HOLD_BARS, margin: float = HOLD_MARGIN) -> Int8Array:
     """The likeliest states without flicker, ``[T]``.
 
     A new state takes over once it has led for ``bars`` bars in a row, or at once if it leads by ``margin``. A row with
