@@ -17,15 +17,17 @@ import numpy.typing as npt
 from ai.exits import PROFILE_NAMES, exit_profile
 from ai.features.engine import FeatureEngine
 from ai.features.registry import schema_of
+from ai.known import KnownMarket, chosen_cuts
 from ai.labels import Labels, stop_distances, triple_barrier
+from data.beside import Beside
 from data.errors import UserError
 from data.market import Float64Array, Frame, FundingFrame
 
-Kind = Literal["feature", "label", "scaler", "calibrator"]
+Kind = Literal["feature", "label", "scaler", "calibrator", "threshold", "weights", "forecast", "model"]
 Array = npt.NDArray[Any]
 
-FeatureFunction = Callable[[Frame, FundingFrame | None], npt.NDArray[np.float64]]
-"""``(frame, funding) -> X[F, T]``."""
+FeatureFunction = Callable[..., npt.NDArray[np.float64]]
+"""``(frame, funding) -> X[F, T]``, or ``(frame, funding, beside)`` where the audit is given something beside."""
 
 LabelFunction = Callable[[Frame], Labels]
 """``frame -> Labels`` over its bars."""
@@ -61,42 +63,12 @@ class TransformCase:
     at_ms: int = 0  # ms UTC of the first row after training, for the report
 
 
-def _moved(before: Array, after: Array) -> npt.NDArray[np.bool_]:
+def moved_values(before: Array, after: Array) -> npt.NDArray[np.bool_]:
     """Element-wise: not the same value (NaN equals NaN)."""
     same = before == after
     if np.issubdtype(before.dtype, np.floating):
         same |= np.isnan(before) & np.isnan(after)
     return ~np.asarray(same, dtype=np.bool_)
-
-
-def _changed_after(frame: Frame, cut: int, generator: np.random.Generator) -> Frame:
-    """The same bars up to and including ``cut``; another market after it (other level, noise and volumes)."""
-    tail = len(frame) - cut - 1
-    scale = np.exp(generator.normal(0.0, 0.02, (1, tail)) + generator.choice([-0.7, 0.7]))
-    noise = np.exp(generator.normal(0.0, 0.01, (4, tail)))
-    prices = np.array([frame.open, frame.high, frame.low, frame.close])
-    prices[:, cut + 1 :] *= scale * noise
-    volume = frame.volume.copy()
-    volume[cut + 1 :] = volume[cut + 1 :] * np.exp(generator.normal(0.5, 1.0, tail)) + 1.0
-    o, _, _, c = prices
-    return dataclasses.replace(
-        frame, open=o, high=prices.max(axis=0), low=prices.min(axis=0), close=c, volume=volume
-    )  # fmt: skip
-
-
-def _split_funding(
-    funding: FundingFrame | None, known_ms: int, generator: np.random.Generator
-) -> tuple[FundingFrame | None, FundingFrame | None]:
-    """Funding cut after ``known_ms``, and changed after it."""
-    if funding is None:
-        return None, None
-    keep = int(np.searchsorted(funding.time, known_ms, side="right"))
-    cut = dataclasses.replace(
-        funding, time=funding.time[:keep], rate=funding.rate[:keep], mark_price=funding.mark_price[:keep]
-    )
-    rate = funding.rate.copy()
-    rate[keep:] += generator.choice([-1.0, 1.0], len(rate) - keep) * generator.uniform(0.001, 0.01, len(rate) - keep)
-    return cut, dataclasses.replace(funding, rate=rate)
 
 
 def _keep_earliest(found: dict[str, Leak], leak: Leak) -> None:
@@ -105,23 +77,11 @@ def _keep_earliest(found: dict[str, Leak], leak: Leak) -> None:
         found[leak.name] = leak
 
 
-def _cuts(cuts: int | Sequence[int], bars: int, generator: np.random.Generator) -> list[int]:
-    """Bars after which the future is taken away."""
-    if bars < 4:
-        raise UserError(f"The leak audit needs at least 4 bars and got {bars}: give it a longer span.")
-    if isinstance(cuts, int):
-        return sorted({int(c) for c in generator.integers(bars // 2, bars - 1, max(cuts - 1, 1))} | {bars - 2})
-    outside = [c for c in cuts if not 0 <= c < bars - 1]
-    if outside:
-        raise UserError(f"The cut at bar {outside[0]} leaves no future to change: cut between 0 and {bars - 2}.")
-    return sorted(cuts)
-
-
 def audit_features(
     compute: FeatureFunction, names: Sequence[str], frame: Frame, funding: FundingFrame | None = None, *,
-    cuts: int | Sequence[int] = 8, seed: int = 7, kind: Kind = "feature",
+    cuts: int | Sequence[int] = 8, seed: int = 7, kind: Kind = "feature", beside: Beside | None = None,
 ) -> list[Leak]:  # fmt: skip
-    """Features whose values at or before some bar depend on later bars or settlements.
+    """Features whose values at or before some bar depend on later bars, settlements or values beside them.
 
     Args:
         compute: makes ``X[F, T]`` from a frame of T bars; called twice for each cut.
@@ -130,6 +90,8 @@ def audit_features(
         funding: its settlements.
         cuts: how many bars to cut after (chosen by ``seed`` in the second half), or which.
         seed: of the changed futures.
+        kind: what the leaks are called.
+        beside: what else ``compute`` reads; then it is handed over as its third argument.
 
     Returns:
         One leak for each feature that moved, at the earliest bar that moved.
@@ -138,18 +100,19 @@ def audit_features(
         UserError: too few bars, or cuts outside of them.
     """
     generator = np.random.default_rng(seed)
-    base = compute(frame, funding)
+    market = KnownMarket(frame, funding, beside)
+
+    def values_of(known: KnownMarket) -> npt.NDArray[np.float64]:
+        more = () if known.beside is None else (known.beside,)
+        return compute(known.frame, known.funding, *more)
+
+    base = values_of(market)
     found: dict[str, Leak] = {}
-    for cut in _cuts(cuts, len(frame), generator):
-        known = int(frame.open_time[cut]) + frame.key.step_ms
-        funding_cut, funding_changed = _split_funding(funding, known, generator)
-        variants = {
-            "cut away": (frame.slice(0, cut + 1), funding_cut),
-            "changed": (_changed_after(frame, cut, generator), funding_changed),
-        }
-        for what, (bars, settlements) in variants.items():
-            values = compute(bars, settlements)[:, : cut + 1]
-            moved = _moved(base[:, : cut + 1], values)
+    for cut in chosen_cuts(cuts, len(frame), generator):
+        variants = {"cut away": market.until(cut), "changed": market.with_other_future(cut, generator)}
+        for what, known in variants.items():
+            values = values_of(known)[:, : cut + 1]
+            moved = moved_values(base[:, : cut + 1], values)
             for row in np.nonzero(moved.any(axis=1))[0].tolist():
                 at = int(moved[row].argmax())
                 detail = (
@@ -178,14 +141,17 @@ def audit_labels(
             raise UserError("The leak audit found no complete label: give it a longer span.")
         cuts = np.unique(generator.choice(ends, cuts)).tolist()
     found: dict[str, Leak] = {}
-    for cut in _cuts(cuts, len(frame), generator):
+    market = KnownMarket(frame)
+    for cut in chosen_cuts(cuts, len(frame), generator):
         settled = np.nonzero(base.complete & (base.end <= cut))[0]
-        variants = {"cut away": frame.slice(0, cut + 1), "changed": _changed_after(frame, cut, generator)}
+        variants = {
+            "cut away": market.until(cut).frame, "changed": market.with_other_future(cut, generator).frame
+        }  # fmt: skip
         for what, bars in variants.items():
             after = compute(bars)
             for field in dataclasses.fields(Labels):
                 before_column, after_column = getattr(base, field.name)[settled], getattr(after, field.name)[settled]
-                moved = np.nonzero(_moved(before_column, after_column))[0]
+                moved = np.nonzero(moved_values(before_column, after_column))[0]
                 if not len(moved):
                     continue
                 first = moved[0]
@@ -221,7 +187,7 @@ def audit_transform(case: TransformCase, *, seed: int = 7) -> list[Leak]:
         }
         for what, (some_x, some_y) in variants.items():
             after = np.asarray(case.fit_apply(some_x, some_y, train, query))
-            if after.shape != base.shape or _moved(base, after).any():
+            if after.shape != base.shape or moved_values(base, after).any():
                 detail = f"row {query}, fitted on {train} rows, came out differently when {what}"
                 return [Leak(case.kind, case.name, case.at_ms, detail)]
     return []
@@ -265,7 +231,7 @@ def profile_labels(profile_name: str, timeframe: str) -> LabelFunction:
 
 def audit_all(
     frame: Frame, funding: FundingFrame | None, timeframe: str, transforms: Sequence[TransformCase] = (), *,
-    cuts: int = 8, seed: int = 7,
+    cuts: int = 8, seed: int = 7, beside: Beside | None = None,
 ) -> list[Leak]:  # fmt: skip
     """Everything real: all features of the registry, the labels of every exit profile, and the given transforms.
 
@@ -273,7 +239,7 @@ def audit_all(
         UserError: too few bars for one of the audits.
     """
     compute, names = engine_features(timeframe)
-    leaks = audit_features(compute, names, frame, funding, cuts=cuts, seed=seed)
+    leaks = audit_features(compute, names, frame, funding, cuts=cuts, seed=seed, beside=beside)
     for profile in PROFILE_NAMES:
         leaks += audit_labels(profile_labels(profile, timeframe), frame, cuts=cuts, seed=seed, name=profile)
     for case in transforms:
