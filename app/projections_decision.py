@@ -20,7 +20,8 @@ from app.contract.views import (
 )
 from app.documents import SIDES, exit_name, number, why
 from app.projection_context import Context, base, digits, newest_bar_ms
-from app.projections_forecast import expected, said
+from app.projections_forecast import expected, said, said_row
+from app.projections_judgement import judgement, paths
 from app.projections_ledger import ACTIONS
 from app.wiring import run_warmup, strategy_for
 from data.errors import UserError
@@ -64,8 +65,9 @@ def decision(query: DecisionQuery, context: Context) -> DecisionDetail:
     names = _names(strategy)
     values = FeatureEngine(schema_of(names), key.timeframe).batch(frame, funding) if names and len(frame) else None
     kind = strategy.kind if strategy is not None else "rule"
+    row_said = said_row(context, account, row)
     newest = {} if values is None else {name: float(values[k][-1]) for k, name in enumerate(names)}
-    forecast = said(context, account, row, symbol, newest, kind)
+    forecast = said(context, account, row, symbol, newest, kind, row_said)
     side = "short" if int(row["signal"]) < 0 else "long"
     price_digits, quantity_digits = digits(symbol)
     return DecisionDetail(
@@ -76,7 +78,8 @@ def decision(query: DecisionQuery, context: Context) -> DecisionDetail:
         features=() if values is None else tuple(_feature(n, values[k]) for k, n in enumerate(names)),
         members=forecast.members, ensemble=_ensemble(row), side=side,
         threshold=number(row["threshold"]) if strategy is not None and strategy.kind != "rule" else None,
-        gates=gate_views(row), plan=_plan(row, account, context),
+        gates=gate_views(row), plan=_plan(row, account, context), judgement=judgement(row_said),
+        paths=paths(frame, row, int(account.about.get("seed", 0)), key.step_ms),
         expected=expected(row, forecast.chances, context.place.settings.values.trading.costs),
         outcome=_outcome(context, account, row, key), base=base(symbol), price_digits=price_digits,
         quantity_digits=quantity_digits,

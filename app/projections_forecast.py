@@ -19,12 +19,15 @@ from data.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from data.market import Record
+    from data.market import Float64Array, Record
     from database.accounts import Account
     from database.models import ModelRow
     from trading.settings import CostSettings
 
-MEMBER_NAMES = {"logistic": "Logistic", "xgboost": "XGBoost", "lightgbm": "LightGBM"}
+MEMBER_NAMES = {
+    "logistic": "Logistic", "random_forest": "Random forest", "hist_boosting": "Hist boosting", "xgboost": "XGBoost",
+    "lightgbm": "LightGBM", "catboost": "CatBoost",
+}  # fmt: skip
 MOST_FUNDING = 0.01  # expected funding over one trade beyond this means that the costs were others then
 
 
@@ -50,8 +53,14 @@ def member_name(name: str) -> str:
     return MEMBER_NAMES.get(name, name)
 
 
+def said_row(context: Context, account: Account, row: Record) -> Float64Array | None:
+    """The forecast row ``[WIDTH]`` that a decision was made on; ``None`` where none was stored with it."""
+    return context.place.database.trading.said(account.id, int(row["open_time"]), int(row["symbol"]))
+
+
 def said(
-    context: Context, account: Account, row: Record, symbol: str, features: Mapping[str, float], kind: str
+    context: Context, account: Account, row: Record, symbol: str, features: Mapping[str, float], kind: str,
+    row_said: Float64Array | None = None,
 ) -> Said:  # fmt: skip
     """The forecast behind a decision: the stored row, or what the run's own model says on the same ``features``.
 
@@ -59,12 +68,15 @@ def said(
         row: DECISION record.
         features: values that the decision read, by name.
         kind: of the strategy; rules read no forecast.
+        row_said: the forecast row that was stored with the decision, if one was.
     """
     if kind == "rule":
         return Said()
     runs = [str(run) for run in account.about.get("schedule", ())]
     if runs:
         return _stored(context, runs[min(int(row["symbol"]), len(runs) - 1)], row, symbol)
+    if row_said is not None:
+        return _of_row(row_said, int(row["signal"]), *_names_of_account(context, account, symbol))
     return _again(context, account, row, features)
 
 
@@ -73,15 +85,29 @@ def _stored(context: Context, run_id: str, row: Record, symbol: str) -> Said:
     k = int(np.searchsorted(run.open_time, int(row["open_time"])))
     if k >= len(run.open_time) or run.open_time[k] != int(row["open_time"]) or run.info.key.symbol != symbol:
         return Said()
-    values = run.rows[k]
-    forecast = Forecast.of(values, run.info.model_ids, run.info.member_names)
+    return _of_row(run.rows[k], int(row["signal"]), run.info.model_ids, run.info.member_names)
+
+
+def _of_row(values: Float64Array, signal: int, model_ids: tuple[str, ...], member_names: tuple[str, ...]) -> Said:
+    forecast = Forecast.of(values, model_ids, member_names)
     if not math.isfinite(float(values[Col.P_LONG])):
         return Said((), forecast.model_id or "")
     members = tuple(
-        MemberRow(member_name(m.name), m.p_short, m.p_neutral, m.p_long, m.weight) for m in forecast.members
+        MemberRow(member_name(m.name), m.p_short, m.p_neutral, m.p_long, m.weight)
+        for m in forecast.members
+        if math.isfinite(m.p_long)
     )
-    first = int(Col.S_TARGET if int(row["signal"]) < 0 else Col.L_TARGET)
+    first = int(Col.S_TARGET if signal < 0 else Col.L_TARGET)
     return Said(members, forecast.model_id or "", Chances(*(float(v) for v in values[first : first + 4])))
+
+
+def _names_of_account(context: Context, account: Account, symbol: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Models in the order in which they took over, as rows of the account count them; the symbol's members likewise."""
+    database = context.place.database
+    ids = tuple(dict.fromkeys(switch.model_id for switch in database.trading.switches(account.id)))
+    models = (database.models.get(model_id) for model_id in ids)
+    named = (model.params.get("members", ()) for model in models if model.key.symbol == symbol)
+    return ids, tuple(dict.fromkeys(name for names in named for name in names))
 
 
 def _again(context: Context, account: Account, row: Record, features: Mapping[str, float]) -> Said:

@@ -178,6 +178,8 @@ class SignalsTab(Tab):
         self.members_card.control(self.threshold)
         self.features_card.body(self.features)
         self.members_card.body(self.members)
+        self.judgement = Facts(19)
+        self.members_card.body(self.judgement, 0)
         self.gates_card.control(self.gate_badge)
         self.gates_card.body(self.gates)
         self.gates_card.empty(EmptyView("shield", "No gate was asked", "Gates judge a plan, and this bar made none."))
@@ -258,6 +260,7 @@ class SignalsTab(Tab):
         self.features.show_features(d.features)
         self.members.show_members(d.members, d.ensemble, d.side, d.threshold)
         self.threshold.setText(f"P({d.side}) against the threshold" if d.members else "")
+        self._show_judgement(d)
         self.gates.show_gates(d.gates)
         self.gates_card.show_empty(not d.gates)
         passed = sum(g.passed for g in d.gates)
@@ -266,10 +269,33 @@ class SignalsTab(Tab):
         self._show_plan(d)
         self.value.show_parts(d.expected)
         self.value_card.setVisible(len(d.expected) > 1)
-        modelled = bool(d.members) or d.ensemble is not None
+        modelled = bool(d.members) or d.ensemble is not None or d.paths is not None
         self.members_card.setVisible(modelled)
         self.body.addWidget(self.features_card, 1, 0, 1, 1 if modelled else 2)
         self.outcome_card.show_detail(d)
+
+    def _show_judgement(self, d: DecisionDetail) -> None:
+        """What the models say beside their probabilities, and what simulated paths imply."""
+        facts: list[tuple[str, str, str]] = []
+        j, m = d.judgement, d.paths
+        if j is not None:
+            if j.regime:
+                chance = next((r.value for r in j.regimes if r.label == j.regime), None)
+                facts.append(("Regime in 4 bars", f"{j.regime} {numbers.percent(chance, 0)}", "text"))
+            facts.append(("Members apart by", numbers.number(j.spread, 3), "text"))
+            facts.append(("Outside training", numbers.percent(j.outside, 1), "warn" if j.outside else "text"))
+            if j.possible:
+                facts.append(("Still possible", ", ".join(j.possible), "text"))
+            if j.take is not None:
+                facts.append(("Worth its costs", numbers.percent(j.take, 0), "text"))
+            if j.size is not None and j.size < 1.0:
+                facts.append(("Size, live forecasts worse", numbers.percent(j.size, 0), "warn"))
+        if m is not None:
+            facts.append((f"{m.paths:,} paths, {m.bars} bars: up", numbers.percent(m.up, 0), "text"))
+            if m.target_first is not None:
+                first = f"{numbers.percent(m.target_first, 0)} / {numbers.percent(m.stop_first, 0)}"
+                facts.append(("Target / stop first", first, "text"))
+        self.judgement.show_facts(*facts)
 
     def _show_plan(self, d: DecisionDetail) -> None:
         plan = d.plan
