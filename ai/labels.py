@@ -72,6 +72,17 @@ class Labels:
         return self.long_return - cost, self.short_return - cost
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Sides of complete labels (two a row) that ended in a bar which reached both of their barriers."""
+
+    both: int
+    decided: int  # of them those of which a finer bar reached only one first; the others count as stops
+
+
+NO_DOUBT = Doubt(0, 0)
+
+
 def stop_distances(profile: ExitProfile, close: Float64Array, feature: Float64Array | None = None) -> Float64Array:
     """Stop distance in price at each close, ``[T]``.
 
@@ -128,7 +139,7 @@ def _label_rows(
     open: Float64Array, high: Float64Array, low: Float64Array, close: Float64Array, tops: Float64Array,
     bottoms: Float64Array, distance: Float64Array, ratio: float, limit: int, finer_open: Float64Array,
     finer_high: Float64Array, finer_low: Float64Array, begin: Int64Array, parts: int, label: Int8Array,
-    outcome: Int8Array, end: Int64Array, gross: Float64Array, complete: npt.NDArray[np.bool_],
+    outcome: Int8Array, end: Int64Array, gross: Float64Array, complete: npt.NDArray[np.bool_], doubt: Int8Array,
 ) -> None:  # fmt: skip
     bars = len(close)
     for t in range(bars):
@@ -154,9 +165,12 @@ def _label_rows(
                 continue
             done = max(done, at)
             opened, top, bottom = open[at], high[at], low[at]
+            doubt[side, t] = 1 if top >= above and bottom <= below else 0
             if len(begin) and begin[at] >= 0:
                 j = first_inside(finer_high, finer_low, begin[at], parts, above, below)
                 opened, top, bottom = finer_open[j], finer_high[j], finer_low[j]
+                if doubt[side, t] == 1 and not (top >= above and bottom <= below):
+                    doubt[side, t] = 2
             stopped = bottom <= below if side == 0 else top >= above
             if stopped:
                 outcome[side, t] = -1
@@ -167,6 +181,7 @@ def _label_rows(
                 gross[side, t] = ratio * stop / entry
         if open_sides:
             outcome[:, t] = 0
+            doubt[:, t] = 0
             gross[:, t] = np.nan
             continue
         complete[t] = True
@@ -199,6 +214,18 @@ def triple_barrier(
     Raises:
         UserError: columns of unequal length, or finer bars of other bars.
     """
+    return labelled(open, high, low, close, distance, profile, target_ratio, finer)[0]
+
+
+def labelled(
+    open: Float64Array, high: Float64Array, low: Float64Array, close: Float64Array, distance: Float64Array,
+    profile: ExitProfile, target_ratio: float | None = None, finer: FinerBars | None = None,
+) -> tuple[Labels, Doubt]:  # fmt: skip
+    """:func:`triple_barrier`, and how often one bar reached both barriers.
+
+    Raises:
+        UserError: as there.
+    """
     columns = [np.ascontiguousarray(x, dtype=np.float64) for x in (open, high, low, close, distance)]
     bars = len(columns[0])
     if any(len(column) != bars for column in columns):
@@ -216,12 +243,14 @@ def triple_barrier(
     end: Int64Array = np.empty(bars, dtype=np.int64)
     gross: Float64Array = np.full((2, bars), np.nan)
     complete: npt.NDArray[np.bool_] = np.zeros(bars, dtype=np.bool_)
+    doubt: Int8Array = np.zeros((2, bars), dtype=np.int8)
     ratio = profile.target_ratio if target_ratio is None else target_ratio
     _label_rows(
         o, h, lo, c, tops, bottoms, d, float(ratio), profile.limit_bars, inside.open, inside.high, inside.low,
-        inside.begin, inside.parts, label, outcome, end, gross, complete,
+        inside.begin, inside.parts, label, outcome, end, gross, complete, doubt,
     )  # fmt: skip
-    return Labels(label, outcome[0], outcome[1], end, gross[0], gross[1], complete)
+    found = Labels(label, outcome[0], outcome[1], end, gross[0], gross[1], complete)
+    return found, Doubt(int(np.sum(doubt > 0)), int(np.sum(doubt == 2)))
 
 
 def without_marked(labels: Labels, mark: UInt8Array) -> tuple[Labels, npt.NDArray[np.bool_]]:

@@ -11,8 +11,9 @@ from ai.ensemble import TrainingContext
 from ai.exits import exit_profile
 from ai.features.engine import FeatureEngine
 from ai.features.registry import FUNDING_FEATURES, MODEL_FEATURES, schema_of, spec_of, warmup_bars
-from ai.labels import Labels, stop_distances, triple_barrier, without_marked
+from ai.labels import NO_DOUBT, Doubt, Labels, labelled, stop_distances, without_marked
 from ai.labels_finer import finer_bars
+from ai.overlay_market import TRACK_FEATURES, market_path
 from ai.schema import FeatureSchema
 from data.beside import Beside
 from data.market import Float64Array, Frame, FundingFrame
@@ -27,6 +28,7 @@ class TrainingData:
     context: TrainingContext
     warmup: int  # bars
     marked: npt.NDArray[np.bool_]  # [T] rows whose label touches a repaired or suspect bar: no label, not scored
+    doubt: Doubt = NO_DOUBT
 
     @property
     def schema(self) -> FeatureSchema:
@@ -35,10 +37,11 @@ class TrainingData:
 
 
 def training_schema(profile_name: str, timeframe: str, features: tuple[str, ...] | None = None) -> FeatureSchema:
-    """What the members read (registry's model and funding features by default) and the profile's distance feature."""
+    """What the members read (registry's model and funding features by default), the profile's distance feature, and
+    what the regime is told from."""
     chosen = features or (*MODEL_FEATURES, *FUNDING_FEATURES)
     distance = exit_profile(profile_name, timeframe).feature
-    return schema_of(chosen if distance is None or distance in chosen else (*chosen, distance))
+    return schema_of(dict.fromkeys([*chosen, *([] if distance is None else [distance]), *TRACK_FEATURES]))
 
 
 def training_data(
@@ -63,10 +66,12 @@ def training_data(
     x = FeatureEngine(schema, timeframe).batch(frame, funding, beside)
     distance = stop_distances(profile, frame.close, x[schema.index(profile.feature)] if profile.feature else None)
     inside = None if finer is None else finer_bars(frame, finer)
-    whole = triple_barrier(frame.open, frame.high, frame.low, frame.close, distance, profile, finer=inside)
+    whole, doubt = labelled(frame.open, frame.high, frame.low, frame.close, distance, profile, finer=inside)
     labels, marked = without_marked(whole, frame.mark)
     optional = tuple(name for name in chosen if spec_of(name).optional)
+    market = market_path(schema, frame.open_time, x, frame.key.step_ms, distance, frame.close)
     context = TrainingContext(
-        schema, frame.open_time, profile_name, timeframe, frame.key.symbol, chosen, optional, calibration_share
+        schema, frame.open_time, profile_name, timeframe, frame.key.symbol, chosen, optional, calibration_share, market
     )
-    return TrainingData(x, labels, context, warmup_bars(schema.names, timeframe), marked)
+    read = chosen if profile.feature is None else (*chosen, profile.feature)  # the regime is waited for by no one
+    return TrainingData(x, labels, context, warmup_bars(read, timeframe), marked, doubt)

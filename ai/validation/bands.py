@@ -9,7 +9,9 @@ block, a "95 %" band covers about 86 %, with blocks of three labels 91 %, with s
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -18,6 +20,8 @@ from ai.validation.scores import (
     BINS,
     Band,
     ReliabilityBin,
+    Scores,
+    Skills,
     auc_band,
     bin_of,
     block_starts,
@@ -26,6 +30,8 @@ from ai.validation.scores import (
     log_losses,
     occupied_bins,
     reliability,
+    score_rows,
+    skills,
 )
 from data.compiled import kernel
 from data.market import Float64Array, Int64Array
@@ -39,12 +45,45 @@ class ScoreBands:
     """Bands of the scores of one set of rows; NaN where a score is undefined."""
 
     log_loss: Band
+    base_log_loss: Band
     brier: Band
     log_loss_skill: Band  # against the base rate; above 0 is better
     brier_skill: Band
     auc: Band
     auc_touch: Band
     ece: Band
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One forecaster on one set of rows: its scores, what it saves of the base rate's loss, and their bands."""
+
+    scores: Scores
+    skills: Skills
+    bands: ScoreBands
+
+    @classmethod
+    def of(cls, p: Float64Array, y: Int8Array, base: Float64Array, block: int, seed: int, draws: int = 1000) -> Self:
+        """Score class probabilities ``p[n, 3]`` for labels ``y[n]`` against base rates ``[3]`` or ``[n, 3]``."""
+        return cls(score_rows(p, y, base), skills(p, y, base), score_bands(p, y, base, block, seed, draws))
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Every score with its band as ``NAME_low`` and ``NAME_high``; what is undefined is ``None``."""
+        values: dict[str, float | int] = {"n": self.scores.n}
+        for name, score, band in self._all():
+            values |= {name: score, f"{name}_low": band.low, f"{name}_high": band.high}
+        return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+    def _all(self) -> Iterator[tuple[str, float, Band]]:
+        scores, bands = self.scores, self.bands
+        yield "log_loss", scores.log_loss, bands.log_loss
+        yield "base_log_loss", scores.base_log_loss, bands.base_log_loss
+        yield "skill", self.skills.log_loss, bands.log_loss_skill
+        yield "brier", scores.brier, bands.brier
+        yield "brier_skill", self.skills.brier, bands.brier_skill
+        yield "auc", scores.auc, bands.auc
+        yield "auc_touch", scores.auc_touch, bands.auc_touch
+        yield "ece", scores.ece, bands.ece
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +125,12 @@ def score_bands(
     ``block``: length of a label in rows.
     """
     if not len(y):
-        return ScoreBands(*[_UNKNOWN] * 7)
+        return ScoreBands(*[_UNKNOWN] * 8)
     shares = np.broadcast_to(base, p.shape)
     losses = np.column_stack([log_losses(p, y), log_losses(shares, y), brier_losses(p, y), brier_losses(shares, y)])
     drawn = block_sums(losses, block, seed, draws)
     return ScoreBands(
-        band_of(drawn[:, 0] / len(y)), band_of(drawn[:, 2] / len(y)),
+        *(band_of(drawn[:, k] / len(y)) for k in range(3)),
         band_of(_skill(drawn[:, 0], drawn[:, 1])), band_of(_skill(drawn[:, 2], drawn[:, 3])),
         auc_band(direction_score(p), y > 0, y != 0, block, seed, draws),
         auc_band(1.0 - p[:, NEUTRAL], y != 0, np.ones(len(y), dtype=np.bool_), block, seed, draws),

@@ -12,23 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ai.forecast import Col
 from ai.models.base import CLASSES, Int8Array
 from ai.models.linear import LogisticModel
 from ai.sampling import average_uniqueness
 from ai.training import TrainingData
-from ai.validation.bands import ScoreBands, score_bands
-from ai.validation.folds import scored_rows
-from ai.validation.scores import Scores, Skills, score_rows, skills
+from ai.validation.bands import Scored
+from ai.validation.folds import BASE_RATE, CLASS_COLUMNS, LOGISTIC, scored_rows
 from ai.validation.splits import Window, training_rows
 from data.errors import UserError
 from data.market import Float64Array, Frame, FundingFrame, Int64Array
 
-BASE_RATE, LOGISTIC = "base rate", "logistic"
 HANDFUL = (  # one of momentum, of trend, of stretch, two of volatility, one of volume
     "log_return_24", "trend_t_96", "rsi_14", "atr_pct_14", "volatility_ratio", "relative_volume_20",
 )  # fmt: skip
-_MODEL_COLUMNS = (Col.P_SHORT, Col.P_NEUTRAL, Col.P_LONG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +32,7 @@ class Compared:
     """One forecaster on the rows that all of them are scored on."""
 
     name: str
-    scores: Scores
-    skills: Skills
-    bands: ScoreBands
+    scored: Scored
 
 
 def base_rate(y: Int8Array) -> Float64Array:
@@ -89,14 +83,30 @@ def baseline_forecasts(
     Raises:
         UserError: a fold without a training label, or a feature that is not in the data.
     """
-    out = {name: np.full((len(data.labels), len(CLASSES)), np.nan) for name in (BASE_RATE, LOGISTIC)}
+    shares = np.full((len(data.labels), len(CLASSES)), np.nan)
     for window in windows:
-        train = training_rows(window, data.labels.end, embargo)
-        train = train[data.labels.complete[train]]
+        shares[slice(*window.test_rows)] = base_rate(data.labels.label[_training(data, window, embargo)])
+    return {BASE_RATE: shares, LOGISTIC: logistic_forecasts(data, windows, embargo, features)}
+
+
+def logistic_forecasts(
+    data: TrainingData, windows: Sequence[Window], embargo: int = 0, features: Sequence[str] = HANDFUL
+) -> Float64Array:
+    """The logistic part of :func:`baseline_forecasts`, ``[T, 3]``.
+
+    Raises:
+        UserError: as there.
+    """
+    out = np.full((len(data.labels), len(CLASSES)), np.nan)
+    for window in windows:
         test = np.arange(*window.test_rows)
-        out[BASE_RATE][test] = base_rate(data.labels.label[train])
-        out[LOGISTIC][test] = logistic_forecast(data, train, test, features)
+        out[test] = logistic_forecast(data, _training(data, window, embargo), test, features)
     return out
+
+
+def _training(data: TrainingData, window: Window, embargo: int) -> Int64Array:
+    rows = training_rows(window, data.labels.end, embargo)
+    return rows[data.labels.complete[rows]]
 
 
 def compare(
@@ -114,14 +124,8 @@ def compare(
         raise UserError("A comparison needs the base rate among its forecasts.")
     used = np.concatenate([scored_rows(rows, data.labels, *w.test_rows) for w in windows])
     y, base = data.labels.label[used], forecasts[BASE_RATE][used]
-    every = {"model": rows[:, _MODEL_COLUMNS], **forecasts}
-    return tuple(
-        Compared(
-            name, score_rows(p[used], y, base), skills(p[used], y, base),
-            score_bands(p[used], y, base, block, seed, draws),
-        )
-        for name, p in every.items()
-    )  # fmt: skip
+    every = {"model": rows[:, CLASS_COLUMNS], **forecasts}
+    return tuple(Compared(name, Scored.of(p[used], y, base, block, seed, draws)) for name, p in every.items())
 
 
 def no_trade(bars: int, start_equity: float) -> Float64Array:

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from typing import Any, Protocol
 
 import numpy as np
 
-from ai.ensemble import (
-    PLAIN,
-    Cancelled,
-    EnsembleModel,
-    EnsembleOptions,
-    TrainingCancelled,
-    TrainingContext,
-    train_ensemble,
-)
+from ai.ensemble import PLAIN, Cancelled, EnsembleModel, EnsembleOptions
 from ai.exits import default_profile, exit_profile
 from ai.forecast import Abstain, Col, ModelSwitch, abstaining_row
 from ai.forecaster import Forecaster, forecast_span
-from ai.labels import Labels
 from ai.models.members import DEFAULT_MEMBERS
 from ai.models.registry import model_id_of
 from ai.training import TrainingData, training_data, training_schema
-from ai.validation.folds import FoldScores, WalkForwardResult, score_folds
+from ai.validation.baselines import HANDFUL, logistic_forecasts
+from ai.validation.fold_fitting import FoldJobs, fit_folds
+from ai.validation.folds import LOGISTIC, FoldScores, Resampling, WalkForwardResult, score_folds
 from ai.validation.splits import Duration, Window, walk_forward_windows
 from data.beside import Beside
 from data.clock import iso
 from data.errors import UserError
 from data.market import Float64Array, Frame, FundingFrame
+from data.workers import Workers
 
 Progress = Callable[[int, int, str], None]  # done, total, words
 
@@ -79,19 +71,8 @@ class WalkForwardSpec:
     draws: int = 1000  # bootstrap draws for the bands
     anchored: bool = False  # every training window begins at the first bar
     options: EnsembleOptions = PLAIN
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _FoldJob:
-    """One fold's training window alone, so that a worker cannot see beyond it."""
-
-    x: Float64Array
-    labels: Labels
-    context: TrainingContext
-    first: int
-    members: tuple[str, ...]
-    seed: int
-    options: EnsembleOptions
+    tune: int = 0  # configurations that each fold's inner search tries, on its training window alone; 0: none
+    cluster: str | None = None  # address of a Dask scheduler that fits the folds instead
 
 
 def walk_forward(
@@ -121,24 +102,30 @@ def walk_forward(
     )
     fitted: list[tuple[Window, EnsembleModel]] = []
     skipped: list[str] = []
-    for k, made in enumerate(_fit_all(data, windows, spec, cancelled)):
+    tried: list[Mapping[str, Any]] = []
+    jobs = FoldJobs(data, windows, spec.members, spec.seed, spec.options, spec.embargo_bars, spec.tune)
+    for k, made in enumerate(fit_folds(jobs, Workers(spec.workers, spec.cluster), cancelled)):
         window = windows[k]
         when = (iso(window.test_from) or "")[:10]
-        if isinstance(made, UserError):
-            skipped.append(f"fold {k + 1} (test from {when}): {made}")
+        tried += made.tried
+        if made.model is None:
+            skipped.append(f"fold {k + 1} (test from {when}): {made.problem}")
         else:
-            fitted.append((window, made))
-        tell(k + 1, len(windows) + 1, f"fold {k + 1} of {len(windows)}: trained up to {when}")
+            fitted.append((window, made.model))
+        tell(k + 1, len(windows) + 2, f"fold {k + 1} of {len(windows)}: trained up to {when}")
     if not fitted:
         raise UserError(f"No fold could be trained: {skipped[0]}")
     result = _forecast_and_score(frame, data, fitted, spec, profile_name)
+    tell(len(windows) + 1, len(windows) + 2, "trading the forecasts after costs")
     trading: Mapping[str, Any] = {}
     if evaluator is not None:
-        tell(len(windows), len(windows) + 1, "trading the forecasts after costs")
         held = funding if funding is not None else FundingFrame.empty(frame.key.exchange, frame.key.symbol)
         trading = evaluator.evaluate(frame, held, result.rows, profile_name)
-    tell(len(windows) + 1, len(windows) + 1, "done")
-    return replace(result, trading=trading, skipped=tuple(skipped))
+    tell(len(windows) + 2, len(windows) + 2, "done")
+    return replace(
+        result, trading=trading, skipped=tuple(skipped), tried=tuple(tried), doubt=data.doubt,
+        finer=None if finer is None else finer.key.timeframe,
+    )  # fmt: skip
 
 
 def _silent(_done: int, _total: int, _words: str) -> None:
@@ -161,6 +148,7 @@ def _forecast_and_score(
         tested[slice(*window.test_rows)] = True
     beyond = ~tested & (rows[:, Col.ABSTAIN] != Abstain.NO_MODEL)
     rows[beyond] = abstaining_row(Abstain.MISSING)
+    resampling = Resampling(exits.limit_bars, spec.seed, spec.draws)
     marked = [int(data.marked[w.train_rows[0] : w.test_rows[1]].sum()) for w, _ in fitted]
     folds = [
         replace(
@@ -173,47 +161,13 @@ def _forecast_and_score(
     for window, model in fitted:
         bases[slice(*window.test_rows)] = model.base
     return score_folds(
-        folds, rows, data.labels, bases, forecaster.member_names, schedule, models, exits.limit_bars, spec.seed,
-        spec.draws,
+        folds, rows, data.labels, bases, forecaster.member_names, schedule, models, resampling,
+        _logistic(data, [w for w, _ in fitted], spec.embargo_bars),
     )  # fmt: skip
 
 
-def _fit_all(
-    data: TrainingData, windows: list[Window], spec: WalkForwardSpec, cancelled: Cancelled | None
-) -> Iterator[EnsembleModel | UserError]:
-    jobs = (_job(data, window, spec) for window in windows)
-    if spec.workers <= 1:
-        for job in jobs:
-            yield _fit(job, cancelled)
-        return
-    with ProcessPoolExecutor(min(spec.workers, len(windows)), mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_fit, job) for job in jobs]
-        try:
-            for future in futures:
-                if cancelled is not None and cancelled():
-                    raise TrainingCancelled("The walk-forward was cancelled; nothing was changed.")
-                yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _job(data: TrainingData, window: Window, spec: WalkForwardSpec) -> _FoldJob:
-    first, last = window.train_rows
-    part = slice(first, max(first, last - spec.embargo_bars))
-    labels = data.labels
-    cut = Labels(
-        labels.label[part], labels.long_outcome[part], labels.short_outcome[part], labels.end[part] - first,
-        labels.long_return[part], labels.short_return[part], labels.complete[part],
-    )  # fmt: skip
-    context = replace(data.context, open_time=data.context.open_time[part])
-    return _FoldJob(np.ascontiguousarray(data.x[:, part]), cut, context, first, spec.members, spec.seed, spec.options)
-
-
-def _fit(job: _FoldJob, cancelled: Cancelled | None = None) -> EnsembleModel | UserError:
-    rows = np.arange(job.x.shape[1], dtype=np.int64)
-    try:
-        return train_ensemble(
-            job.x, job.labels, rows, job.context, job.members, job.seed, cancelled=cancelled, options=job.options
-        )
-    except UserError as error:
-        return error
+def _logistic(data: TrainingData, windows: list[Window], embargo: int) -> dict[str, Float64Array]:
+    """The logistic baseline, where its features were computed."""
+    if not set(HANDFUL) <= set(data.schema.names):
+        return {}
+    return {LOGISTIC: logistic_forecasts(data, windows, embargo)}

@@ -12,7 +12,7 @@ import pytest
 
 from ai.exits import DistanceUnit, ExitProfile, exit_profile
 from ai.features.leak_audit import audit_labels
-from ai.labels import Labels, stop_distances, triple_barrier
+from ai.labels import Doubt, Labels, labelled, stop_distances, triple_barrier
 from ai.labels_finer import finer_bars
 from data.errors import UserError
 from data.market import BarMark, Frame, SeriesKey
@@ -97,6 +97,22 @@ def test_where_nothing_touches_both_finer_bars_change_no_outcome(recorded: tuple
     assert np.array_equal(made.label[clear], plain.label[clear])
     assert (made.long_outcome >= plain.long_outcome).all()  # without them the reading is the more cautious one
     assert (made.short_outcome >= plain.short_outcome).all()
+
+
+@pytest.mark.data
+def test_it_is_counted_how_many_sides_one_bar_left_open_and_the_finer_bars_decided(
+    recorded: tuple[Frame, Frame],
+) -> None:
+    coarse, fine = recorded
+    made, plain = labels_of(coarse, TIGHT, fine), labels_of(coarse, TIGHT)
+    columns = (coarse.open, coarse.high, coarse.low, coarse.close, stop_distances(TIGHT, coarse.close))
+    open_rows = plain.complete & (plain.long_outcome == -1) & (plain.short_outcome == -1)  # equal distances
+    settled = open_rows & ((made.long_outcome == 1) | (made.short_outcome == 1))
+    assert labelled(*columns, TIGHT)[1] == Doubt(2 * int(open_rows.sum()), 0)
+    assert labelled(*columns, TIGHT, finer=finer_bars(coarse, fine))[1] == Doubt(
+        2 * int(open_rows.sum()), 2 * int(settled.sum())
+    )
+    assert settled.sum() > 200
 
 
 @pytest.mark.data

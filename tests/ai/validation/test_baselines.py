@@ -134,8 +134,9 @@ def test_all_are_scored_on_the_rows_that_the_model_forecast(walked) -> None:
     rows[:, Col.ABSTAIN] = Abstain.NO
     rows[windows[1].test_rows[0] :, Col.ABSTAIN] = Abstain.MISSING
     rows[:, [Col.P_SHORT, Col.P_NEUTRAL, Col.P_LONG]] = found[BASE_RATE]
-    model, base, logistic = compare(data, windows, rows, found, 24, 7, 100)
-    assert [c.name for c in (model, base, logistic)] == ["model", BASE_RATE, LOGISTIC]
+    compared = compare(data, windows, rows, found, 24, 7, 100)
+    assert [c.name for c in compared] == ["model", BASE_RATE, LOGISTIC]
+    model, base, logistic = (c.scored for c in compared)
     span = slice(*windows[0].test_rows)
     assert {c.scores.n for c in (model, base, logistic)} == {int(data.labels.complete[span].sum())}
     assert (model.skills.log_loss, base.skills.log_loss, base.skills.brier) == (0.0, 0.0, 0.0)

@@ -154,7 +154,7 @@ def test_the_evaluator_trades_the_rows_and_the_top_level_repeats_the_edge() -> N
     assert trading["account"]["trades"] == 1
     done = [t[0] for t in told]
     assert done == sorted(done)
-    assert told[-1][:2] == (3, 3)
+    assert told[-1][:2] == (4, 4)
     assert any("fold 2 of 2" in t[2] for t in told)
 
 
