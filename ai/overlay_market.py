@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ai.regime import FEATURES, RegimePath, path_of
+from ai.regime_model import INPUT_FEATURES
 from ai.schema import FeatureSchema
 from data.market import Float64Array, Int64Array
+
+TRACK_FEATURES = (*FEATURES, *INPUT_FEATURES)
+"""Registry features that the regime is told from."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
