@@ -63,7 +63,7 @@ class BoostedModel(FileModel):
         base = np.full(3, -np.inf)
         base[self.columns] = 0.0
         if self.text is None:
-            return MemberTable(LIGHTGBM, base, np.empty(0, dtype=NODE), np.empty((0, 2), dtype=np.int64), _NO_LINEAR)
+            return MemberTable(LIGHTGBM, base, np.empty(0, dtype=NODE), np.empty((0, 2), dtype=np.int64), NO_LINEAR)
         return self._flatten(self.text, base)
 
     def files(self) -> dict[str, bytes]:
@@ -97,7 +97,7 @@ class BoostedModel(FileModel):
         raise NotImplementedError
 
 
-_NO_LINEAR: Float64Array = np.zeros((6, 0))
+NO_LINEAR: Float64Array = np.zeros((6, 0))
 
 
 class XgboostModel(BoostedModel):
@@ -146,7 +146,7 @@ class XgboostModel(BoostedModel):
             size += len(nodes)
         classes = self.columns[np.array(model["tree_info"], dtype=np.int64)]
         trees = np.column_stack([np.array(roots, dtype=np.int64), classes])
-        return MemberTable(XGBOOST, base, np.concatenate(parts), trees, _NO_LINEAR)
+        return MemberTable(XGBOOST, base, np.concatenate(parts), trees, NO_LINEAR)
 
 
 class LightgbmModel(BoostedModel):
@@ -185,7 +185,7 @@ class LightgbmModel(BoostedModel):
             trees.append((size, self.columns[int(number) % len(self.columns)]))
             parts.append(nodes)
             size += len(nodes)
-        return MemberTable(LIGHTGBM, base, np.concatenate(parts), np.array(trees, dtype=np.int64), _NO_LINEAR)
+        return MemberTable(LIGHTGBM, base, np.concatenate(parts), np.array(trees, dtype=np.int64), NO_LINEAR)
 
 
 def _lightgbm_nodes(fields: Mapping[str, str], at: int) -> NodeArray:

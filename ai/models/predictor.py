@@ -5,6 +5,9 @@ It gives the values of the libraries' own predict to 1e-6. Semantics followed:
 - XGBoost (gbtree, multi:softprob): ``float32(x) < threshold`` goes left, NaN goes the stored default way.
 - LightGBM (include/LightGBM/tree.h, NumericalDecision): ``x <= threshold`` goes left; NaN is zero unless the node's
   missing type is NaN; with missing type zero, values within 1e-35 of zero go the default way.
+- scikit-learn's histogram boosting: ``x <= threshold`` goes left, NaN the stored way: LightGBM's walk does it.
+- scikit-learn's forest (``float32(x) <= threshold``) and CatBoost (``float32(x) > border`` goes right): XGBoost's
+  comparison with the threshold moved up one step; each leaf has a number for every class.
 """
 
 from __future__ import annotations
@@ -20,13 +23,15 @@ from data.compiled import kernel
 from data.market import Float64Array, Int64Array
 
 XGBOOST, LIGHTGBM, LINEAR = 0, 1, 2
+FOREST, VECTOR = 3, 4  # trees with three numbers in a leaf: probabilities that are summed, or margins
 SCALED_LIMIT = 8.0  # standard deviations; farther values count as this far in a linear model
 NO_CALIBRATION, SIGMOID, ISOTONIC = 0, 1, 2
 
 NODE = np.dtype(
     [("feature", np.int32), ("left", np.int32), ("right", np.int32), ("flags", np.int32), ("value", np.float64)],
     align=True,
-)  # feature −1 = leaf; value = threshold or leaf value; flags: XGBoost 1 = NaN left, LightGBM decision_type
+)  # feature −1 = leaf (of FOREST and VECTOR: the first of three rows, one per class); value = threshold or leaf value;
+# flags: 1 = NaN left, of LIGHTGBM decision_type
 
 NodeArray = npt.NDArray[Any]
 
@@ -36,9 +41,9 @@ class MemberTable:
     """One model, flat. ``base`` is −inf for a class that was absent from training."""
 
     kind: int
-    base: Float64Array  # [3] margin before the first tree, or intercept
+    base: Float64Array  # [3] margin before the first tree, or intercept; of a forest the probability
     nodes: NodeArray  # NODE[N], children as indices into it
-    trees: Int64Array  # [K, 2] root node, class column
+    trees: Int64Array  # [K, 2] root node, class column (of no meaning where a leaf has three numbers)
     linear: Float64Array  # [6, F] median, mean, scale and a coefficient row per class; [6, 0] for trees
 
 
@@ -122,6 +127,20 @@ def _xgboost_margins(
 
 
 @kernel
+def _vector_sums(
+    x: Float64Array, nodes: NodeArray, trees: Int64Array, first: int, last: int, out: Float64Array
+) -> None:
+    for k in range(first, last):
+        at = trees[k, 0]
+        while nodes[at]["feature"] >= 0:
+            value = x[nodes[at]["feature"]]
+            left = nodes[at]["flags"] == 1 if np.isnan(value) else np.float64(np.float32(value)) < nodes[at]["value"]
+            at = nodes[at]["left"] if left else nodes[at]["right"]
+        for c in range(3):
+            out[c] += nodes[at + c]["value"]
+
+
+@kernel
 def _lightgbm_margins(
     x: Float64Array, nodes: NodeArray, trees: Int64Array, first: int, last: int, out: Float64Array
 ) -> None:
@@ -171,9 +190,12 @@ def raw_row(packed: Pack, m: int, x: Float64Array, out: Float64Array) -> None:
         _xgboost_margins(x, packed.nodes, packed.trees, first, last, out)
     elif kind == 1:
         _lightgbm_margins(x, packed.nodes, packed.trees, first, last, out)
-    else:
+    elif kind == 2:
         _linear_margins(x, packed.linear[packed.members[m, 3]], out)
-    _softmax(out)
+    else:
+        _vector_sums(x, packed.nodes, packed.trees, first, last, out)
+    if kind != 3:
+        _softmax(out)
 
 
 @kernel

@@ -10,8 +10,7 @@ import pytest
 from ai.models.boosting import LightgbmModel, XgboostModel
 from ai.models.linear import LogisticModel
 from data.errors import UserError
-
-KINDS = (LogisticModel, XgboostModel, LightgbmModel)
+from tests.ai.models.kinds import KINDS
 
 
 def trained(kind):

@@ -11,8 +11,7 @@ from ai.models.base import Model
 from ai.models.boosting import BoostingParameters, LightgbmModel, XgboostModel
 from ai.models.linear import LogisticModel
 from ai.models.predictor import IDENTITY, pack, predict_rows
-
-KINDS = (LogisticModel, XgboostModel, LightgbmModel)
+from tests.ai.models.kinds import KINDS
 
 
 def sample(rows: int = 1500, features: int = 12, seed: int = 3, missing: float = 0.05):
