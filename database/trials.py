@@ -96,7 +96,18 @@ class Trials:
             (*place, kind),
         )
         return tuple(
-            Trial(key, row[0], row[1], json.loads(row[2]), *row[3:8], daily=by_day(row[8] or 0, _returns(row[9])))
+            Trial(
+                key,
+                row[0],
+                row[1],
+                json.loads(row[2]),
+                row[3],
+                row[4],
+                row[5],
+                row[6],
+                row[7],
+                by_day(row[8] or 0, _returns(row[9])),
+            )
             for row in rows
         )
 

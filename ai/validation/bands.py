@@ -130,7 +130,7 @@ def score_bands(
     losses = np.column_stack([log_losses(p, y), log_losses(shares, y), brier_losses(p, y), brier_losses(shares, y)])
     drawn = block_sums(losses, block, seed, draws)
     return ScoreBands(
-        *(band_of(drawn[:, k] / len(y)) for k in range(3)),
+        band_of(drawn[:, 0] / len(y)), band_of(drawn[:, 1] / len(y)), band_of(drawn[:, 2] / len(y)),
         band_of(_skill(drawn[:, 0], drawn[:, 1])), band_of(_skill(drawn[:, 2], drawn[:, 3])),
         auc_band(direction_score(p), y > 0, y != 0, block, seed, draws),
         auc_band(1.0 - p[:, NEUTRAL], y != 0, np.ones(len(y), dtype=np.bool_), block, seed, draws),
