@@ -32,6 +32,8 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.LATE_BAR: "the bar came too late to act on",
     Reason.CLOCK_SKEW: "the clock is too far from the exchange's",
     Reason.MODELS_ADVISE_AGAINST: "the models advise against acting on the forecast",
+    Reason.MODEL_DISAGREES: "the models take the other side than the rule",
+    Reason.RULE_FORBIDS: "the rule does not allow the side that the models take",
     Reason.NOT_TRADING: "the exchange does not take new positions in this symbol",
 }
 

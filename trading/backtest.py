@@ -68,7 +68,7 @@ def run_fast(
     program = compile_program(config.strategy, schema)
     bits = np.zeros((symbols, bars), dtype=np.uint8)
     for s in range(symbols):
-        signals(program.code, program.constants, program.used, program.depth, X[s], bits[s])
+        signals(program.code, program.constants, program.used, program.depth, program.back, X[s], bits[s])
     rows = no_forecasts(symbols)[:, None, :] if forecasts is None else np.ascontiguousarray(forecasts)
     codes = np.zeros((symbols, bars), dtype=np.uint8)
     equity: Record = np.empty(bars, dtype=EQUITY)

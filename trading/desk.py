@@ -19,6 +19,7 @@ from trading.risk.system import system_values
 from trading.sizing import notional_of
 from trading.state import Trading
 from trading.strategy.program import EXIT_LONG, EXIT_SHORT, LONG, SHORT, UNKNOWN
+from trading.strategy.spec import Decides
 
 _ABSTAIN, _BLOCKED, _LONG, _SHORT = (int(a) for a in (Action.ABSTAIN, Action.BLOCKED, Action.LONG, Action.SHORT))
 _NONE, _WARMING_UP, _NO_SIGNAL = int(Reason.NONE), int(Reason.WARMING_UP), int(Reason.NO_SIGNAL)
@@ -34,6 +35,9 @@ _L_FIRST, _S_FIRST, _PER_SIDE = int(Col.L_TARGET), int(Col.S_TARGET), 4
 _LOWER_LONG, _LOWER_SHORT = int(Col.LOWER_LONG), int(Col.LOWER_SHORT)
 _WHY_WARMING, _WHY_INVALID = int(Abstain.WARMING_UP), int(Abstain.INVALID)
 _FIRST_ADVICE, _ADVISED = int(FIRST_ADVICE), int(Reason.MODELS_ADVISE_AGAINST)
+_DISAGREES, _FORBIDS = int(Reason.MODEL_DISAGREES), int(Reason.RULE_FORBIDS)
+_RULE, _ENSEMBLE, _AUTO = int(Decides.RULE), int(Decides.ENSEMBLE), int(Decides.AUTO)
+_AGREE, _PROBABILITY, _FILTER = int(Decides.AGREE), int(Decides.PROBABILITY), int(Decides.FILTER)
 _THRESHOLD, _SIZE = int(Extra.THRESHOLD), int(Extra.SIZE)
 _SUM_TOLERANCE = 1e-6
 _LOSS_GATE = int(Gate.LOSS_AT_STOP)
@@ -111,6 +115,13 @@ def _idle(account: Row, position: Row, bits: int, present: bool) -> int:
 
 
 @kernel
+def _threshold(rules: Row, forecast: Float64Array) -> float:
+    """Probability that a side must reach: the forecast's own where it has one, else the strategy's."""
+    own = forecast[_THRESHOLD]
+    return rules["threshold"] if math.isnan(own) else own
+
+
+@kernel
 def _choose(
     row: Row, position: Row, rules: Row, forecast: Float64Array, entry_time: int, win: float, loss: float,
     slip: float,
@@ -118,9 +129,7 @@ def _choose(
     """The forecast's side: over the threshold, with the higher expected value, and that positive. 0: see the reason."""
     side = 0
     best = math.nan
-    threshold = rules["threshold"]
-    if not math.isnan(forecast[_THRESHOLD]):
-        threshold = forecast[_THRESHOLD]
+    threshold = _threshold(rules, forecast)
     row["threshold"] = threshold
     for way in (1, -1):
         p = forecast[_P_LONG] if way > 0 else forecast[_P_SHORT]
@@ -137,6 +146,33 @@ def _choose(
     row["confidence"] = forecast[_P_LONG] if side > 0 else forecast[_P_SHORT]
     if not best > 0.0:
         row["reason"] = _NEGATIVE
+        return 0
+    return side
+
+
+@kernel
+def _combined(
+    row: Row, position: Row, rules: Row, forecast: Float64Array, bits: int, entry_time: int, win: float, loss: float,
+    slip: float,
+) -> int:  # fmt: skip
+    """The side that conditions and forecast come to together, by ``Decides``; 0: see the reason."""
+    signal = _side_of(bits)
+    if rules["ensemble"] == _PROBABILITY:
+        p = forecast[_P_LONG] if signal > 0 else forecast[_P_SHORT]
+        funding = expected_funding(position, rules, signal, entry_time)
+        row["threshold"] = _threshold(rules, forecast)
+        row["confidence"] = p
+        row["expected_value"] = expected_value(forecast, signal, rules, win, loss, slip, funding)
+        if p >= row["threshold"]:
+            return signal
+        row["reason"] = _BELOW
+        return 0
+    side = _choose(row, position, rules, forecast, entry_time, win, loss, slip)
+    if rules["ensemble"] == _AGREE and side == -signal:
+        row["reason"] = _DISAGREES
+        return 0
+    if rules["ensemble"] == _FILTER and side != 0 and not bits & (LONG if side > 0 else SHORT):
+        row["reason"] = _FORBIDS
         return 0
     return side
 
@@ -212,7 +248,7 @@ def _judge(
 @kernel
 def _plan(
     account: Row, positions: Record, plans: Record, instruments: Record, rules: Row, limits: Float64Array,
-    s: int, open_time: int, volume: float, feature: float, modelled: bool, forecast: Float64Array, row: Row,
+    s: int, open_time: int, volume: float, bits: int, feature: float, modelled: bool, forecast: Float64Array, row: Row,
 ) -> int:  # fmt: skip
     """From a signal (or, where ``modelled``, the forecast) to a judged plan; returns the Action."""
     p = positions[s]
@@ -229,14 +265,18 @@ def _plan(
     row["expected_value"] = math.nan
     row["confidence"] = math.nan
     if modelled:
-        side = _choose(row, p, rules, forecast, entry_time, win, loss, slip)
+        if rules["ensemble"] >= _AGREE:
+            side = _combined(row, p, rules, forecast, bits, entry_time, win, loss, slip)
+        else:
+            side = _choose(row, p, rules, forecast, entry_time, win, loss, slip)
         if side == 0:
             return _ABSTAIN
         lower = forecast[_LOWER_LONG] if side > 0 else forecast[_LOWER_SHORT]
         if math.isnan(lower):
             lower = forecast[_L_FIRST] if side > 0 else forecast[_S_FIRST]
     free = account["equity"] - _held_margin(positions, instruments)
-    notional = notional_of(rules, account["equity"], free, loss, win, p["sigma"], modelled, lower)
+    bets = modelled and rules["ensemble"] != _PROBABILITY  # there the edge is the rule's, not the forecast's
+    notional = notional_of(rules, account["equity"], free, loss, win, p["sigma"], bets, lower)
     if modelled and not math.isnan(forecast[_SIZE]):
         notional *= min(1.0, max(0.0, forecast[_SIZE]))
     lots = whole_lots(notional / price, instrument)
@@ -259,7 +299,10 @@ def glance(a: Row, p: Row, rules: Row, present: bool, bits: int, sigma: float, s
         return reason
     if bits & UNKNOWN or not (sigma >= 0.0 and feature > 0.0):
         return _WARMING_UP
-    if rules["ensemble"] == 0 and _side_of(bits) == 0:
+    who = rules["ensemble"]
+    if who in (_RULE, _AGREE, _PROBABILITY) and _side_of(bits) == 0:
+        return _NO_SIGNAL
+    if who == _FILTER and not bits & (LONG | SHORT):
         return _NO_SIGNAL
     return _NONE
 
@@ -280,7 +323,8 @@ def decide(
     row = rows[k]
     rule = rules[0]
     _open_row(row, rule, s, open_time, bits)
-    modelled = rule["ensemble"] == 1 or (rule["ensemble"] == 2 and forecasts[s, f, _MODEL] >= 0.0)
+    who = rule["ensemble"]
+    modelled = who == _ENSEMBLE or who >= _AGREE or (who == _AUTO and forecasts[s, f, _MODEL] >= 0.0)
     if modelled:
         _open_forecast(row, forecasts, s, f)
         if reason == 0:
@@ -291,7 +335,7 @@ def decide(
     if reason != 0:
         return _ABSTAIN
     return _plan(
-        account[0], positions, plans, instruments, rule, limits, s, open_time, volume, feature, modelled,
+        account[0], positions, plans, instruments, rule, limits, s, open_time, volume, bits, feature, modelled,
         forecasts[s, f], row,
     )  # fmt: skip
 

@@ -48,6 +48,8 @@ class Reason(IntEnum):
     NOT_TRADING = 14  # the exchange is delisting or settling the symbol, or changed its rules
     CLOCK_SKEW = 15  # the clock here is too far from the exchange's
     MODELS_ADVISE_AGAINST = 16  # there is a forecast, and its ``abstain`` says why not to act on it
+    MODEL_DISAGREES = 17  # the rule signals one side, the ensemble takes the other
+    RULE_FORBIDS = 18  # the ensemble takes a side whose conditions do not hold
 
 
 class ExitReason(IntEnum):

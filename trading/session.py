@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ai.forecast import WIDTH, Abstain, Col, has_forecast
 from ai.schema import FeatureSchema
@@ -26,7 +25,7 @@ from trading.risk.limits import GATES
 from trading.risk.system import must_flatten
 from trading.state import MANUAL_HALT, Trading, TradingState
 from trading.steps import decide, halt, resume, watch
-from trading.strategy.program import compile_program, signals
+from trading.strategy.reader import SignalReader
 
 ENDS = "the exchange ends trading"
 _BLOCKED, _ABSTAIN, _EXIT_SIGNAL = int(Action.BLOCKED), int(Action.ABSTAIN), int(Reason.EXIT_SIGNAL)
@@ -80,13 +79,12 @@ class TradingSession:
         self.state = TradingState.new(config, schema)
         self.extra = b""  # anything the caller wants kept with the next checkpoint
         self._journal = journal
-        self._program = compile_program(config.strategy, schema)
+        self._signals = SignalReader(config.strategy, schema, len(config.symbols))
         self._digest = config.identity()
         self._venue = PaperVenue(self.state)
         self._orders = OrderManager(config, account_id, self._venue)
         self._ledger = Ledger(self.state)
         self._events: list[AuditEvent] = []
-        self._bits: npt.NDArray[np.uint8] = np.zeros(2, dtype=np.uint8)
         self._coming: dict[int, Instrument] = {}  # rules that wait for the position under the old ones to close
         self._gone: set[int] = set()  # symbols of which no bar will come
         self._blank = no_forecasts(len(config.symbols))
@@ -97,6 +95,7 @@ class TradingSession:
             about = self.state.restore(checkpoint.state, self._digest)
             self._orders.restore(about["orders"])
             self.extra = base64.b64decode(about["extra"])
+            self._signals.restore(about.get("signals", ""))
             self._go_on_under([Instrument.of(document) for document in about["rules"]])
 
     @property
@@ -190,18 +189,17 @@ class TradingSession:
         self, bar: MarketBar, X: Float64Array, forecasts: Float64Array, buffers: Buffers, hold: Sequence[int]
     ) -> bool:
         """A decision for every symbol, plans to the order manager, then the system gates."""
-        state, program, count = self.state, self._program, len(self.config.symbols)
+        state, count = self.state, len(self.config.symbols)
         close_time = bar.open_time + self._step
         newest = X.shape[2] - 1
         rows = forecasts.reshape(count, 1, WIDTH)
         for s in range(count):
-            signals(program.code, program.constants, program.used, program.depth, X[s], self._bits)
             k = buffers.made
             present = bool(bar.present[s])
             held = present and bool(hold) and hold[s] != 0 and state.positions["side"][s] == 0
             action = decide(
                 state.account, state.positions, state.plans, state.instruments, state.rules, state.limits, s,
-                bar.open_time, present and not held, bar.volume[s], int(self._bits[newest]), X, newest, rows,
+                bar.open_time, present and not held, bar.volume[s], self._signals.bits(s, X[s]), X, newest, rows,
                 buffers.decisions, k,
             )  # fmt: skip
             if held:
@@ -376,6 +374,7 @@ class TradingSession:
             "orders": self._orders.documents(),
             "rules": [rules.document() for rules in self.config.instruments],
             "extra": base64.b64encode(self.extra).decode(),
+            "signals": self._signals.document(),
         }
         batch = Batch(
             self.account_id, int(self.state.account["last_bar"][0]), buffers.decisions[: buffers.made],

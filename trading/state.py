@@ -162,10 +162,11 @@ def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
     Raises:
         UserError: the schema lacks a feature that the desk reads.
     """
-    profile, costs, sizing = config.profile, config.settings.costs, config.settings.sizing
+    profile, costs = config.profile, config.settings.costs
+    sizing = config.strategy.size.under(config.settings.sizing)
     limits = config.settings.limits
     values: dict[str, Any] = {
-        "ensemble": ("rule", "ensemble", "auto").index(config.strategy.kind), "threshold": config.strategy.threshold,
+        "ensemble": int(config.strategy.decides), "threshold": config.strategy.threshold,
         "enforce": config.enforce, "on_halt": ON_HALT.index(config.on_halt),
         "step": config.step_ms, "bars_per_year": YEAR_MS / config.step_ms,
         "row_distance": -1 if profile.feature is None else schema.index(profile.feature),

@@ -7,30 +7,19 @@ import tomllib
 from pathlib import Path
 
 from data.errors import UserError
-from trading.strategy.spec import AllOf, Comparison, StrategySpec, parse_strategy
+from trading.strategy.classics import CLASSICS, ENSEMBLE_THRESHOLD
+from trading.strategy.classics import RSI_OVERSOLD as _RSI_OVERSOLD
+from trading.strategy.spec import StrategySpec, check_features, parse_strategy
+
+__all__ = ["AUTO", "ENSEMBLE", "ENSEMBLE_THRESHOLD", "LIBRARY", "RSI_OVERSOLD", "load_strategy", "read_strategy"]
 
 MAX_BYTES = 64_000
-ENSEMBLE_THRESHOLD = 0.30  # scalp and swing pay 2.5-3 times the stop: break-even lies near 0.28; EV > 0 decides
+SUFFIXES = (".toml", ".json")
 
-RSI_OVERSOLD = StrategySpec(
-    name="rsi-oversold",
-    meaning="Buys a dip in an uptrend: RSI(14) under 30 with the close above EMA 200; sells the mirror image.",
-    long=AllOf(all=(Comparison(left="rsi_14", op="<", right=30.0), Comparison(left="close", op=">", right="ema_200"))),
-    short=AllOf(all=(Comparison(left="rsi_14", op=">", right=70.0), Comparison(left="close", op="<", right="ema_200"))),
-)
-ENSEMBLE = StrategySpec(
-    name="ensemble",
-    meaning="Trades the forecast of the model ensemble: the side with the higher expected value after costs.",
-    kind="ensemble",
-    threshold=ENSEMBLE_THRESHOLD,
-)
-AUTO = RSI_OVERSOLD.model_copy(
-    update={
-        "name": "auto", "kind": "auto", "threshold": ENSEMBLE_THRESHOLD,
-        "meaning": "Trades rsi-oversold until a promoted model covers the bar, the ensemble's forecast from then on.",
-    }
-)  # fmt: skip
-LIBRARY: dict[str, StrategySpec] = {spec.name: spec for spec in (RSI_OVERSOLD, ENSEMBLE, AUTO)}
+LIBRARY: dict[str, StrategySpec] = {
+    str(document["name"]): parse_strategy(document, str(document["name"])) for document in (_RSI_OVERSOLD, *CLASSICS)
+}
+RSI_OVERSOLD, ENSEMBLE, AUTO = LIBRARY["rsi-oversold"], LIBRARY["ensemble"], LIBRARY["auto"]
 
 
 def load_strategy(name_or_path: str | Path) -> StrategySpec:
@@ -43,10 +32,22 @@ def load_strategy(name_or_path: str | Path) -> StrategySpec:
     if name in LIBRARY:
         return LIBRARY[name]
     path = Path(name_or_path)
-    if path.suffix not in (".toml", ".json"):
+    if path.suffix not in SUFFIXES:
         known = ", ".join(LIBRARY)
         raise UserError(f"Unknown strategy '{name}': use one of {known}, or a .toml or .json file.")
-    return parse_strategy(_read(path), str(path))
+    return read_strategy(path)
+
+
+def read_strategy(path: Path) -> StrategySpec:
+    """The strategy declared in a file, its features held against the registry.
+
+    Raises:
+        UserError: the file cannot be read, or the document is refused; names the place (line and column where the
+            text is no TOML or JSON, the path in the document else) and the reason.
+    """
+    spec = parse_strategy(_read(path), str(path))
+    check_features(spec, str(path))
+    return spec
 
 
 def _read(path: Path) -> object:
@@ -57,7 +58,7 @@ def _read(path: Path) -> object:
     if len(raw) > MAX_BYTES:
         raise UserError(f"{path}: a strategy has at most {MAX_BYTES} bytes, this file has {len(raw)}.")
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")
         return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not valid {path.suffix[1:].upper()}: {error}.") from None

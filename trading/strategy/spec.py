@@ -1,79 +1,132 @@
-"""A strategy as a document: conditions on features in a closed grammar. Data only; nothing in it is ever executed."""
+"""A strategy as a document: conditions, how a model has its say, exits and size. Data only; never executed."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from enum import IntEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from ai.exits import ExitProfile, default_profile, exit_profile
+from ai.exits import PROFILE_NAMES, DistanceUnit, ExitProfile, default_profile, exit_profile
 from data.errors import UserError
+from trading.settings import SizingSettings
+from trading.strategy.conditions import (
+    OPERATORS,
+    AllOf,
+    AnyOf,
+    AtLeast,
+    Before,
+    Comparison,
+    Condition,
+    Document,
+    Operand,
+    Within,
+    bars_back,
+    check_condition,
+    comparisons,
+)
 
-MAX_COMPARISONS = 64
-MAX_DEPTH = 8
-OPERATORS = ("<", "<=", ">", ">=", "crosses_above", "crosses_below")
-_FEATURE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+__all__ = [
+    "OPERATORS", "AllOf", "AnyOf", "AtLeast", "Before", "Comparison", "Condition", "Decides", "Exits", "Operand",
+    "OwnExit", "Size", "StrategySpec", "Within", "bars_back", "check_features", "parse_strategy", "required_features",
+]  # fmt: skip
 
-Operand = str | float
-Operator = Literal["<", "<=", ">", ">=", "crosses_above", "crosses_below"]
-
-
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Comparison(_Document):
-    """``left op right``: each side is a feature's name or a number. Crosses look at the bar before as well."""
-
-    left: Operand
-    op: Operator
-    right: Operand
-
-
-class AllOf(_Document):
-    """True where every part is true."""
-
-    all: tuple[Condition, ...] = Field(min_length=1)
-
-
-class AnyOf(_Document):
-    """True where at least one part is true."""
-
-    any: tuple[Condition, ...] = Field(min_length=1)
+SIDES = ("long", "short", "exit_long", "exit_short")
+_UNITS = {"price": DistanceUnit.PERCENT, "atr": DistanceUnit.ATR, "volatility": DistanceUnit.VOLATILITY}
+_TIMEFRAME = {"scalp": "5m", "swing": "15m"}  # one of each class, for its gates
+_ROUNDING = 1e-12
 
 
-Condition = Comparison | AllOf | AnyOf
-AllOf.model_rebuild()
-AnyOf.model_rebuild()
+class Decides(IntEnum):
+    """Who gives the side of a position; the desk's kernel reads the number."""
+
+    RULE = 0
+    ENSEMBLE = 1
+    AUTO = 2  # the rule until a model covers the bar, the ensemble from then on
+    AGREE = 3  # the rule, where the ensemble takes the same side
+    PROBABILITY = 4  # the rule, where the ensemble's probability of that side reaches the threshold
+    FILTER = 5  # the ensemble, where the conditions of that side hold
 
 
-class Exits(_Document):
-    """The exit profile per class of timeframe: ``scalp`` up to 5m, ``swing`` from 15m on."""
+class OwnExit(Document):
+    """Exits in numbers of the strategy's own, held against the position gate of the timeframe's default profile."""
 
-    scalp: Literal["scalp", "swing", "even"] = "scalp"
-    swing: Literal["scalp", "swing", "even"] = "swing"
+    unit: Literal["price", "atr", "volatility"] = Field(
+        description="What the stop is a multiple of: the price, ATR(14), or price × volatility_96."
+    )
+    stop: float = Field(gt=0.0, le=100.0, description="Stop distance in that unit (0.004 of the price = 0.4 %).")
+    target: float = Field(gt=0.0, le=100.0, description="Target distance as a multiple of the stop distance.")
+    time_limit: int = Field(ge=1, le=10_000, strict=True, description="Bars after which the position is closed.")
 
 
-class StrategySpec(_Document):
+Exit = Literal["scalp", "swing", "even"] | OwnExit
+
+
+class Exits(Document):
+    """Exit profile, or own numbers, per class of timeframe: ``scalp`` up to 5m, ``swing`` from 15m on."""
+
+    scalp: Exit = "scalp"
+    swing: Exit = "swing"
+
+    @model_validator(mode="after")
+    def _within_the_gate(self) -> Exits:
+        for name, own in (("scalp", self.scalp), ("swing", self.swing)):
+            if isinstance(own, OwnExit):
+                _hold_against(exit_profile(name, _TIMEFRAME[name]), name, own)
+        return self
+
+
+def _hold_against(gate: ExitProfile, name: str, own: OwnExit) -> None:
+    """Refuse what the position gate would block on every bar; ATR and volatility are judged plan by plan."""
+    if own.unit == "price" and own.stop > gate.max_stop + _ROUNDING:
+        raise ValueError(f"{name}.stop: {own.stop:g} of the price, the position gate allows {gate.max_stop:g}")
+    reach = own.target if gate.target_in_stops else own.stop * own.target
+    known = gate.target_in_stops or own.unit == "price"
+    if known and reach < gate.min_target - _ROUNDING:
+        of = "stop distances" if gate.target_in_stops else "of the price"
+        raise ValueError(f"{name}.target: {reach:g} {of}, the position gate asks for {gate.min_target:g}")
+
+
+class Size(Document):
+    """Limits of the position's size that the strategy sets for itself; what the settings say is never exceeded."""
+
+    risk_share: float | None = Field(None, gt=0.0, le=0.5, description="Most to lose at the stop, of equity.")
+    kelly_share: float | None = Field(None, gt=0.0, le=1.0, description="Part of the Kelly bet (with a model).")
+    volatility_target: float | None = Field(None, gt=0.0, le=5.0, description="Annual volatility brought at most.")
+    margin_share: float | None = Field(None, gt=0.0, le=1.0, description="Initial margin bound at most, of equity.")
+    leverage: float | None = Field(None, ge=1.0, le=125.0, description="Leverage a position is opened with.")
+
+    def under(self, settings: SizingSettings) -> SizingSettings:
+        """The smaller one of both, number by number."""
+        own = self.model_dump(exclude_none=True)
+        return settings.model_copy(update={name: min(value, getattr(settings, name)) for name, value in own.items()})
+
+
+class StrategySpec(Document):
     """A declared strategy.
 
     ``kind = "rule"``: the conditions make the signal. ``kind = "ensemble"``: the forecast does: the side with the
     higher expected value after costs, if that is positive and its probability is at least ``threshold``.
     ``kind = "auto"``: the conditions until a model covers the bar, the forecast from then on.
+    ``kind = "combined"``: both, as ``combine`` says: ``agree`` (a rule's signal that the ensemble takes too),
+    ``probability`` (a rule's signal whose side the ensemble gives at least ``threshold``) or ``filter`` (the
+    ensemble's side where the conditions of that side hold).
     ``exit_long`` and ``exit_short`` close an open position at the next open (reason ``signal``).
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-    meaning: Annotated[str, Field(min_length=1, max_length=500)]
-    kind: Literal["rule", "ensemble", "auto"] = "rule"
+    meaning: Annotated[str, Field(min_length=1, max_length=1000)]
+    source: str = Field("", max_length=500, description="Where the idea was published.")
+    kind: Literal["rule", "ensemble", "auto", "combined"] = "rule"
+    combine: Literal["agree", "probability", "filter"] | None = None
     long: Condition | None = None
     short: Condition | None = None
     exit_long: Condition | None = None
     exit_short: Condition | None = None
     exits: Exits = Exits()
+    size: Size = Size()
     threshold: float = Field(default=0.0, ge=0.0, le=1.0)
 
     @model_validator(mode="after")
@@ -84,32 +137,49 @@ class StrategySpec(_Document):
             raise ValueError("an ensemble strategy takes its side from the forecast: leave out 'long' and 'short'")
         return self
 
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> StrategySpec:
+        if self.kind == "combined" and self.combine is None:
+            raise ValueError("a combined strategy says how: combine = 'agree', 'probability' or 'filter'")
+        if self.kind != "combined" and self.combine is not None:
+            raise ValueError(f"'combine' is for kind = 'combined', this is kind = '{self.kind}'")
+        if self.kind == "rule" and self.size.kelly_share is not None:
+            raise ValueError("size.kelly_share needs a model's probability: leave it out of a rule")
+        if self.kind != "rule" and not {self.exits.scalp, self.exits.swing} <= set(PROFILE_NAMES):
+            raise ValueError("forecasts are made for a named exit profile: own exits are for rules")
+        return self
+
     def conditions(self) -> tuple[Condition | None, ...]:
         """Long, short, exit long, exit short."""
         return (self.long, self.short, self.exit_long, self.exit_short)
 
+    @property
+    def decides(self) -> Decides:
+        """Who gives the side."""
+        return Decides[(self.combine or self.kind).upper()]
+
+    def comparisons(self) -> Iterator[tuple[str, Comparison]]:
+        """Every comparison with its place in the document."""
+        for place, condition in zip(SIDES, self.conditions(), strict=True):
+            if condition is not None:
+                yield from comparisons(condition, place)
+
     def features(self) -> tuple[str, ...]:
         """Every feature the conditions read, in order of appearance."""
-        names: dict[str, None] = {}
-        for condition in self.conditions():
-            if condition is not None:
-                names.update(dict.fromkeys(_names(condition)))
-        return tuple(names)
+        sides = ((c.left, c.right) for _, c in self.comparisons())
+        return tuple(dict.fromkeys(value for pair in sides for value in pair if isinstance(value, str)))
 
     def profile(self, timeframe: str) -> ExitProfile:
-        """The exit profile on a timeframe."""
-        chosen = self.exits.scalp if default_profile(timeframe) == "scalp" else self.exits.swing
-        return exit_profile(chosen, timeframe)
-
-
-def _names(condition: Condition) -> Iterator[str]:
-    if isinstance(condition, Comparison):
-        for side in (condition.left, condition.right):
-            if isinstance(side, str):
-                yield side
-        return
-    for part in condition.all if isinstance(condition, AllOf) else condition.any:
-        yield from _names(part)
+        """The exit profile on a timeframe; own numbers come under the gates of the default one."""
+        base = default_profile(timeframe)
+        chosen = self.exits.scalp if base == "scalp" else self.exits.swing
+        if isinstance(chosen, str):
+            return exit_profile(chosen, timeframe)
+        gate = exit_profile(base, timeframe)
+        return ExitProfile(
+            "own", _UNITS[chosen.unit], chosen.stop, chosen.target, chosen.time_limit, gate.max_stop, gate.min_target,
+            gate.target_in_stops,
+        )  # fmt: skip
 
 
 def required_features(spec: StrategySpec, profile: ExitProfile) -> tuple[str, ...]:
@@ -117,6 +187,9 @@ def required_features(spec: StrategySpec, profile: ExitProfile) -> tuple[str, ..
     own = spec.features()
     needed = (profile.feature, "close", "atr_14", "volatility_96", "black_swan_ratio")
     return tuple(dict.fromkeys([*own, *(name for name in needed if name is not None)]))
+
+
+# ---- from a parsed file ----------------------------------------------------------------------------------------------
 
 
 def parse_strategy(document: object, origin: str) -> StrategySpec:
@@ -127,48 +200,58 @@ def parse_strategy(document: object, origin: str) -> StrategySpec:
     """
     if not isinstance(document, Mapping):
         raise UserError(f"{origin}: a strategy is a table of keys, not {type(document).__name__}.")
-    for key in ("long", "short", "exit_long", "exit_short"):
+    for key in SIDES:
         if document.get(key) is not None:
-            _check(document[key], key, origin, 1, [0])
+            check_condition(document[key], key, origin)
+    _check_own_exits(document.get("exits"), origin)
     try:
         return StrategySpec.model_validate(dict(document))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{origin}: {place}: {reason}.") from None
+        raise _refused(error, origin, "") from None
 
 
-def _check(value: object, place: str, origin: str, depth: int, count: list[int]) -> None:
-    """Walk a condition and refuse the first thing that is not in the grammar, by place."""
-    if depth > MAX_DEPTH:
-        raise UserError(f"{origin}: {place}: conditions are nested deeper than {MAX_DEPTH}.")
-    if not isinstance(value, Mapping):
-        raise UserError(f"{origin}: {place}: a condition is {{left, op, right}}, {{all}} or {{any}}.")
-    keys = set(value)
-    for group in ("all", "any"):
-        if keys == {group}:
-            parts = value[group]
-            if not isinstance(parts, list | tuple) or not parts:
-                raise UserError(f"{origin}: {place}.{group}: give a list of at least one condition.")
-            for i, part in enumerate(parts):
-                _check(part, f"{place}.{group}[{i}]", origin, depth + 1, count)
-            return
-    if keys != {"left", "op", "right"}:
-        names = ", ".join(sorted(map(str, keys))) or "nothing"
-        raise UserError(f"{origin}: {place}: a condition has left, op and right (or all, or any), not {names}.")
-    count[0] += 1
-    if count[0] > MAX_COMPARISONS:
-        raise UserError(f"{origin}: {place}: more than {MAX_COMPARISONS} comparisons.")
-    if value["op"] not in OPERATORS:
-        raise UserError(f"{origin}: {place}.op: unknown operator '{value['op']}': use one of {', '.join(OPERATORS)}.")
-    for side in ("left", "right"):
-        _check_operand(value[side], f"{place}.{side}", origin)
+def _check_own_exits(exits: object, origin: str) -> None:
+    """Own exits by themselves: among the names of profiles their errors would be lost."""
+    for name in ("scalp", "swing"):
+        own = exits.get(name) if isinstance(exits, Mapping) else None
+        if isinstance(own, Mapping):
+            try:
+                OwnExit.model_validate(dict(own))
+            except ValidationError as error:
+                raise _refused(error, origin, f"exits.{name}.") from None
+        elif own is not None and own not in PROFILE_NAMES:
+            raise UserError(
+                f"{origin}: exits.{name}: '{own}' is neither a profile ({', '.join(PROFILE_NAMES)}) nor "
+                "{unit, stop, target, time_limit}."
+            )
 
 
-def _check_operand(operand: object, place: str, origin: str) -> None:
-    if isinstance(operand, str) and _FEATURE.fullmatch(operand):
-        return
-    if isinstance(operand, int | float) and not isinstance(operand, bool) and math.isfinite(operand):
-        return
-    raise UserError(f"{origin}: {place}: '{operand}' is neither a feature's name nor a finite number.")
+def _refused(error: ValidationError, origin: str, prefix: str) -> UserError:
+    first = error.errors(include_url=False)[0]
+    place = prefix + ".".join(str(part) for part in first["loc"]) or "document"
+    return UserError(f"{origin}: {place}: {first['msg'].removeprefix('Value error, ')}.")
+
+
+def check_features(spec: StrategySpec, origin: str) -> None:
+    """Hold every comparison against the feature registry.
+
+    Raises:
+        UserError: a feature is unknown, or two of different units are compared; names the place.
+    """
+    from ai.features.registry import BY_NAME
+
+    for place, comparison in spec.comparisons():
+        units = []
+        for side in ("left", "right"):
+            name = getattr(comparison, side)
+            if isinstance(name, str):
+                if name not in BY_NAME:
+                    close = get_close_matches(name, BY_NAME, 1)
+                    hint = f"did you mean '{close[0]}'?" if close else "'features list' shows the registry."
+                    raise UserError(f"{origin}: {place}.{side}: unknown feature '{name}': {hint}")
+                units.append(BY_NAME[name].unit)
+        if len(set(units)) > 1:
+            raise UserError(
+                f"{origin}: {place}: '{comparison.left}' is in {units[0]} and '{comparison.right}' in {units[1]}: "
+                "compare features of one unit."
+            )
