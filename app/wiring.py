@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -213,10 +213,20 @@ class Extras:
     finer: Frame | None = None  # bars of a shorter timeframe over the whole span, for first touches
 
 
-def extras_for(database: Repositories, frame: Frame, ai: AiSettings) -> Extras:
-    """What is stored beside the bars of ``frame``; the one place where research and the desk get it from."""
-    del database, frame, ai
-    return Extras()
+def extras_for(
+    database: Repositories, frame: Frame, ai: AiSettings, features: Iterable[str] | None = None
+) -> Extras:  # fmt: skip
+    """What is stored beside the bars of ``frame``; the one place where research and the desk get it from.
+
+    Only what ``features`` read is looked for (without names: whatever a feature reads).
+    """
+    from ai.features.registry import rows_beside
+    from data.beside_rows import beside_of
+
+    rows = rows_beside(features)
+    if not rows or not len(frame):
+        return Extras()
+    return Extras(beside_of(database.candles, frame.key, frame.open_time, ai.cross_asset_symbols, rows))
 
 
 def feature_cube(

@@ -1,7 +1,8 @@
 """What else was known when a bar closed, beside its own candle: columns that features read, joined as of that moment.
 
 Rows are made only by as-of joins (:mod:`data.point_in_time`): a value is what was known at the close of the bar, NaN
-where nothing was, or where it was too old. Nothing is filled in from later.
+where nothing was, or where it was too old. Nothing is filled in from later. How each row comes to its value is in
+:mod:`data.beside_rows`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,34 @@ import numpy as np
 
 from data.market import Float64Array, Int64Array
 
-BESIDE: tuple[str, ...] = ("mark_price", "index_price", "open_interest")
+CROSS_SYMBOLS = 2
+
+BESIDE: tuple[str, ...] = (
+    "mark_price",  # quote units
+    "index_price",
+    "open_interest",  # base units
+    "account_ratio",  # long / short of all accounts, by number
+    "top_account_ratio",  # the same of the large accounts
+    "top_position_ratio",  # of their positions
+    "taker_ratio",  # taker buy volume / taker sell volume, as the exchange tells it
+    "bid",  # best price of the book
+    "ask",
+    "imbalance_1",  # (bid size - ask size) / their sum, of the best level
+    "imbalance_5",
+    "imbalance_10",
+    "microprice",  # middle weighted by the sizes of the other side
+    "taker_buy",  # base units that takers bought inside the bar
+    "taker_sell",
+    "trades",  # trades inside the bar
+    "liquidated_long",  # base units of longs that were forced out inside the bar
+    "liquidated_short",
+    *(f"cross_{k + 1}_close" for k in range(CROSS_SYMBOLS)),  # of the bar that closed at the same moment
+)
 """Names of the rows, in order."""
+
+MARK, INDEX, INTEREST, ACCOUNT, TOP_ACCOUNT, TOP_POSITION, TAKER = range(7)
+BID, ASK, IMBALANCE, MICROPRICE = 7, 8, 9, 12
+BOUGHT, SOLD, TRADES, LIQUIDATED, CROSS = 13, 14, 15, 16, 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,3 +67,9 @@ class Beside:
             hit = self.open_time[place] == open_time
             out[:, hit] = self.values[:, place[hit]]
         return out
+
+    def covered(self, share: float) -> frozenset[str]:
+        """Names of the rows that are there for at least ``share`` of the bars."""
+        there = np.count_nonzero(np.isfinite(self.values), axis=1)
+        least = max(1.0, share * len(self))
+        return frozenset(name for name, count in zip(BESIDE, there, strict=True) if count >= least)

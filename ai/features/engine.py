@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai.features.calendar import step_calendar
+from ai.features.cross import step_cross
 from ai.features.derivatives import DERIVATIVES_STATE, step_derivatives
 from ai.features.indicators import (
     AVERAGES_STATE,
@@ -14,7 +15,9 @@ from ai.features.indicators import (
     step_bands,
     step_oscillators,
 )
-from ai.features.registry import GROUPS, REGISTRY
+from ai.features.order_flow import step_book, step_flow
+from ai.features.positioning import step_basis, step_open_interest, step_ratios
+from ai.features.registry import GROUPS, REGISTRY, rows_beside
 from ai.features.returns import step_returns
 from ai.features.shock import SHOCK_STATE, step_shock
 from ai.features.trend import DIRECTION_STATE, step_direction, step_trend
@@ -22,7 +25,7 @@ from ai.features.volatility import step_volatility
 from ai.features.volume import step_volume
 from ai.features.window import COUNT, LAST_OPEN, STATE, push
 from ai.schema import FeatureSchema
-from data.beside import Beside
+from data.beside import BESIDE, Beside
 from data.compiled import kernel, kernel_part
 from data.errors import UserError
 from data.market import BarMark, Float64Array, Frame, FundingFrame, Int64Array
@@ -38,17 +41,39 @@ _STATE = _SHOCK + SHOCK_STATE
 
 _AT = tuple(sum(len(group) for group in GROUPS[:g]) for g in range(len(GROUPS)))  # where a group's values begin
 _ALL = len(REGISTRY)
+_FURTHER = 1 + len(GROUPS)  # of the plan: whether any group after the twelfth runs
 _BLOCK = 16
+
+
+@kernel
+def _step_further(
+    state: Float64Array, plan: Int64Array, c: float, v: float, beside: Float64Array, b: int, full: Float64Array,
+    at: int,
+) -> None:  # fmt: skip
+    """The groups that most schemas do without; a call of their own, so that the others do not pay for them."""
+    if plan[13]:
+        step_basis(state, c, beside, b, full, at + _AT[12])
+    if plan[14]:
+        step_open_interest(state, c, beside, b, full, at + _AT[13])
+    if plan[15]:
+        step_ratios(state, beside, b, full, at + _AT[14])
+    if plan[16]:
+        step_book(state, beside, b, full, at + _AT[15])
+    if plan[17]:
+        step_flow(state, v, beside, b, full, at + _AT[16])
+    if plan[18]:
+        step_cross(state, c, beside, b, full, at + _AT[17])
 
 
 @kernel_part
 def step_full(
     state: Float64Array, plan: Int64Array, open_time: int, o: float, h: float, low: float, c: float, v: float,
-    funding_rate: float, full: Float64Array, at: int,
+    funding_rate: float, beside: Float64Array, b: int, full: Float64Array, at: int,
 ) -> None:  # fmt: skip
     """One closed bar into ``state``, its values into ``full[at:]`` (registry order; what is not known stays as it is).
 
-    ``plan`` holds the length of a bar in ms, then for each group of the registry whether it runs.
+    ``plan`` holds the length of a bar in ms, then for each group of the registry whether it runs, then whether any
+    group after the twelfth does. What stands beside the bar begins at ``beside[b]``.
     """
     if not push(state, plan[0], open_time, o, h, low, c, v):
         return
@@ -77,16 +102,18 @@ def step_full(
         step_derivatives(state, _FUNDING, close_time, funding_rate, full, at + _AT[10])
     if plan[12]:
         step_shock(state, _SHOCK, plan[0], close_time, full, at + _AT[11])
+    if plan[_FURTHER]:
+        _step_further(state, plan, c, v, beside, b, full, at)
 
 
 @kernel
 def step_row(
     state: Float64Array, plan: Int64Array, pick: Int64Array, open_time: int, o: float, h: float, low: float, c: float,
-    v: float, funding_rate: float, full: Float64Array, row: Float64Array,
+    v: float, funding_rate: float, beside: Float64Array, full: Float64Array, row: Float64Array,
 ) -> None:  # fmt: skip
     """One closed bar; the asked features into ``row[F]``."""
     full[:] = np.nan
-    step_full(state, plan, open_time, o, h, low, c, v, funding_rate, full, 0)
+    step_full(state, plan, open_time, o, h, low, c, v, funding_rate, beside, 0, full, 0)
     for f in range(len(pick)):
         row[f] = full[pick[f]]
 
@@ -94,9 +121,13 @@ def step_row(
 @kernel
 def run_rows(
     state: Float64Array, plan: Int64Array, pick: Int64Array, open_time: Int64Array, o: Float64Array, h: Float64Array,
-    low: Float64Array, c: Float64Array, v: Float64Array, funding: Float64Array, out: Float64Array,
+    low: Float64Array, c: Float64Array, v: Float64Array, funding: Float64Array, beside: Float64Array, apart: int,
+    out: Float64Array,
 ) -> None:  # fmt: skip
-    """The same step over all bars into ``out[F, T]``, written in blocks so that memory is touched in lines."""
+    """The same step over all bars into ``out[F, T]``, written in blocks so that memory is touched in lines.
+
+    What stands beside bar t begins at ``beside[t * apart]``.
+    """
     bars = len(open_time)
     block = np.empty(_BLOCK * _ALL)
     for first in range(0, bars, _BLOCK):
@@ -104,7 +135,10 @@ def run_rows(
         block[:] = np.nan
         for k in range(held):
             t = first + k
-            step_full(state, plan, open_time[t], o[t], h[t], low[t], c[t], v[t], funding[t], block, k * _ALL)
+            step_full(
+                state, plan, open_time[t], o[t], h[t], low[t], c[t], v[t], funding[t], beside, t * apart, block,
+                k * _ALL,
+            )  # fmt: skip
         for f in range(len(pick)):
             at = pick[f]
             for k in range(held):
@@ -153,54 +187,63 @@ class FeatureEngine:
         self._step_ms = timeframe_ms(timeframe)
         asked = set(schema.names)
         runs = [int(any(spec.name in asked for spec in group)) for group in GROUPS]
-        self._plan: Int64Array = np.array([self._step_ms, *runs], dtype=np.int64)
+        self._plan: Int64Array = np.array([self._step_ms, *runs, max(runs[12:])], dtype=np.int64)
         self._pick: Int64Array = np.array([position[name] for name in schema.names], dtype=np.int64)
         self._full: Float64Array = np.empty(len(REGISTRY))
         self._state: Float64Array = np.zeros(_STATE)
+        self._reads_beside = bool(rows_beside(schema.names))
+        self._nothing: Float64Array = np.full(len(BESIDE), np.nan)
 
     def step(
-        self, open_time: int, o: float, h: float, low: float, c: float, v: float, funding_rate: float = np.nan
-    ) -> Float64Array:
+        self, open_time: int, o: float, h: float, low: float, c: float, v: float, funding_rate: float = np.nan,
+        beside: Float64Array | None = None,
+    ) -> Float64Array:  # fmt: skip
         """Take the next closed bar and give its values ``[F]`` (a new array).
 
         Args:
             open_time: ms UTC, after that of the bar before.
             o, h, low, c, v: the bar; prices in quote per base, volume in base units.
             funding_rate: of the settlement that became known by this bar's close (T <= close), NaN if there is none.
+            beside: ``[B]`` what else was known at the close, in the order of BESIDE; ``None``: nothing.
         """
         row: Float64Array = np.empty(len(self._pick))
         step_row(
             self._state, self._plan, self._pick, int(open_time), float(o), float(h), float(low), float(c), float(v),
-            float(funding_rate), self._full, row,
+            float(funding_rate), self._nothing if beside is None else beside, self._full, row,
         )  # fmt: skip
         return row
 
     def batch(
         self, frame: Frame, funding: FundingFrame | None = None, beside: Beside | None = None
     ) -> npt.NDArray[np.float64]:
-        """Values over a whole frame, ``[F, T]`` C-contiguous, from a fresh state; the engine's own history stays."""
-        del beside  # no feature reads it yet
-        return self._run(np.zeros(_STATE), frame, funding)
+        """Values over a whole frame, ``[F, T]`` C-contiguous, from a fresh state; the engine's own history stays.
+
+        ``beside``: what else was known at the closes; bars that it does not hold have nothing beside them.
+        """
+        return self._run(np.zeros(_STATE), frame, funding, beside)
 
     def extend(
         self, frame: Frame, funding: FundingFrame | None = None, beside: Beside | None = None
     ) -> npt.NDArray[np.float64]:
         """Take a whole frame into the engine's own history, as ``step`` would bar by bar: ``[F, T]``."""
-        del beside
-        return self._run(self._state, frame, funding)
+        return self._run(self._state, frame, funding, beside)
 
-    def _run(self, state: Float64Array, frame: Frame, funding: FundingFrame | None) -> npt.NDArray[np.float64]:
+    def _run(
+        self, state: Float64Array, frame: Frame, funding: FundingFrame | None, beside: Beside | None
+    ) -> npt.NDArray[np.float64]:
         sound = frame.mark != BarMark.SUSPECT
         if not sound.all():
             spread: npt.NDArray[np.float64] = np.full((len(self._pick), len(frame)), np.nan)
-            spread[:, sound] = self._run(state, frame.take(sound), funding)
+            spread[:, sound] = self._run(state, frame.take(sound), funding, beside)
             return spread
         out: npt.NDArray[np.float64] = np.empty((len(self._pick), len(frame)))
         known = int(state[LAST_OPEN]) + self._step_ms if state[COUNT] > 0 else None
-        whole = np.ascontiguousarray
+        whole, flat, apart = np.ascontiguousarray, self._nothing, 0
+        if beside is not None and self._reads_beside:
+            flat, apart = whole(beside.at(frame.open_time).T).ravel(), len(BESIDE)
         run_rows(
             state, self._plan, self._pick, whole(frame.open_time), whole(frame.open), whole(frame.high),
             whole(frame.low), whole(frame.close), whole(frame.volume),
-            funding_by_bar(frame.open_time, self._step_ms, funding, known), out,
+            funding_by_bar(frame.open_time, self._step_ms, funding, known), flat, apart, out,
         )  # fmt: skip
         return out

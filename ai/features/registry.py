@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ai.features.calendar import CALENDAR
+from ai.features.cross import CROSS_SPECS
 from ai.features.derivatives import FUNDING
 from ai.features.indicators import AVERAGES, BANDS, OSCILLATORS
+from ai.features.order_flow import BOOK, FLOW_SPECS
+from ai.features.positioning import BASIS, INTEREST_SPECS, RATIO_SPECS
 from ai.features.returns import RETURN_SPECS
 from ai.features.shock import SHOCK
 from ai.features.spec import FeatureSpec
@@ -15,6 +18,7 @@ from ai.features.trend import DIRECTION, TREND
 from ai.features.volatility import VOLATILITY
 from ai.features.volume import VOLUME_SPECS
 from ai.schema import FeatureSchema
+from data.beside import BESIDE
 from data.errors import UserError
 from data.timeframes import HOUR_MS, timeframe_ms
 
@@ -28,7 +32,7 @@ PRICE: tuple[FeatureSpec, ...] = (
 
 GROUPS: tuple[tuple[FeatureSpec, ...], ...] = (
     PRICE, AVERAGES, BANDS, OSCILLATORS, DIRECTION, TREND, RETURN_SPECS, VOLATILITY, VOLUME_SPECS, CALENDAR, FUNDING,
-    SHOCK,
+    SHOCK, BASIS, INTEREST_SPECS, RATIO_SPECS, BOOK, FLOW_SPECS, CROSS_SPECS,
 )  # fmt: skip
 REGISTRY: tuple[FeatureSpec, ...] = tuple(spec for group in GROUPS for spec in group)
 BY_NAME: dict[str, FeatureSpec] = {spec.name: spec for spec in REGISTRY}
@@ -43,6 +47,31 @@ MODEL_FEATURES: tuple[str, ...] = tuple(
 
 FUNDING_FEATURES: tuple[str, ...] = tuple(spec.name for spec in FUNDING)
 """Funding; NaN means missing (trees take NaN, linear models put in the training median). Not in MODEL_FEATURES."""
+
+
+_SAME = ("taker_buy_share_12",)  # taker_imbalance_12 in other words
+BESIDE_FEATURES: tuple[str, ...] = tuple(
+    spec.name
+    for group in (BASIS, INTEREST_SPECS, RATIO_SPECS, BOOK, FLOW_SPECS, CROSS_SPECS)
+    for spec in group
+    if spec.name not in _SAME
+)
+"""Basis, open interest, ratios, book, flow and other symbols. NaN means missing, as in FUNDING_FEATURES."""
+
+
+def rows_beside(names: Iterable[str] | None = None) -> frozenset[str]:
+    """Which rows of :class:`data.beside.Beside` the named features read (all features without names).
+
+    Raises:
+        UserError: a name is unknown.
+    """
+    specs = REGISTRY if names is None else [spec_of(name) for name in names]
+    return frozenset(row for spec in specs for row in spec.inputs) & frozenset(BESIDE)
+
+
+def covered_features(covered: Collection[str]) -> tuple[str, ...]:
+    """Those of BESIDE_FEATURES whose rows are among the ``covered`` ones (see ``Beside.covered``)."""
+    return tuple(name for name in BESIDE_FEATURES if rows_beside([name]) <= frozenset(covered))
 
 
 def spec_of(name: str) -> FeatureSpec:
@@ -78,7 +107,7 @@ def lookback_bars(spec: FeatureSpec, timeframe: str) -> int:
 def warmup_bars(names: Iterable[str] | None, timeframe: str) -> int:
     """Bars to run before the first value that counts: the longest look-back of ``names`` (None: the whole registry).
 
-    Optional features (funding, black_swan_ratio) may be missing and are not waited for.
+    Optional features (funding, black_swan_ratio, what stands beside the candles) may be missing and are not waited for.
 
     Raises:
         UserError: a name or the timeframe is unknown.

@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from data.compiled import kernel_part
+from data.compiled import kernel, kernel_part
 from data.market import Float64Array
 
 DEPTH = 128  # a power of two
@@ -28,7 +28,11 @@ HEAD = 16
 # rings
 HIGH, LOW, CLOSE, VOLUME, TYPICAL, TURNOVER, RANGE_SQ, GARMAN_KLASS, FLOW, MONEY_UP, MONEY_DOWN = range(11)
 PRESSURE, CHANGE, PATH, RETURNS = 11, 12, 13, 14
-RINGS = 15
+# rings of what stands beside the candles: a value for every bar, NaN where it is missing
+BASIS_INDEX, BASIS_MARK, OPEN_INTEREST, ACCOUNTS, BOOK_LEAN = 15, 16, 17, 18, 19
+TAKER_BUY, TAKER_SELL, TRADE_COUNT, LIQUIDATED_LONG, LIQUIDATED_SHORT = 20, 21, 22, 23, 24
+OWN_RETURN, CROSS_CLOSE, CROSS_RETURN, CROSS_RATIO = 25, 26, 28, 30  # the last three for each of two symbols
+RINGS = 32
 STATE = HEAD + RINGS * 2 * DEPTH
 
 _BODY = 2.0 * math.log(2.0) - 1.0
@@ -120,6 +124,37 @@ def lowest(state: Float64Array, ring: int, bars: int) -> float:
         a = x if x < a else a
         b = y if y < b else b
     return a if a < b else b
+
+
+@kernel
+def present(state: Float64Array, ring: int, bars: int) -> tuple[int, float]:
+    """How many of the newest values are there (not NaN), and their sum."""
+    at = window(state, ring, bars)
+    count, summed = 0, 0.0
+    for i in range(at, at + bars):
+        if state[i] == state[i]:
+            count += 1
+            summed += state[i]
+    return count, summed
+
+
+@kernel
+def zscore_present(state: Float64Array, ring: int, bars: int, least: int) -> float:
+    """The newest value against those that are there (ddof 0; 0 where they are flat).
+
+    NaN where it is missing itself, or fewer than ``least`` are there.
+    """
+    count, summed = present(state, ring, bars)
+    at = window(state, ring, bars)
+    now = state[at + bars - 1]
+    if count < least or now != now:
+        return np.nan
+    mean, spread = summed / count, 0.0
+    for i in range(at, at + bars):
+        if state[i] == state[i]:
+            spread += (state[i] - mean) * (state[i] - mean)
+    sd = math.sqrt(spread / count)
+    return (now - mean) / sd if sd > 1e-14 * abs(mean) else 0.0
 
 
 @kernel_part
