@@ -18,6 +18,7 @@ from ai.exits import PROFILE_NAMES
 from app.settings import Known, known
 from app.wiring import with_exits
 from data.errors import UserError
+from trading.strategy.spec import parse_strategy
 
 if TYPE_CHECKING:
     from trading.config import TradingConfig
@@ -202,15 +203,26 @@ def applied(config: TradingConfig, parameters: Mapping[str, Any], origin: str) -
         if key == THRESHOLD:
             document[THRESHOLD] = float(value)
         elif key.split(".")[0] in SIDES:
-            _put(document, key, float(value))
+            _put(document, key, _like(value, _at(document, key)))
         elif key != EXIT_PROFILE:
             _put(settings, key.removeprefix(TRADING), value)
-    spec = type(spec).model_validate(document)
+    spec = parse_strategy(document, origin)
     if EXIT_PROFILE in parameters:
         spec = with_exits(spec, parameters[EXIT_PROFILE])
     return replace(
         config, strategy=spec, profile=spec.profile(config.timeframe), settings=_settings(config, settings, origin)
     )
+
+
+def _at(tree: Any, key: str) -> Any:
+    for part in key.split("."):
+        tree = tree[int(part)] if isinstance(tree, list) else tree[part]
+    return tree
+
+
+def _like(value: Any, before: object) -> float | int:
+    """A count of bars or conditions stays a whole number; everything else is a constant."""
+    return int(value) if isinstance(before, int) and value == int(value) else float(value)
 
 
 def _put(tree: Any, key: str, value: object) -> None:

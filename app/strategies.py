@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from trading.strategy.library import LIBRARY, load_strategy
+from data.errors import UserError
+from trading.strategy.library import LIBRARY, SUFFIXES, load_strategy, read_strategy
 from trading.strategy.spec import StrategySpec
 
 Document = dict[str, Any]
 
 
 def library() -> Document:
-    """Every strategy of the library with its meaning."""
-    return {"strategies": [{"name": s.name, "kind": s.kind, "sentence": s.meaning} for s in LIBRARY.values()]}
+    """Every strategy of the library with its meaning and where it was published."""
+    return {
+        "strategies": [
+            {"name": s.name, "kind": s.kind, "sentence": s.meaning, "source": s.source} for s in LIBRARY.values()
+        ]
+    }
 
 
 def shown(name: str) -> Document:
@@ -30,16 +37,35 @@ def checked(path: str) -> Document:
     Raises:
         UserError: the file cannot be read, breaks the grammar, or names an unknown feature.
     """
-    from pathlib import Path
-
-    from ai.features.registry import schema_of
-    from data.errors import UserError
-
-    if Path(path).suffix not in (".toml", ".json"):
+    if Path(path).suffix not in SUFFIXES:
         raise UserError(f"'{path}' is no strategy file: its name ends with .toml or .json.")
-    spec = load_strategy(path)
-    schema_of(spec.features())
-    return _document(spec)
+    return _document(read_strategy(Path(path)))
+
+
+def schema() -> Document:
+    """The JSON schema (draft 2020-12) of a strategy document."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **StrategySpec.model_json_schema()}
+
+
+def copied(name: str, path: str) -> Document:
+    """Write a strategy as a JSON document that can be changed and loaded again.
+
+    Raises:
+        UserError: no such strategy, or the file exists, is no ``.json`` or cannot be written.
+    """
+    target = Path(path).expanduser()
+    if target.suffix != ".json":
+        raise UserError(f"'{path}': a copy is JSON: give a name that ends with .json.")
+    spec = load_strategy(name)
+    text = json.dumps(spec.model_dump(mode="json", exclude_none=True), indent=2)
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except FileExistsError:
+        raise UserError(f"{target}: the file exists already: choose another name.") from None
+    except OSError as error:
+        raise UserError(f"{target}: the strategy cannot be written ({error.strerror}).") from None
+    return {"strategy": spec.name, "file": str(target)}
 
 
 def _document(spec: StrategySpec) -> Document:

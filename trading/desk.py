@@ -118,7 +118,7 @@ def _idle(account: Row, position: Row, bits: int, present: bool) -> int:
 def _threshold(rules: Row, forecast: Float64Array) -> float:
     """Probability that a side must reach: the forecast's own where it has one, else the strategy's."""
     own = forecast[_THRESHOLD]
-    return rules["threshold"] if math.isnan(own) else own
+    return float(rules["threshold"] if math.isnan(own) else own)
 
 
 @kernel

@@ -1,8 +1,7 @@
-"""Research: ``features``, ``walk-forward``, ``train``, ``models``, ``backtest``, ``strategy``."""
+"""Research: ``features``, ``walk-forward``, ``train``, ``backtest``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +22,7 @@ from app.cli.parameters import (
     span,
     symbols,
 )
-from app.cli.reports import show_backtest, show_strategy, show_train, show_walk_forward
+from app.cli.reports import show_backtest, show_train, show_walk_forward
 from app.output import Column, show_table
 from data.errors import UserError
 
@@ -66,9 +65,9 @@ MaybeSymbol = Annotated[
 MaybeTimeframe = Annotated[
     str | None, typer.Option("--timeframe", help="Length of a bar, as 1h (default: 1h).", metavar="TF")
 ]
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A model's id, or its unique beginning.")]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A strategy of the library.")]
-FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A strategy file (TOML).")]
+AuditedOption = Annotated[
+    str | None, typer.Option("--model", help="Audit a registered model, as 'models audit' does.", metavar="ID")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -79,17 +78,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(features, name="features", help="The features that models and rules read.")
     app.command("walk-forward", help="Train and score out of sample; store the forecasts.")(walk_forward)
     app.command("train", help="Train one model on stored bars and register it.")(train)
-    models = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    models.command("list", help="Registered models, the promoted one marked.")(model_list)
-    models.command("promote", help="Let this model make the forecasts from the next bar on.")(promote)
-    models.command("rollback", help="Go back to the model promoted before.")(rollback)
-    app.add_typer(models, name="models", help="The registry of models.")
     app.command("backtest", help="Trade stored bars.")(backtest)
-    strategy = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    strategy.command("list", help="The strategies of the library.")(strategy_list)
-    strategy.command("show", help="One strategy, whole.")(strategy_show)
-    strategy.command("check", help="Check a strategy file.")(strategy_check)
-    app.add_typer(strategy, name="strategy", help="Declared strategies.")
 
 
 def feature_list(context: typer.Context) -> None:
@@ -110,9 +99,15 @@ def feature_list(context: typer.Context) -> None:
 
 def feature_audit(
     context: typer.Context, symbol: MaybeSymbol = None, timeframe: MaybeTimeframe = None,
-    exchange: ExchangeOption = None, source: SourceOption = None, check: CheckOption = False,
+    exchange: ExchangeOption = None, source: SourceOption = None, model: AuditedOption = None,
+    check: CheckOption = False,
 ) -> None:  # fmt: skip
     """The leak audit."""
+    if model is not None:
+        from app.cli.models import audit as audit_model
+
+        audit_model(context, model, check)
+        return
     from app.features import audit
 
     given = invocation(context)
@@ -200,69 +195,3 @@ def backtest(
     if note:
         given.out.note(note)
     given.out.document(document, lambda console: show_backtest(console, document))
-
-
-def model_list(context: typer.Context) -> None:
-    """The registry of models."""
-    from app.training import listed
-
-    given = invocation(context)
-    with given.workplace() as place:
-        document = listed(place)
-    given.out.document(document, lambda console: _show_models(console, document))
-
-
-def promote(context: typer.Context, model_id: IdArgument) -> None:
-    """Promote a model."""
-    from app.training import promote as perform
-
-    given = invocation(context)
-    with given.workplace() as place:
-        document = perform(place, model_id)
-    given.out.document(document, lambda console: _show_models(console, document))
-
-
-def rollback(context: typer.Context) -> None:
-    """Go back one promotion."""
-    from app.training import rollback as perform
-
-    given = invocation(context)
-    with given.workplace() as place:
-        document = perform(place)
-    given.out.document(document, lambda console: _show_models(console, document))
-
-
-def _show_models(console: Console, document: Mapping[str, Any]) -> None:
-    columns = [
-        Column("model_id", "id"), Column("state"), Column("symbol"), Column("timeframe"), Column("members"),
-        Column("train_from"), Column("train_to"), Column("created"),
-    ]  # fmt: skip
-    show_table(console, document["models"], columns, none="No model yet: 'train' makes one.")
-
-
-def strategy_list(context: typer.Context) -> None:
-    """The library."""
-    from app.strategies import library
-
-    given = invocation(context)
-    document = library()
-    columns = [Column("name"), Column("sentence", "what it does")]
-    given.out.document(document, lambda console: show_table(console, document["strategies"], columns))
-
-
-def strategy_show(context: typer.Context, name: NameArgument) -> None:
-    """One strategy."""
-    from app.strategies import shown
-
-    given = invocation(context)
-    document = shown(name)
-    given.out.document(document, lambda console: show_strategy(console, document))
-
-
-def strategy_check(context: typer.Context, file: FileArgument) -> None:
-    """A strategy file."""
-    from app.strategies import checked
-
-    given = invocation(context)
-    document = checked(file)
-    given.out.document(document, lambda console: show_strategy(console, document))

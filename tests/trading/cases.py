@@ -39,6 +39,28 @@ GO = parse_strategy(
     "test",
 )  # fmt: skip
 GO_OR_MODEL = GO.model_copy(update={"kind": "auto", "threshold": 0.2})
+_GO = GO.model_dump(exclude_none=True, mode="json")
+GO_LATER = parse_strategy(
+    {
+        **_GO,
+        "name": "go-later",
+        "long": {
+            "at_least": 2,
+            "of": [
+                _GO["long"],
+                {"before": 2, "of": _GO["long"]},
+                {"left": "close", "op": "crosses_above", "right": 100.0},
+            ],
+        },
+        "short": {"within": 3, "of": _GO["short"]},
+        "size": {"risk_share": 0.01, "volatility_target": 0.5},
+    },
+    "test",
+)
+GO_AND_MODEL = tuple(
+    parse_strategy({**_GO, "kind": "combined", "combine": how, "threshold": 0.2}, "test")
+    for how in ("agree", "probability", "filter")
+)
 FREE = {"costs": {"taker_fee": 0.0, "maker_fee": 0.0, "spread": 0.0, "impact": 0.0}}
 LOOSE = {"sizing": {"volatility_target": 5.0}}
 
@@ -186,7 +208,7 @@ def random_market(
     chosen = SYMBOLS[:symbols]
     action = ("halt", "block", "flatten")[seed % 3]
     config = config_of(
-        (ENSEMBLE, GO_OR_MODEL)[seed % 2] if modelled else GO,
+        (ENSEMBLE, GO_OR_MODEL, *GO_AND_MODEL)[seed % 5] if modelled else (GO, GO_LATER)[seed // 2 % 2],
         ExitProfile("test", DistanceUnit(int(rng.integers(0, 3))), 1.5, 2.0, int(rng.integers(1, 12)), 0.06, 1.9, True)
         if rng.random() < 0.7 else profile(0.01, 2.0, 6),
         merged(

@@ -63,6 +63,7 @@ def test_random_markets_reach_every_corner(modelled: bool) -> None:
     assert {Reason.WARMING_UP, Reason.POSITION_OPEN, Reason.HALTED, Reason.BAR_MISSING} <= reasons
     if modelled:
         assert {Reason.NO_MODEL, Reason.INVALID_FORECAST, Reason.NEGATIVE_EV, Reason.BELOW_THRESHOLD} <= reasons
+        assert {Reason.MODEL_DISAGREES, Reason.RULE_FORBIDS} <= reasons
     else:
         assert {Reason.EXIT_SIGNAL, Reason.NO_SIGNAL} <= reasons
         assert ExitReason.SIGNAL in exits

@@ -1,0 +1,206 @@
+"""The library on recorded Bitcoin bars: signals against TA-Lib and pandas, and both engines over a year."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import talib
+
+from ai.features.engine import FeatureEngine
+from ai.features.registry import warmup_bars
+from ai.schema import FeatureSchema
+from data.grid import Grid, align
+from data.instruments import instrument_for
+from data.market import Float64Array, Frame, FundingFrame, SeriesKey
+from tests.trading.cases import MemoryJournal, random_forecasts
+from trading.backtest import run_fast, run_service
+from trading.config import TradingConfig
+from trading.strategy.library import LIBRARY
+from trading.strategy.program import EXIT_LONG, EXIT_SHORT, LONG, SHORT, compile_program, signals
+from trading.strategy.spec import StrategySpec
+
+pytestmark = pytest.mark.data
+
+YEAR, WARM_UP = 8_760, 2_800
+SYMBOL = "BTC/USDT:USDT"
+BITS = (LONG, SHORT, EXIT_LONG, EXIT_SHORT)
+Bools = tuple["pd.Series[bool] | None", ...]
+
+
+@pytest.fixture(scope="module")
+def bars(shared_data: Path) -> pd.DataFrame:
+    """2021-05 to 2022-05: a fall, a rally, a range and a crash."""
+    whole = pd.read_parquet(shared_data / "ohlcv/binance_um/1h/BTCUSDT-1h-20190908_20250602.parquet")
+    first = int((whole["timestamp"] < "2021-05-01").sum())
+    return whole.iloc[first - WARM_UP : first + YEAR].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def frame(bars: pd.DataFrame) -> Frame:
+    times = bars["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    key = SeriesKey("binanceusdm", SYMBOL, "1h")
+    return Frame.of(key, times, *(bars[name].to_numpy() for name in ("open", "high", "low", "close", "volume")))
+
+
+@pytest.fixture(scope="module")
+def funding(shared_data: Path) -> FundingFrame:
+    events = pd.read_parquet(shared_data / "funding/binance_um/BTCUSDT-8h-20190910_20250531.parquet")
+    due = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    due = (due + 30_000) // 60_000 * 60_000
+    return FundingFrame(
+        "binanceusdm", SYMBOL, "exchange", due, events["funding_rate"].to_numpy(), np.full(len(due), np.nan)
+    )
+
+
+# ---- the strategies once more, by TA-Lib and pandas -----------------------------------------------------------------
+
+
+def crosses_above(left: pd.Series, right: pd.Series) -> pd.Series:
+    return (left.shift(1) <= right.shift(1)) & (left > right)
+
+
+def crosses_below(left: pd.Series, right: pd.Series) -> pd.Series:
+    return (left.shift(1) >= right.shift(1)) & (left < right)
+
+
+def t_of_slope(close: pd.Series, bars: int) -> pd.Series:
+    """t-value of an ordinary least-squares line, window by window: slope / standard error."""
+    windows = np.lib.stride_tricks.sliding_window_view(close.to_numpy(), bars)
+    x = np.arange(bars) - (bars - 1) / 2
+    centred = windows - windows.mean(axis=1, keepdims=True)
+    slope = centred @ x / (x @ x)
+    rest = ((centred - slope[:, None] * x) ** 2).sum(axis=1)
+    t = slope / np.sqrt(rest / (bars - 2) / (x @ x))
+    return pd.Series(np.concatenate([np.full(bars - 1, np.nan), t]))
+
+
+class Measures:
+    """What the oracles read, by TA-Lib and pandas alone."""
+
+    def __init__(self, bars: pd.DataFrame) -> None:
+        self.open, self.high, self.low, self.close, self.volume = (
+            bars[name].astype(float) for name in ("open", "high", "low", "close", "volume")
+        )
+        close = self.close
+        self.rsi, self.ema200 = talib.RSI(close, 14), talib.EMA(close, 200)
+        self.macd, self.signal, _ = talib.MACD(close, 12, 26, 9)
+        self.upper, self.middle, self.lower = talib.BBANDS(close, 20, 2, 2)
+        self.z = (close - talib.SMA(close, 20)) / talib.STDDEV(close, 20)
+        self.t = t_of_slope(close, 96)
+        self.ranging = self.t.abs() <= 2
+        self.slope = 1000 * talib.LINEARREG_SLOPE(close, 10) / close
+        returns = np.log(close).diff()
+        self.quiet = np.sqrt((returns**2).rolling(12).mean()) / returns.rolling(96).std() < 0.75
+        self.busy = self.volume / talib.SMA(self.volume, 20)
+        self.place = (close - self.low) - (self.high - close)
+
+
+def rsi_oversold(m: Measures) -> Bools:
+    return (m.rsi < 30) & (m.close > m.ema200), (m.rsi > 70) & (m.close < m.ema200), None, None
+
+
+def macd_cross(m: Measures) -> Bools:
+    up, down = crosses_above(m.macd, m.signal), crosses_below(m.macd, m.signal)
+    return up & (m.close > m.ema200), down & (m.close < m.ema200), down, up
+
+
+def bollinger_reversion(m: Measures) -> Bools:
+    return (
+        crosses_above(m.close, m.lower) & m.ranging, crosses_below(m.close, m.upper) & m.ranging,
+        m.close >= m.middle, m.close <= m.middle,
+    )  # fmt: skip
+
+
+def zscore_scalp(m: Measures) -> Bools:
+    return (
+        (m.z < -2) & m.ranging & (m.place > 0), (m.z > 2) & m.ranging & (m.place < 0), m.z >= 0, m.z <= 0,
+    )  # fmt: skip
+
+
+def breakout(m: Measures) -> Bools:
+    quiet = m.quiet.astype(float).rolling(12).max() == 1
+    return (
+        quiet & crosses_above(m.close, m.upper) & (m.busy > 1.5),
+        quiet & crosses_below(m.close, m.lower) & (m.busy > 1.5), m.close < m.middle, m.close > m.middle,
+    )  # fmt: skip
+
+
+def momentum(m: Measures) -> Bools:
+    rise = m.close / m.close.shift(96)
+    return (
+        (m.t > 2) & (m.slope > 0.5) & (rise > 1), (m.t < -2) & (m.slope < -0.5) & (rise < 1), m.slope < 0, m.slope > 0,
+    )  # fmt: skip
+
+
+def trend_or_range(m: Measures) -> Bools:
+    trend, back = momentum(m), bollinger_reversion(m)
+    assert trend[0] is not None and trend[1] is not None and back[0] is not None and back[1] is not None
+    before = m.z.shift(1)
+    up = (m.place > 0).astype(int) + (m.busy >= 1).astype(int) + (before >= -2).astype(int)
+    down = (m.place < 0).astype(int) + (m.busy >= 1).astype(int) + (before <= 2).astype(int)
+    return (trend[0] | back[0]) & (up >= 2), (trend[1] | back[1]) & (down >= 2), None, None
+
+
+ORACLES: Mapping[str, Callable[[Measures], Bools]] = {
+    "rsi-oversold": rsi_oversold, "macd-cross": macd_cross, "bollinger-reversion": bollinger_reversion,
+    "zscore-scalp": zscore_scalp, "breakout": breakout, "momentum": momentum, "trend-or-range": trend_or_range,
+}  # fmt: skip
+
+
+def features(spec: StrategySpec, frame: Frame, funding: FundingFrame, names: tuple[str, ...]) -> Float64Array:
+    assert warmup_bars(names, "1h") <= WARM_UP
+    return FeatureEngine(FeatureSchema(names), "1h").batch(frame, funding)
+
+
+def test_there_is_an_oracle_for_every_rule() -> None:
+    assert set(ORACLES) == {spec.name for spec in LIBRARY.values() if spec.kind == "rule"}
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_conditions_fire_where_talib_and_pandas_say(
+    name: str, bars: pd.DataFrame, frame: Frame, funding: FundingFrame
+) -> None:
+    spec = LIBRARY[name]
+    X = features(spec, frame, funding, spec.features())
+    program = compile_program(spec, FeatureSchema(spec.features()))
+    out = np.zeros(len(frame), dtype=np.uint8)
+    signals(program.code, program.constants, program.used, program.depth, program.back, X, out)
+    for bit, said in zip(BITS, ORACLES[name](Measures(bars)), strict=True):
+        if said is None:
+            assert not (out & bit).any()
+            continue
+        there = np.flatnonzero(out[WARM_UP:] & bit)
+        wanted = np.flatnonzero(said.fillna(False).to_numpy()[WARM_UP:])
+        assert there.tolist() == wanted.tolist(), bit
+        assert len(wanted) >= 5, "a strategy that hardly ever fires is not shown to be right"
+
+
+def year(spec: StrategySpec, frame: Frame, funding: FundingFrame) -> tuple[TradingConfig, Grid, Float64Array]:
+    config = TradingConfig((SYMBOL,), "1h", spec, spec.profile("1h"), (instrument_for(SYMBOL),), enforce=False)
+    X = features(spec, frame, funding, config.features())[None]
+    late = Frame.of(
+        frame.key, frame.open_time[WARM_UP:], frame.open[WARM_UP:], frame.high[WARM_UP:], frame.low[WARM_UP:],
+        frame.close[WARM_UP:], frame.volume[WARM_UP:],
+    )  # fmt: skip
+    return config, align([late], [funding]), np.ascontiguousarray(X[:, :, WARM_UP:])
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_both_engines_trade_a_year_alike(name: str, frame: Frame, funding: FundingFrame) -> None:
+    spec = LIBRARY[name]
+    config, grid, X = year(spec, frame, funding)
+    forecasts: Any = None
+    if spec.kind != "rule":
+        forecasts = random_forecasts(np.random.default_rng(7), (1, grid.bars))
+        config, grid, X = year(spec.model_copy(update={"threshold": 0.2}), frame, funding)
+    fast = run_fast(config, grid, X, forecasts)
+    service = run_service(config, grid, X, forecasts, MemoryJournal(), 1)
+    for part in ("trades", "fills", "equity", "decisions", "codes"):
+        assert getattr(fast, part).tobytes() == getattr(service, part).tobytes(), part
+    assert fast.metrics == service.metrics
+    assert len(fast.trades) >= 5 and {-1, 1} == set(fast.trades["side"].tolist())
