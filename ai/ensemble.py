@@ -13,13 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ai.calibration import calibration_slice, calibrators_of, calibrators_record, fit_calibrators
+from ai.guard import Guard, fit_guard, held_back, held_back_rows
 from ai.labels import Labels
 from ai.models.base import CLASSES
 from ai.models.files import json_bytes, read_folder, sha256, write_folder
 from ai.models.members import DEFAULT_MEMBERS, MEMBERS, new_member
 from ai.models.predictor import IDENTITY, Pack, pack, predict_rows
-from ai.overlay import Overlay, Proposals, fit_overlay
+from ai.overlay import Overlay
+from ai.overlay_fit import fit_overlay
 from ai.overlay_market import MarketPath
+from ai.overlay_proposals import Proposals
 from ai.payoffs import Payoffs, payoffs_of
 from ai.sampling import average_uniqueness
 from ai.schema import FeatureSchema
@@ -110,6 +113,7 @@ class EnsembleModel:
     files: Mapping[str, bytes]
     pack: Pack = field(repr=False)
     overlay: Overlay | None = field(default=None, repr=False)
+    guard: Guard | None = field(default=None, repr=False)
 
     @property
     def schema(self) -> FeatureSchema:
@@ -178,7 +182,7 @@ class EnsembleModel:
             features, tuple(manifest["optional"]), members, manifest["profile"], manifest["timeframe"],
             manifest["symbol"], manifest["seed"], manifest["span"][0], manifest["span"][1], (short, neutral, long),
             manifest["rows"], Payoffs(**manifest["payoffs"]), manifest["params"], dict(files),
-            compile_pack(members, files, len(features)), Overlay.of(files),
+            compile_pack(members, files, len(features)), Overlay.of(files), Guard.of(files),
         )  # fmt: skip
 
 
@@ -225,7 +229,7 @@ def train_ensemble(
     if len(set(members)) != len(members) or not members:
         raise UserError("Name at least one model for the ensemble, and each only once.")
     fresh = {name: new_member(name, seed, options.parameters.get(name)) for name in members}
-    used = _usable(x, labels, rows, context)
+    used = usable_rows(x, labels, rows, context)
     parts = calibration_slice(rows, labels.end, context.calibration_share)
     fit_rows, slice_rows = parts.fit_rows[used[parts.fit_rows]], parts.slice_rows[used[parts.slice_rows]]
     if len(fit_rows) < MIN_FIT_ROWS or len(slice_rows) < MIN_SLICE_ROWS:
@@ -241,6 +245,8 @@ def train_ensemble(
     slice_weight = np.full(len(slice_rows), effective / len(slice_rows))  # calibrated per bar, sized by information
     files: dict[str, bytes] = {}
     calibration: dict[str, Any] = {}
+    kept, middle = held_back_rows(slice_rows, labels.end)
+    held: list[Float64Array] = []
     for k, (name, model) in enumerate(fresh.items()):
         if cancelled is not None and cancelled():
             raise TrainingCancelled("Training was cancelled; nothing was changed.")
@@ -249,6 +255,7 @@ def train_ensemble(
         model.fit(fit_x, labels.label[fit_rows], fit_weight)
         raw = predict_rows(pack([model.table()], [[IDENTITY] * 3], len(columns)), slice_x, calibrated=False)[0]
         calibration[name] = calibrators_record(fit_calibrators(raw, labels.label[slice_rows], slice_weight))
+        held.append(held_back(raw[kept], labels.label[slice_rows[kept]], slice_weight[kept], middle))
         files.update(model.files())
     if progress is not None:
         progress(len(fresh), len(fresh), "ensemble ready")
@@ -257,17 +264,24 @@ def train_ensemble(
     proposals = _proposals(x, labels, context, members, seed, plain, cancelled)
     overlay = fit_overlay(x, labels, rows, context, options, proposals)
     files.update(overlay.files() if overlay is not None else {})
+    rows_held = slice_rows[kept]
+    guard = fit_guard(
+        context.features, np.concatenate([fit_x, slice_x]), np.array(held), labels.label[rows_held],
+        labels.end[rows_held] - rows_held, options,
+    )  # fmt: skip
+    files.update(guard.files())
     known = np.concatenate([fit_rows, slice_rows])
     return EnsembleModel(
         context.features, context.optional, tuple(members), context.profile, context.timeframe, context.symbol, seed,
         int(context.open_time[rows[0]]), int(context.open_time[rows[-1]]), _base_rates(labels, known),
         len(known), payoffs_of(labels, known, effective),
         {name: model.describe() for name, model in fresh.items()}, files,
-        compile_pack(members, files, len(columns)), overlay,
+        compile_pack(members, files, len(columns)), overlay, guard,
     )  # fmt: skip
 
 
-def _usable(x: Float64Array, labels: Labels, rows: Int64Array, context: TrainingContext) -> npt.NDArray[np.bool_]:
+def usable_rows(x: Float64Array, labels: Labels, rows: Int64Array, context: TrainingContext) -> npt.NDArray[np.bool_]:
+    """Which positions ``[T]`` of ``rows`` have a complete label and every feature that may not be missing."""
     named = [name for name in context.features if name not in context.optional]
     required = np.array([context.schema.index(name) for name in named], dtype=np.int64)
     used = np.zeros(x.shape[1], dtype=np.bool_)

@@ -12,11 +12,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ai.ensemble import EnsembleModel
 from ai.exits import ExitProfile
 from ai.forecast import MAX_MEMBERS, Abstain, Col, ModelSchedule, ModelSwitch, abstaining_row
 from ai.forecast_loop import FIXED_SHARE, NO_PACK, NO_RULE, Exits, Rule, State, empty_state, run_bars
+from ai.guard import unguarded
+from ai.guard_live import MODEL, LiveRecord, live_record
+from ai.guard_weights import heard, voice_of
 from ai.overlay import OverlayTrack
 from ai.schema import FeatureSchema
 from data.errors import UserError
@@ -27,7 +31,9 @@ class Forecaster:
     """Forecast rows for the bars of one symbol, in order.
 
     Bars before the first switch abstain with NO_MODEL; bars that the active model saw in training with IN_SAMPLE
-    unless ``allow_in_sample``. Weights start uniform and are carried on by member name across switches.
+    unless ``allow_in_sample``. Weights start uniform and are carried on by member name across switches, as are the
+    members' standing against the base rate and, while the asked coverage stays, the level of the conformal sets. What
+    became of a model's own forecasts begins anew with each model.
     """
 
     def __init__(
@@ -114,33 +120,56 @@ class Forecaster:
 
     @property
     def weights(self) -> dict[str, float]:
-        """The members' present weights."""
-        return dict(zip(self.member_names, self._state.weights.tolist(), strict=True))
+        """The members' present weights as they are heard, sum 1."""
+        places = np.arange(len(self.member_names), dtype=np.int64)
+        return self._heard(self.member_names, places) if self.member_names else {}
+
+    @property
+    def live(self) -> LiveRecord | None:
+        """What became of the active model's forecasts; ``None`` before any model was active."""
+        number = int(self._state.live[MODEL])
+        if number < 0:
+            return None
+        model_id, state = self.model_ids[number], self._state
+        model = self._models[model_id]
+        place = self._rules[model_id].place
+        voices = {name: float(voice_of(state.record[at])) for name, at in zip(model.members, place, strict=True)}
+        return live_record(
+            model_id, model.guard, state.live, state.bins, state.cover, self._heard(model.members, place),
+            {name: voice for name, voice in voices.items() if voice < 1.0},
+        )  # fmt: skip
+
+    def _heard(self, names: tuple[str, ...], place: Int64Array) -> dict[str, float]:
+        out = np.empty((len(place), 2))
+        heard(self._state.weights, self._state.record, place, out)
+        return dict(zip(names, out[:, 1].tolist(), strict=True))
 
     def checkpoint(self) -> dict[str, Any]:
         """Everything that the next bar depends on, as plain JSON values (NaN as null); :meth:`restore` takes it."""
-        levels = [[None if np.isnan(v) else float(v) for v in row] for row in self._state.level]
-        said = [[None if np.isnan(v) else float(v) for v in row.ravel()] for row in self._state.said]
+        number = int(self._state.live[MODEL])
         return {
-            "members": list(self.member_names), "count": int(self._state.bars[0]),
-            "weights": self._state.weights.tolist(), "level": levels, "side": self._state.side.tolist(), "said": said,
+            "members": list(self.member_names), "model": self.model_ids[number] if number >= 0 else None,
+            **{name: _plain(getattr(self._state, name)) for name in State._fields},
         }  # fmt: skip
 
     def restore(self, stored: Mapping[str, Any]) -> None:
         """Go on from a :meth:`checkpoint` made under the same schedule.
 
         Raises:
-            UserError: it belongs to other members or another profile.
+            UserError: it belongs to other members or another profile, or to an earlier version.
         """
-        members, slots = len(self.member_names), len(self._state.side)
-        if tuple(stored["members"]) != self.member_names or len(stored["side"]) != slots:
+        empty = empty_state(self.profile.limit_bars + 1, len(self.member_names))
+        fits = tuple(stored["members"]) == self.member_names and all(
+            name in stored and len(stored[name]) == values.size for name, values in empty._asdict().items()
+        )
+        if not fits:
             raise UserError("The stored state of the forecaster belongs to other models: start with --fresh.")
-        self._state = State(
-            np.array([stored["count"]], dtype=np.int64), np.array(stored["weights"], dtype=np.float64),
-            np.array(stored["level"], dtype=np.float64).reshape(slots, 2),
-            np.array(stored["side"], dtype=np.int64).reshape(slots, 3),
-            np.array(stored["said"], dtype=np.float64).reshape(slots, members, 3),
-        )  # fmt: skip
+        self._state = State(*(
+            np.array(stored[name], dtype=np.float64).astype(values.dtype).reshape(values.shape)
+            for name, values in empty._asdict().items()
+        ))  # fmt: skip
+        known = stored["model"] in self.model_ids
+        self._state.live[MODEL] = self.model_ids.index(stored["model"]) if known else -1
 
     def _segments(self, open_time: Int64Array) -> list[tuple[int, int, str | None, bool]]:
         """Runs of bars under one model, and whether training saw them."""
@@ -169,9 +198,9 @@ class Forecaster:
         old, state = self._state, empty_state(self.profile.limit_bars + 1, len(names))
         known = len(self.member_names)
         state.weights[:known] *= old.weights * known  # uniform for new ones, relative weights kept
-        for target, source in ((state.bars, old.bars), (state.level, old.level), (state.side, old.side)):
-            target[:] = source
-        state.said[:, :known] = old.said
+        state.said[:, :known], state.record[:known] = old.said, old.record
+        for name in ("bars", "level", "side", "told", "cover", "live", "bins"):
+            getattr(state, name)[:] = getattr(old, name)
         self.member_names, self._state = names, state
         self._rules = {model_id: self._rule(model_id, model) for model_id, model in self._models.items()}
 
@@ -186,6 +215,7 @@ class Forecaster:
                 pay.long_stop_if_neutral, pay.short_stop_if_neutral, pay.long_time_return, pay.short_time_return,
                 pay.effective,
             ]),
+            unguarded(model.base, len(model.features)) if model.guard is None else model.guard.rule(model.base),
         )  # fmt: skip
 
 
@@ -200,3 +230,7 @@ def forecast_span(forecaster: Forecaster, frame: Frame, x: Float64Array) -> Floa
         rows[sound] = forecast_span(forecaster, frame.take(sound), np.ascontiguousarray(x[:, sound]))
         return rows
     return forecaster.span(frame.open_time, frame.open, frame.high, frame.low, frame.close, x)
+
+
+def _plain(values: npt.NDArray[Any]) -> list[float | int | None]:
+    return [None if value != value else value for value in values.ravel().tolist()]
