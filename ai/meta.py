@@ -6,18 +6,24 @@ more than nothing, at whichever exit. It learns from the proposed bars only, so 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from ai.calibration import RIDGE, calibration_slice, fit_sigmoid
 from ai.labels import Int8Array, Labels
+from ai.models.files import json_bytes
 from ai.models.linear import LogisticModel
 from ai.sampling import average_uniqueness
 from data.errors import UserError
 from data.market import Float64Array, Int64Array
 
+META_FILE = "meta.json"
 _TAKE = 2  # column of LogisticModel's classes that stands for "take"; "skip" is the middle one
+_SKIP = 1
 _LEAST = 100  # proposed trades to learn from
 _NEAR = 1e-9
 
@@ -123,3 +129,26 @@ class MetaModel:
     def takes(self, inputs: Float64Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Whether a trade's expected payoff after costs is above zero, ``[n]``."""
         return np.asarray(self.predict(inputs) > self.threshold, dtype=np.bool_)
+
+    def files(self) -> dict[str, bytes]:
+        """``meta.json``: every number with its full precision."""
+        inner = json.loads(self.model.files()["logistic.json"])
+        numbers = {"sigmoid": list(self.sigmoid), "win": self.win, "loss": self.loss}
+        return {META_FILE: json_bytes({**numbers, "model": inner})}
+
+    @classmethod
+    def of(cls, files: Mapping[str, bytes]) -> Self:
+        """From ``meta.json``."""
+        stored = json.loads(files[META_FILE])
+        made = cls()
+        made.model = LogisticModel.of({"logistic.json": json_bytes(stored["model"])})
+        a, b = stored["sigmoid"]
+        made.sigmoid, made.win, made.loss = (a, b), stored["win"], stored["loss"]
+        return made
+
+    def lines(self) -> tuple[Float64Array, Float64Array]:
+        """Flat form for a kernel: ``[4, K]`` median, mean, scale and coefficient of each input; ``[4]`` intercept, the
+        calibrator's a and b, and the threshold."""
+        linear, base = self.model.linear, self.model.base
+        rows = np.vstack([linear[:3], linear[3 + _TAKE] - linear[3 + _SKIP]])
+        return np.ascontiguousarray(rows), np.array([base[_TAKE] - base[_SKIP], *self.sigmoid, self.threshold])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ai.regime import FEATURES, RegimePath, path_of
-from ai.regime_model import INPUT_FEATURES
+from ai.regime_loop import INPUT_FEATURES
 from ai.schema import FeatureSchema
 from data.market import Float64Array, Int64Array
 

@@ -8,7 +8,9 @@ not above zero is left out. A regime with few trades is not judged and stays in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -145,3 +147,23 @@ def _welch(mean: Float64Array, variance: Float64Array, counts: Int64Array) -> tu
     p_value = float(f_distribution.sf(statistic, k - 1, (k**2 - 1) / (3.0 * lack)))
     between = (q - (k - 1)) / (total - float(np.sum(weight**2)) / total)
     return p_value, max(0.0, float(between))
+
+
+def filter_record(learned: RegimeFilter) -> dict[str, Any]:
+    """As plain JSON values; NaN as null."""
+    records = [{name: _number(value) for name, value in asdict(record).items()} for record in learned.records]
+    return {"records": records, "p_value": _number(learned.p_value), "why": learned.why}
+
+
+def filter_of(stored: Mapping[str, Any]) -> RegimeFilter:
+    """From :func:`filter_record`."""
+    nan = float("nan")
+    read: list[dict[str, Any]] = [
+        {name: nan if value is None else value for name, value in record.items()} for record in stored["records"]
+    ]
+    records = tuple(RegimeRecord(**record) for record in read)
+    return RegimeFilter(records, nan if stored["p_value"] is None else stored["p_value"], stored["why"])
+
+
+def _number(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -29,28 +29,24 @@ from ai.regime import (
     TREND_T,
     UNKNOWN,
     Int8Array,
-    Regime,
     RegimePath,
     regime_path,
+)
+from ai.regime_loop import (
+    FLOOR,
+    INPUT_FEATURES,
+    LARGEST_SCALED,
+    LARGEST_T,
+    NEAR,
+    RANK_EDGE,
+    STATES,
+    T_EDGE,
 )
 from data.errors import UserError
 from data.market import Float64Array, Frame, Int64Array
 
-STATES = len(Regime)
-INPUT_FEATURES = (
-    "zscore_20", "rsi_14", "adx_14", "plus_di_14", "minus_di_14", "efficiency_24", "up_share_24",
-    "range_position_20", "volatility_ratio", "return_skew_96", "volume_zscore_20", "relative_volume_20",
-    "relative_volume_96", "buy_pressure_20", "hour_sin", "hour_cos", "weekday_sin", "weekday_cos",
-)  # fmt: skip
-"""Registry features whose size does not follow the level of volatility, which a few months do not know."""
-
+REGIME_FILE = "regime.json"
 LEAST_ROWS = 500  # training rows, some hundred labels that do not overlap
-_RANK_EDGE = 0.1  # how far from a border of the rank a value still says how near it is
-_T_EDGE = 2.0
-_LARGEST_T = 12.0
-_LARGEST_SCALED = 8.0
-_FLOOR = 0.001  # share of the base rate in every probability: nothing is impossible
-_NEAR = 1e-9
 _NUMBERS = ("scaler", "slope", "offset", "transitions", "sigmoid", "base")
 
 
@@ -61,12 +57,12 @@ def regime_inputs(x: Float64Array, path: RegimePath) -> Float64Array:
         x: ``[F, T]``, rows of ``INPUT_FEATURES``.
         path: states of the same bars.
     """
-    t, rank = np.clip(path.trend_t, -_LARGEST_T, _LARGEST_T), path.rank
+    t, rank = np.clip(path.trend_t, -LARGEST_T, LARGEST_T), path.rank
     now = (path.state == np.arange(STATES)[:, None]).astype(np.float64)
     near = [
-        np.clip(t, border - _T_EDGE, border + _T_EDGE) - border for border in (-STRONG_T, -TREND_T, TREND_T, STRONG_T)
+        np.clip(t, border - T_EDGE, border + T_EDGE) - border for border in (-STRONG_T, -TREND_T, TREND_T, STRONG_T)
     ] + [
-        np.clip(rank, border - _RANK_EDGE, border + _RANK_EDGE) - border for border in (LOW_RANK, HIGH_RANK)
+        np.clip(rank, border - RANK_EDGE, border + RANK_EDGE) - border for border in (LOW_RANK, HIGH_RANK)
     ]  # fmt: skip
     moved = [_moved(values, bars) for values in (t, rank) for bars in (1, AHEAD_BARS)]
     rows = [x, t[None], rank[None], now * np.nan_to_num(t), now * np.nan_to_num(rank), near, moved]
@@ -185,7 +181,7 @@ class RegimeModel(FileModel):
     def _scaled(self, clean: Float64Array) -> Float64Array:
         median, mean, scale = self.scaler
         z = (np.where(np.isnan(clean), median, clean) - mean) / scale
-        return np.asarray(np.clip(z, -_LARGEST_SCALED, _LARGEST_SCALED), dtype=np.float64)
+        return np.asarray(np.clip(z, -LARGEST_SCALED, LARGEST_SCALED), dtype=np.float64)
 
     def raw(self, inputs: Float64Array, state: Int8Array) -> Float64Array:
         """Probabilities before calibration, ``[n, 7]``."""
@@ -200,22 +196,28 @@ class RegimeModel(FileModel):
             inputs: ``[n, K]``, of :func:`regime_inputs`.
             state: ``[n]``, the states of the same bars.
         """
-        inside = np.clip(self.raw(inputs, state), _NEAR, 1.0 - _NEAR)
+        inside = np.clip(self.raw(inputs, state), NEAR, 1.0 - NEAR)
         margin = self.sigmoid[:, 0] * np.log(inside / (1.0 - inside)) + self.sigmoid[:, 1]
         p = 1.0 / (1.0 + np.exp(-margin))
-        p = (1.0 - _FLOOR) * p / p.sum(axis=1, keepdims=True) + _FLOOR * self.base
+        p = (1.0 - FLOOR) * p / p.sum(axis=1, keepdims=True) + FLOOR * self.base
         p[state == UNKNOWN] = np.nan
         return np.asarray(p, dtype=np.float64)
+
+    def lines(self) -> tuple[Float64Array, Float64Array]:
+        """Flat form for :func:`ai.regime_loop.regime_row`: ``[10, K]`` median, mean, scale and a slope per state;
+        ``[7, 11]`` log transitions from each state, then offset, calibrator's a and b, and base share of each."""
+        table = np.column_stack([np.log(self.transitions), self.offset, self.sigmoid, self.base])
+        return np.ascontiguousarray(np.vstack([self.scaler, self.slope])), np.ascontiguousarray(table)
 
     def files(self) -> dict[str, bytes]:
         """``regime.json``: every number with its full precision."""
         numbers = {name: getattr(self, name).tolist() for name in _NUMBERS}
-        return {"regime.json": json_bytes({**numbers, "converged": self.converged, **self._parameters()})}
+        return {REGIME_FILE: json_bytes({**numbers, "converged": self.converged, **self._parameters()})}
 
     @classmethod
     def of(cls, files: Mapping[str, bytes]) -> Self:
         """From ``regime.json``."""
-        stored = json.loads(files["regime.json"])
+        stored = json.loads(files[REGIME_FILE])
         model = cls(stored["ridge"], stored["iterations"], stored["calibration_share"])
         model.converged = stored["converged"]
         for name in _NUMBERS:

@@ -78,7 +78,9 @@ def next_rank(window: RankWindow, open_time: int, value: float) -> float:
     marks, ordered = window.marks, window.ordered
     size = len(ordered)
     hole = -1
-    while marks[_HELD] > 0 and window.times[marks[_OLDEST]] <= open_time - window.span_ms:
+    while marks[_HELD] > 0 and (
+        window.times[marks[_OLDEST]] <= open_time - window.span_ms or marks[_HELD] == size  # a bar that came twice
+    ):
         if hole >= 0:
             _move(ordered, hole, marks[_HELD])  # several go at once, after a gap
         hole = _below(ordered, marks[_HELD], window.values[marks[_OLDEST]])
@@ -103,7 +105,7 @@ def next_rank(window: RankWindow, open_time: int, value: float) -> float:
     held = marks[_HELD]
     if open_time - marks[_FIRST_MS] < window.span_ms - window.step_ms or 2 * held * window.step_ms < window.span_ms:
         return np.nan
-    return (place + 0.5 * (_upto(ordered, held, value) - place)) / held
+    return float((place + 0.5 * (_upto(ordered, held, value) - place)) / held)
 
 
 def window_record(window: RankWindow) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ai.regime import AHEAD_BARS, UNKNOWN, Int8Array
-from ai.regime_model import STATES, RegimeModel, base_shares, transition_shares
+from ai.regime_loop import STATES
+from ai.regime_model import RegimeModel, base_shares, transition_shares
 from ai.validation.scores import Band, mean_band
 from ai.validation.splits import Window
 from data.errors import UserError
