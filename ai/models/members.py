@@ -11,7 +11,7 @@ from ai.models.cat_boosting import CatboostModel, require_catboost
 from ai.models.forest import ForestParameters, RandomForestModel
 from ai.models.hist_boosting import HistBoostingModel
 from ai.models.linear import LogisticModel
-from ai.models.search_space import checked_parameters
+from ai.models.search_space import SEARCH_SPACE, checked_parameters
 from data.errors import UserError
 
 _BOOSTED: dict[str, type[BoostedModel]] = {
@@ -40,3 +40,13 @@ def new_member(name: str, seed: int, parameters: Mapping[str, float] | None = No
     if name == "catboost":
         require_catboost()
     return _BOOSTED[name](BoostingParameters(seed=seed, **chosen))
+
+
+def own_parameters(name: str) -> dict[str, float]:
+    """What a member has, without a search, of everything that may be tuned.
+
+    Raises:
+        UserError: as :func:`new_member`.
+    """
+    params = new_member(name, 0).describe()["params"]
+    return {one.name: params[one.name] for one in SEARCH_SPACE[name]}
