@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterable
 from ai.features.calendar import CALENDAR
 from ai.features.cross import CROSS_SPECS
 from ai.features.derivatives import FUNDING
+from ai.features.higher import HIGHER
 from ai.features.indicators import AVERAGES, BANDS, OSCILLATORS
 from ai.features.order_flow import BOOK, FLOW_SPECS
 from ai.features.positioning import BASIS, INTEREST_SPECS, RATIO_SPECS
 from ai.features.returns import RETURN_SPECS
 from ai.features.shock import SHOCK
+from ai.features.simulated import MONTE_CARLO
 from ai.features.spec import FeatureSpec
 from ai.features.trend import DIRECTION, TREND
 from ai.features.volatility import VOLATILITY
@@ -33,6 +35,7 @@ PRICE: tuple[FeatureSpec, ...] = (
 GROUPS: tuple[tuple[FeatureSpec, ...], ...] = (
     PRICE, AVERAGES, BANDS, OSCILLATORS, DIRECTION, TREND, RETURN_SPECS, VOLATILITY, VOLUME_SPECS, CALENDAR, FUNDING,
     SHOCK, BASIS, INTEREST_SPECS, RATIO_SPECS, BOOK, FLOW_SPECS, CROSS_SPECS,
+    HIGHER, MONTE_CARLO,
 )  # fmt: skip
 REGISTRY: tuple[FeatureSpec, ...] = tuple(spec for group in GROUPS for spec in group)
 BY_NAME: dict[str, FeatureSpec] = {spec.name: spec for spec in REGISTRY}
