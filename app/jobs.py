@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from data.clock import Clock, SystemClock
 from data.errors import QuantError, UserError
+from data.workers import interrupts_held
 
 Report = Callable[[int, int, str], None]
 JobState = Literal["running", "done", "failed", "cancelled"]
@@ -88,7 +89,7 @@ class Jobs:
         """
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_child, args=(theirs, work, dict(arguments)), daemon=False)
-        with _interrupts_held():
+        with interrupts_held():
             process.start()
         theirs.close()
         with self._lock:
@@ -196,22 +197,6 @@ def _duration(seconds: float | None) -> str:
     whole = seconds or 0.0
     value, unit = (whole / 60, "minute") if whole >= 60 else (whole, "second")
     return f"{value:g} {unit}" if value == 1.0 else f"{value:g} {unit}s"
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """A process started meanwhile never sees Ctrl+C, not even before its first line: it goes to the parent alone."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield  # Windows
-        return
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()  # its own start would let the signal through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _child(pipe: Connection, work: str, arguments: dict[str, Any]) -> None:
