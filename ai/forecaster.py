@@ -150,6 +150,7 @@ class Forecaster:
         return {
             "members": list(self.member_names), "model": self.model_ids[number] if number >= 0 else None,
             **{name: _plain(getattr(self._state, name)) for name in State._fields},
+            "overlay": self._overlay.checkpoint(),
         }  # fmt: skip
 
     def restore(self, stored: Mapping[str, Any]) -> None:
@@ -168,6 +169,7 @@ class Forecaster:
             np.array(stored[name], dtype=np.float64).astype(values.dtype).reshape(values.shape)
             for name, values in empty._asdict().items()
         ))  # fmt: skip
+        self._overlay.restore(stored["overlay"])
         known = stored["model"] in self.model_ids
         self._state.live[MODEL] = self.model_ids.index(stored["model"]) if known else -1
 
