@@ -10,13 +10,15 @@ import numpy.typing as npt
 from ai.ensemble import TrainingContext
 from ai.exits import exit_profile
 from ai.features.engine import FeatureEngine
-from ai.features.registry import FUNDING_FEATURES, MODEL_FEATURES, schema_of, spec_of, warmup_bars
+from ai.features.registry import BESIDE_FEATURES, FUNDING_FEATURES, MODEL_FEATURES, schema_of, spec_of, warmup_bars
 from ai.labels import NO_DOUBT, Doubt, Labels, labelled, stop_distances, without_marked
 from ai.labels_finer import finer_bars
 from ai.overlay_market import TRACK_FEATURES, market_path
 from ai.schema import FeatureSchema
 from data.beside import Beside
 from data.market import Float64Array, Frame, FundingFrame
+
+ENOUGH = 0.6  # share of the bars for which what stands beside them must be there, for members to read it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +46,13 @@ def training_schema(profile_name: str, timeframe: str, features: tuple[str, ...]
     return schema_of(dict.fromkeys([*chosen, *([] if distance is None else [distance]), *TRACK_FEATURES]))
 
 
+def covered_features(schema: FeatureSchema, x: Float64Array, offered: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of ``offered`` that need no data beside the candles, or have it for :data:`ENOUGH` of the bars."""
+    missing = np.isnan(x).mean(axis=1) if x.shape[1] else np.zeros(len(schema))
+    beside = frozenset(BESIDE_FEATURES)
+    return tuple(name for name in offered if name not in beside or missing[schema.index(name)] <= 1.0 - ENOUGH)
+
+
 def training_data(
     frame: Frame, funding: FundingFrame | None, profile_name: str, features: tuple[str, ...] | None = None,
     calibration_share: float = 0.15, beside: Beside | None = None, finer: Frame | None = None,
@@ -54,16 +63,18 @@ def training_data(
         frame: bars of one series.
         funding: its settlements.
         profile_name: exit profile of the labels.
-        features: that the members read; the registry's model and funding features by default.
+        features: that the members read; by default the registry's model and funding features, and those of what stands
+            beside the bars that are there for :data:`ENOUGH` of them.
         calibration_share: last part of a training window that calibrates.
         beside: what else was known at each close.
         finer: bars of a shorter timeframe that decide which barrier was touched first (see :mod:`ai.labels_finer`).
     """
     timeframe = frame.key.timeframe
     profile = exit_profile(profile_name, timeframe)
-    chosen = features or (*MODEL_FEATURES, *FUNDING_FEATURES)
-    schema = training_schema(profile_name, timeframe, features)
+    offered = (*MODEL_FEATURES, *FUNDING_FEATURES, *(() if beside is None else BESIDE_FEATURES))
+    schema = training_schema(profile_name, timeframe, features or offered)
     x = FeatureEngine(schema, timeframe).batch(frame, funding, beside)
+    chosen = features or covered_features(schema, x, offered)
     distance = stop_distances(profile, frame.close, x[schema.index(profile.feature)] if profile.feature else None)
     inside = None if finer is None else finer_bars(frame, finer)
     whole, doubt = labelled(frame.open, frame.high, frame.low, frame.close, distance, profile, finer=inside)

@@ -169,7 +169,7 @@ def inputs_of(
     )  # fmt: skip
     schema = FeatureSchema(config.features())
     first = first_bar(grid, span)
-    besides = [extras_for(place.database, frame, place.settings.values.ai).beside for frame in frames]
+    besides = [extras_for(place.database, frame, place.settings.values.ai, schema.names).beside for frame in frames]
     features = feature_cube(schema, grid, frames, fundings, besides)
     part = cut(grid, first)
     forecasts: Float64Array | None = None
@@ -234,7 +234,7 @@ def _by_one_model(
             f"{iso(model.seen_until_ms)}): give a later --from, or --allow-in-sample to count them and go on."
         )
     schema = training_schema(model.profile, config.timeframe, model.features)
-    besides = [extras_for(place.database, frame, place.settings.values.ai).beside for frame in frames]
+    besides = [extras_for(place.database, frame, place.settings.values.ai, schema.names).beside for frame in frames]
     x = feature_cube(schema, grid, frames, fundings, besides)[0]
     start = ModelSwitch(int(grid.open_time[0]), row.model_id)
     forecaster = Forecaster(

@@ -258,9 +258,9 @@ def run_warmup(timeframe: str) -> int:
 
 def run_schema(config: TradingConfig) -> FeatureSchema:
     """The features of a run, in the order of its matrix: the desk's, and the models' for an ensemble."""
-    from ai.features.registry import FUNDING_FEATURES, MODEL_FEATURES, schema_of
+    from ai.features.registry import BESIDE_FEATURES, FUNDING_FEATURES, MODEL_FEATURES, schema_of
 
-    models = () if config.strategy.kind == "rule" else (*MODEL_FEATURES, *FUNDING_FEATURES)
+    models = () if config.strategy.kind == "rule" else (*MODEL_FEATURES, *FUNDING_FEATURES, *BESIDE_FEATURES)
     return schema_of(dict.fromkeys([*config.features(), *models]))
 
 

@@ -67,9 +67,3 @@ class Beside:
             hit = self.open_time[place] == open_time
             out[:, hit] = self.values[:, place[hit]]
         return out
-
-    def covered(self, share: float) -> frozenset[str]:
-        """Names of the rows that are there for at least ``share`` of the bars."""
-        there = np.count_nonzero(np.isfinite(self.values), axis=1)
-        least = max(1.0, share * len(self))
-        return frozenset(name for name, count in zip(BESIDE, there, strict=True) if count >= least)

@@ -89,7 +89,7 @@ class FeatureEngine:
         else:
             step_whole_row(
                 self._state, self._plan, self._pick, int(open_time), float(o), float(h), float(low), float(c), float(v),
-                float(funding_rate), self._nothing if beside is None else beside, self._full, row,
+                float(funding_rate), self._nothing if beside is None else np.ascontiguousarray(beside), self._full, row,
             )  # fmt: skip
         return row
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from ai.features.calendar import CALENDAR
 from ai.features.cross import CROSS_SPECS
@@ -70,11 +70,6 @@ def rows_beside(names: Iterable[str] | None = None) -> frozenset[str]:
     """
     specs = REGISTRY if names is None else [spec_of(name) for name in names]
     return frozenset(row for spec in specs for row in spec.inputs) & frozenset(BESIDE)
-
-
-def covered_features(covered: Collection[str]) -> tuple[str, ...]:
-    """Those of BESIDE_FEATURES whose rows are among the ``covered`` ones (see ``Beside.covered``)."""
-    return tuple(name for name in BESIDE_FEATURES if rows_beside([name]) <= frozenset(covered))
 
 
 def spec_of(name: str) -> FeatureSpec:
