@@ -67,6 +67,24 @@ class AiSettings(BaseModel):
         default=0, ge=0, le=10_000, description="Bars left out between a training window and its test window.",
         json_schema_extra={"unit": "bars"},
     )  # fmt: skip
+    cpcv_groups: int = Field(
+        default=0, ge=0, le=20,
+        description="Groups of the combinatorial cross-validation, two tested at a time; 0: none is made.",
+        json_schema_extra={"unit": "groups"},
+    )  # fmt: skip
+    walk_forward_tuning: int = Field(
+        default=0, ge=0, le=10_000,
+        description="Configurations that each fold of a walk-forward tries on its training window; 0: none.",
+        json_schema_extra={"unit": "trials"},
+    )  # fmt: skip
+    workers: int = Field(
+        default=0, ge=0, le=1024, description="Processes for folds and sweeps; 0: as many as there are cores.",
+        json_schema_extra={"unit": "processes"},
+    )  # fmt: skip
+    cluster: str = Field(
+        default="", description="Address of a Dask scheduler that does the work of folds and sweeps; empty: none.",
+        json_schema_extra={"unit": "address"},
+    )  # fmt: skip
     finer_labels: bool = Field(
         default=True,
         description="Let finer bars decide which barrier was touched first, where they cover the whole span.",
@@ -106,6 +124,16 @@ class AiSettings(BaseModel):
     )  # fmt: skip
     shrink_when_worse: bool = Field(
         default=True, description="Trade smaller while the live forecasts are worse than those of the folds.",
+        json_schema_extra={"unit": "yes/no"},
+    )  # fmt: skip
+    promotion_luck: float = Field(
+        default=0.01, ge=0.0, le=1.0,
+        description="Chance that luck promotes any model of a series that knows nothing, all retrainings together.",
+        json_schema_extra={"unit": "probability"},
+    )  # fmt: skip
+    try_unproven: bool = Field(
+        default=True,
+        description="On paper, models that are better than the base rate but not proven forecast on trial.",
         json_schema_extra={"unit": "yes/no"},
     )  # fmt: skip
     drift_alarms: bool = Field(

@@ -23,7 +23,7 @@ from data.errors import QuantError, UserError
 from data.market import SeriesKey, short_symbol
 from database.accounts import Account
 from database.journal import MODEL_SWITCH
-from database.models import ModelRow
+from database.models import ModelRow, require_audit
 
 FIRST_MODEL_BARS = 600  # of a synthetic run: the rule trades while the first training goes on
 
@@ -93,14 +93,14 @@ class ModelSwitching:
         return [[models.get(model_id) for model_id in ids] for ids in about["first_models"]]
 
     def _promoted(self, key: SeriesKey) -> list[ModelRow]:
-        """The promoted model of a series, then those promoted before it, newest first; of this run's exits."""
+        """The promoted model of a series, then those promoted before it, newest first; audited, of this run's exits."""
         models = self._place.database.models
         present = models.promoted(key)
         if present is None or present.promoted_ms is None:
             return []
         once = [(r.promoted_ms, r) for r in models.all(key) if r.promoted_ms and r.promoted_ms <= present.promoted_ms]
         ordered = [row for _, row in sorted(once, key=lambda pair: pair[0], reverse=True)]
-        return [row for row in ordered if row.profile == self._plan.config.profile.name]
+        return [row for row in ordered if row.profile == self._plan.config.profile.name and row.audited]
 
     def _switch_to_first_sound(self, rows: Sequence[ModelRow], from_ms: int) -> None:
         for row in rows:
@@ -161,6 +161,7 @@ class ModelSwitching:
         """
         if row.key not in self._plan.keys or row.profile != self._plan.config.profile.name:
             raise UserError(f"Model '{row.model_id}' is not for this run ({row.key}, exits {row.profile}).")
+        require_audit(row)
         load_model(self._place.home, row)
         self._wanted.append(row)
 
@@ -176,12 +177,14 @@ class ModelSwitching:
         return self._settings.retrain_latency_bars
 
     def _ask(self, effective: int, until_ms: int) -> None:
-        incumbents = self._incumbents()
+        present = self._incumbents()
+        models = self._place.home.models
+        incumbents = [None if row is None else str(models / row.path) for row in present]
         wanted = requests(
             self._place.home.path, self._plan.keys, until_ms, self._settings.history_limit,
             self._plan.config.profile.name, self._settings.members, self._plan.seed,
             self._settings.calibration_share, incumbents, self._place.clock.now_ms(),
-            self._settings,
+            self._settings, [row is not None and row.promoted_ms is not None for row in present],
         )  # fmt: skip
         jobs = [
             self._jobs.start(
@@ -192,13 +195,9 @@ class ModelSwitching:
         ]  # fmt: skip
         self._asked = _Asked(effective, until_ms, jobs)
 
-    def _incumbents(self) -> Sequence[str | None]:
-        folders: list[str | None] = []
-        for s in range(len(self._plan.keys)):
-            model_id = self._trader.present_model(s)
-            row = None if model_id is None else self._place.database.models.get(model_id)
-            folders.append(None if row is None else str(self._place.home.models / row.path))
-        return folders
+    def _incumbents(self) -> Sequence[ModelRow | None]:
+        ids = [self._trader.present_model(s) for s in range(len(self._plan.keys))]
+        return [None if model_id is None else self._place.database.models.get(model_id) for model_id in ids]
 
     async def _wait(self, asked: _Asked, stop: asyncio.Event) -> None:
         """Until every job has ended or the run is told to stop."""
@@ -228,6 +227,9 @@ class ModelSwitching:
         if found.promote:
             self._switch(row, open_ms)
             self._say("ok", f"Model {row.model_id} takes over", f"On the newest fold {found.words}.")
+        elif found.on_trial and self._settings.try_unproven and self._plan.mode != "live":
+            self._switch(row, open_ms)
+            self._say("info", f"Model {row.model_id} is on trial", f"Not proven: {found.words}. On paper only.")
         else:
             self._say("info", f"Model {row.model_id} trained", f"Not promoted: {found.words}.")
 

@@ -8,23 +8,30 @@ the same model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ai.drift import with_reference
 from ai.ensemble import EnsembleModel, EnsembleOptions
 from ai.exits import exit_profile
 from ai.forecast import Col, ModelSwitch
-from ai.forecaster import Forecaster
-from ai.models.registry import ModelRecord, model_id_of, promotion, record_of
+from ai.forecaster import Forecaster, forecast_span
+from ai.known import KnownMarket
+from ai.leak_audit_models import audit_model
+from ai.models.evidence import evidence
+from ai.models.registry import Incumbent, ModelRecord, model_id_of, promotion, record_of
 from ai.settings import AiSettings
 from ai.training import TrainingData, training_data
 from ai.validation.folds import scored_rows
 from ai.validation.scores import Scores, score_rows
 from app.jobs import Report
+from app.tuning import tuned_for
 from app.version import VERSION
 from app.wiring import extras_for
 from data.errors import UserError
@@ -37,7 +44,10 @@ if TYPE_CHECKING:
 
 NEWEST_FOLD_SHARE = 0.15  # of the bars a retraining reads
 WORKER = "app.retraining:train_candidate"
+KEPT_SCORES = ("n", "log_loss", "base_log_loss", "brier", "auc", "auc_touch", "ece")
 _CLASSES = (Col.P_SHORT, Col.P_NEUTRAL, Col.P_LONG)
+
+Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,7 @@ class RetrainRequest:
     incumbent: str | None  # folder of the model that trades now
     created_ms: int
     ai: AiSettings = field(default_factory=AiSettings)
+    incumbent_promoted: bool = True  # else it is on trial itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,9 @@ class Candidate:
     incumbent_log_loss: float | None
     promote: bool
     words: str
+    on_trial: bool = False  # not proven, but good enough to be tried on paper
+    audit: Document = field(default_factory=dict)
+    scores: Document = field(default_factory=dict)
 
 
 def train_candidate(report: Report, request: RetrainRequest) -> Candidate:
@@ -80,7 +94,7 @@ def train_candidate(report: Report, request: RetrainRequest) -> Candidate:
     from data.clock import SystemClock
     from database.home import Home
 
-    steps = len(request.members) + 2
+    steps = len(request.members) + 3
     report(0, steps, "reading bars")
     home = Home(Path(request.home), SystemClock())
     with home.open_reader() as database:
@@ -90,25 +104,39 @@ def train_candidate(report: Report, request: RetrainRequest) -> Candidate:
             request.key.exchange, request.key.symbol, request.key.source, first, request.until_ms + 1
         )
         extras = extras_for(database, frame, request.ai)
+        split = len(frame) - int(len(frame) * NEWEST_FOLD_SHARE)
+        border = int(frame.open_time[split]) if len(frame) else 0
+        options = EnsembleOptions.of(request.ai, tuned_for(database, request.key, request.profile, border))
+        tries = 1 + sum(row.to_ms < border for row in database.models.all(request.key))
+    market = KnownMarket(frame, funding, extras.beside, extras.finer)
     data = training_data(frame, funding, request.profile, None, request.calibration_share, extras.beside, extras.finer)
-    split = len(frame) - int(len(frame) * NEWEST_FOLD_SHARE)
-    model = _fit(report, data, split, request, steps)
-    report(steps - 1, steps, "scoring the newest fold")
-    score = fold_scores(model, data, frame, split, request.profile)
-    rival = _incumbent_log_loss(request, data, frame, split)
-    model_id = model_id_of(model, int(frame.open_time[split]))
+    model = _fit(report, data, split, request, options, steps)
+    report(steps - 2, steps, "scoring the newest fold")
+    p, y = fold_forecasts(model, data, frame, split)
+    score = score_rows(p, y, np.array(model.base))
+    found = evidence(p, y, np.array(model.base), exit_profile(request.profile, request.key.timeframe).limit_bars)
+    rival = _incumbent(request, data, frame, split)
+    report(steps - 1, steps, "leak audit")
+    audit = audit_model(model, market, options, calibration_share=request.calibration_share)
+    model_id = model_id_of(model, border)
     folder = home.models / model_id
     model.save(folder)
-    record = record_of(model, model_id, folder, request.created_ms, (score.log_loss, score.base_log_loss, score.auc))
-    verdict = promotion(record, rival)
-    report(steps, steps, verdict.words)
+    three = (score.log_loss, score.base_log_loss, score.auc)
+    record = record_of(model, model_id, folder, request.created_ms, three, found.chance)
+    verdict = promotion(record, rival, audit.passed, tries, request.ai.promotion_luck)
+    words = verdict.words if audit.passed else f"{verdict.words}: {audit.sentence}"
+    report(steps, steps, words)
+    kept = {name: finite(getattr(score, name)) for name in KEPT_SCORES}
+    kept |= {"luck": found.chance, "tries": tries}
     return Candidate(
-        record, model.schema.digest, model.members, model.seed, len(frame) - split, rival, verdict.allowed,
-        verdict.words,
+        record, model.schema.digest, model.members, model.seed, len(frame) - split,
+        None if rival is None else rival.log_loss, verdict.allowed, words, verdict.on_trial, audit.as_dict(), kept,
     )  # fmt: skip
 
 
-def _fit(report: Report, data: TrainingData, split: int, request: RetrainRequest, steps: int) -> EnsembleModel:
+def _fit(
+    report: Report, data: TrainingData, split: int, request: RetrainRequest, options: EnsembleOptions, steps: int
+) -> EnsembleModel:
     from ai.ensemble import train_ensemble
 
     rows = np.arange(min(data.warmup, split), split, dtype=np.int64)
@@ -116,32 +144,50 @@ def _fit(report: Report, data: TrainingData, split: int, request: RetrainRequest
         raise UserError(
             f"Training on {request.key} needs more than {data.warmup} bars of history: {data.x.shape[1]} are stored."
         )
-    return train_ensemble(
+    model = train_ensemble(
         data.x, data.labels, rows, data.context, request.members, request.seed,
-        progress=lambda done, _total, words: report(done + 1, steps, words), options=EnsembleOptions.of(request.ai),
+        progress=lambda done, _total, words: report(done + 1, steps, words), options=options,
     )  # fmt: skip
+    return with_reference(model, data.x, data.schema.names, rows)
 
 
-def fold_scores(model: EnsembleModel, data: TrainingData, frame: Frame, split: int, profile: str) -> Scores:
-    """Scores of ``model`` on the bars from ``split`` on, by the service's own forecaster, against its base rate."""
-    exits = exit_profile(profile, frame.key.timeframe)
+def fold_forecasts(
+    model: EnsembleModel, data: TrainingData, frame: Frame, split: int
+) -> tuple[Float64Array, npt.NDArray[np.int8]]:
+    """What ``model`` says of the bars from ``split`` on, by the service's own forecaster, and what came.
+
+    Probabilities ``[n, 3]`` and labels ``[n]`` of the rows with a forecast and a complete label.
+    """
+    exits = exit_profile(data.context.profile, frame.key.timeframe)
     switch = ModelSwitch(int(frame.open_time[split]), "candidate")
     forecaster = Forecaster({"candidate": model}, (switch,), data.schema, exits, frame.key.timeframe)
-    rows: Float64Array = forecaster.span(frame.open_time, frame.open, frame.high, frame.low, frame.close, data.x)
+    rows = forecast_span(forecaster, frame, data.x)
     used = scored_rows(rows, data.labels, split, len(frame))
-    return score_rows(rows[used][:, _CLASSES], data.labels.label[used], np.array(model.base))
+    return rows[used][:, _CLASSES], data.labels.label[used]
 
 
-def _incumbent_log_loss(request: RetrainRequest, data: TrainingData, frame: Frame, split: int) -> float | None:
-    """The trading model's log loss on the same fold; ``None`` where there is none or its files are not sound."""
+def fold_scores(model: EnsembleModel, data: TrainingData, frame: Frame, split: int) -> Scores:
+    """Scores of ``model`` on the bars from ``split`` on against its base rate."""
+    p, y = fold_forecasts(model, data, frame, split)
+    return score_rows(p, y, np.array(model.base))
+
+
+def _incumbent(request: RetrainRequest, data: TrainingData, frame: Frame, split: int) -> Incumbent | None:
+    """The trading model on the same fold; ``None`` where there is none or its files are not sound."""
     if request.incumbent is None:
         return None
     try:
-        model = EnsembleModel.load(Path(request.incumbent))
-        loss = fold_scores(model, data, frame, split, request.profile).log_loss
+        loss = fold_scores(EnsembleModel.load(Path(request.incumbent)), data, frame, split).log_loss
     except UserError:
         return None
-    return loss if np.isfinite(loss) else None
+    return Incumbent(loss, request.incumbent_promoted) if np.isfinite(loss) else None
+
+
+def finite(value: float | int) -> float | int | None:
+    """As it can be stored: NaN and infinities are nothing."""
+    if isinstance(value, int):
+        return value
+    return float(value) if math.isfinite(value) else None
 
 
 def register(database: Repositories, home: Home, key: SeriesKey, found: Candidate) -> ModelRow:
@@ -156,7 +202,8 @@ def register(database: Repositories, home: Home, key: SeriesKey, found: Candidat
                 params={"members": list(found.members)}, seed=found.seed,
                 scores={
                     "log_loss": record.log_loss, "base_log_loss": record.base_log_loss, "auc": record.auc,
-                    "n": found.fold_bars, "incumbent_log_loss": found.incumbent_log_loss, "verdict": found.words,
+                    "n": found.fold_bars, **found.scores, "incumbent_log_loss": found.incumbent_log_loss,
+                    "verdict": found.words, "audit": found.audit,
                 },
                 code_version=VERSION, path=str(Path(record.path).relative_to(home.models)),
                 sha256=record.digest, created_ms=record.created_ms,
@@ -182,8 +229,9 @@ def load_model(home: Home, row: ModelRow) -> EnsembleModel:
 def requests(
     home: Path, keys: Sequence[SeriesKey], until_ms: int, bars: int, profile: str, members: Sequence[str], seed: int,
     calibration_share: float, incumbents: Sequence[str | None], created_ms: int, ai: AiSettings,
+    promoted: Sequence[bool],
 ) -> list[RetrainRequest]:  # fmt: skip
-    """One request for each series."""
+    """One request for each series; ``promoted``: whether its incumbent is (else on trial)."""
     return [
         RetrainRequest(
             str(home),
@@ -197,8 +245,9 @@ def requests(
             incumbent,
             created_ms,
             ai,
+            proven,
         )
-        for key, incumbent in zip(keys, incumbents, strict=True)
+        for key, incumbent, proven in zip(keys, incumbents, promoted, strict=True)
     ]
 
 
@@ -206,6 +255,7 @@ def as_document(found: Candidate) -> dict[str, Any]:
     """A candidate for the audit and the log."""
     return {
         "model_id": found.record.model_id, "log_loss": found.record.log_loss,
-        "base_log_loss": found.record.base_log_loss, "promoted": found.promote, "why": found.words,
+        "base_log_loss": found.record.base_log_loss, "luck": found.record.luck, "promoted": found.promote,
+        "on_trial": found.on_trial, "audited": bool(found.audit.get("passed")), "why": found.words,
         "members": list(found.members), "digest": found.record.digest,
     }  # fmt: skip

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ai.drift import with_reference
 from ai.ensemble import EnsembleModel, EnsembleOptions, train_ensemble
+from ai.exits import exit_profile
+from ai.features.registry import warmup_bars
+from ai.known import KnownMarket
+from ai.leak_audit_models import AuditVerdict, audit_model
+from ai.models.evidence import evidence
 from ai.models.registry import model_id_of
-from ai.validation.walk_forward import TrainingData, training_data
-from app.retraining import fold_scores
+from ai.training import TrainingData, training_data
+from ai.validation.scores import score_rows
+from app.retraining import KEPT_SCORES, finite, fold_forecasts, load_model
+from app.tuning import tuned_for
 from app.version import VERSION
-from app.wiring import Workplace, choose_series, extras_for, market_for
+from app.wiring import Workplace, choose_series, extras_for, market_for, read_funding
 from data.clock import iso
 from data.errors import UserError
-from data.market import Frame, FundingFrame, SeriesKey
-from database.models import OVERALL, MetricRow, ModelRow
+from data.market import Frame, FundingFrame, Int64Array, SeriesKey
+from database.models import OVERALL, MetricRow, ModelRow, require_audit
 
 if TYPE_CHECKING:
     from ai.ensemble import Cancelled
@@ -27,10 +34,9 @@ Document = dict[str, Any]
 Progress = Callable[[int, int, str], None]
 
 HOLDOUT_SHARE = 0.15  # newest part of the span that a probe model is scored on before the real one is trained
+AUDIT_BARS = 2_000  # newest bars, after the warm-up of all features, on which a registered model is audited
 KIND = "ensemble"
-NO_SCORES: Document = {
-    "n": 0, "log_loss": None, "base_log_loss": None, "brier": None, "auc": None, "auc_touch": None, "ece": None,
-}  # fmt: skip
+NO_SCORES: Document = {"n": 0, **dict.fromkeys(KEPT_SCORES[1:]), "luck": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,35 +68,33 @@ def perform(
     profile = request.exit_profile or ai.profile_for(request.timeframe)
     seed = ai.seed if request.seed is None else request.seed
     members = request.members or tuple(ai.members)
-    tell = progress or _silent
-    tell(0, 2 * len(members) + 1, "computing features and labels")
+    tell, steps = progress or _silent, 2 * len(members) + 2
+    tell(0, steps, "computing features and labels")
     extras = extras_for(place.database, frame, ai)
-    data = training_data(
-        frame, funding if len(funding) else None, profile, None, ai.calibration_share, extras.beside, extras.finer
-    )
-    options = EnsembleOptions.of(ai)
+    market = KnownMarket(frame, funding if len(funding) else None, extras.beside, extras.finer)
+    data = training_data(frame, market.funding, profile, None, ai.calibration_share, market.beside, market.finer)
     usable = np.arange(min(data.warmup, len(frame)), len(frame), dtype=np.int64)
-    steps = 2 * len(members) + 1
-    scores = _holdout_scores(
-        data,
-        usable,
-        frame,
-        members,
-        seed,
-        lambda done, _, words: tell(done, steps, f"scoring: {words}"),
-        cancelled,
-        options,
-    )
-    model = train_ensemble(
-        data.x, data.labels, usable, data.context, members, seed,
-        lambda done, _total, words: tell(len(members) + done, steps, words), cancelled, options,
-    )  # fmt: skip
-    row = _register(place, model, info.key, profile, seed, scores)
+    border = int(usable[round(len(usable) * (1.0 - HOLDOUT_SHARE))]) if len(usable) > 1 else len(frame) - 1
+    tested_ms = int(frame.open_time[border])  # no parameter may know the answer from here on
+    options = EnsembleOptions.of(ai, tuned_for(place.database, info.key, profile, tested_ms))
+
+    def scoring(done: int, _total: int, words: str) -> None:
+        tell(done, steps, f"scoring: {words}")
+
+    def training(done: int, _total: int, words: str) -> None:
+        tell(len(members) + done, steps, words)
+
+    scores = _holdout_scores(data, usable, border, frame, members, seed, scoring, cancelled, options)
+    model = train_ensemble(data.x, data.labels, usable, data.context, members, seed, training, cancelled, options)
+    model = with_reference(model, data.x, data.schema.names, usable)
+    tell(steps - 1, steps, "leak audit")
+    audit = audit_model(model, market, options, calibration_share=ai.calibration_share)
+    row = _register(place, model, info.key, profile, seed, scores, audit)
     tell(steps, steps, "registered")
     return {
         "model_id": row.model_id, "path": str(place.home.models / row.path), "scores": scores,
         "train_from": iso(model.train_from_ms), "train_to": iso(row.to_ms), "members": list(model.members),
-        "profile": profile, "rows": model.rows, "series": str(info.key), "state": row.state,
+        "profile": profile, "rows": model.rows, "series": str(info.key), "state": row.state, "audit": audit.as_dict(),
     }  # fmt: skip
 
 
@@ -112,43 +116,39 @@ def _bars(place: Workplace, request: Request, key: SeriesKey) -> tuple[Frame, Fu
 
 
 def _holdout_scores(
-    data: TrainingData, usable: np.ndarray[Any, np.dtype[np.int64]], frame: Frame, members: tuple[str, ...], seed: int,
+    data: TrainingData, usable: Int64Array, border: int, frame: Frame, members: tuple[str, ...], seed: int,
     progress: Progress, cancelled: Cancelled | None, options: EnsembleOptions,
 ) -> Document:  # fmt: skip
     """Out of sample: a probe trained on the older part, scored on the newest; no scores where that is too little."""
-    border = usable[round(len(usable) * (1.0 - HOLDOUT_SHARE))] if len(usable) > 1 else len(frame)
     try:
         probe = train_ensemble(
             data.x, data.labels, usable[usable < border], data.context, members, seed, progress, cancelled, options
         )
     except UserError:
         return NO_SCORES  # the real training says what is missing, or gets by with what there is
-    scores = fold_scores(probe, data, frame, int(border), data.context.profile)
-    return {name: _finite(getattr(scores, name)) for name in NO_SCORES}
-
-
-def _finite(value: float) -> float | int | None:
-    if isinstance(value, int):
-        return value
-    return float(value) if math.isfinite(value) else None
+    p, y = fold_forecasts(probe, data, frame, border)
+    base, limit = np.array(probe.base), exit_profile(data.context.profile, data.context.timeframe).limit_bars
+    scores = score_rows(p, y, base)
+    return {name: finite(getattr(scores, name)) for name in KEPT_SCORES} | {"luck": evidence(p, y, base, limit).chance}
 
 
 def _register(
-    place: Workplace, model: EnsembleModel, key: SeriesKey, profile: str, seed: int, scores: Document
-) -> ModelRow:
+    place: Workplace, model: EnsembleModel, key: SeriesKey, profile: str, seed: int, scores: Document,
+    audit: AuditVerdict,
+) -> ModelRow:  # fmt: skip
     """Files under ``models/`` and the registry's row; the same training again gives the same model, once."""
     known = {row.model_id: row for row in place.database.models.all()}
     train_to = model.seen_until_ms + key.step_ms
     digest = model.digest
     for row in known.values():
         if row.sha256 == digest and row.key == key and (place.home.models / row.path).is_dir():
-            return row
+            return place.database.models.store_audit(row.model_id, audit.as_dict())
     name = model_id_of(model, train_to, known)
     model.save(place.home.models / name)
     row = ModelRow(
         name, KIND, key, profile, model.train_from_ms, train_to, model.schema.digest,
-        {"members": list(model.members), "parameters": dict(model.params)}, seed, scores, VERSION, name,
-        digest, place.clock.now_ms(),
+        {"members": list(model.members), "parameters": dict(model.params)}, seed,
+        {**scores, "audit": audit.as_dict()}, VERSION, name, digest, place.clock.now_ms(),
     )  # fmt: skip
     place.database.models.register(row)
     place.database.models.save_metrics(
@@ -169,11 +169,36 @@ def promote(place: Workplace, text: str) -> Document:
     """Let a model make its series' forecasts from the next bar on.
 
     Raises:
-        UserError: no such model, or its files are damaged.
+        UserError: no such model, its leak audit has not passed, or its files are damaged.
     """
     row = place.database.models.get(find_model(place, text))
+    require_audit(row)
     EnsembleModel.load(place.home.models / row.path)  # a damaged model is refused here, not at the next bar
     return {"models": [_model_document(place.database.models.promote(row.model_id))]}
+
+
+def audit(place: Workplace, text: str) -> Document:
+    """Audit a registered model for leaks on the newest bars of its series, and keep the verdict with it.
+
+    Raises:
+        UserError: no such model, its files are damaged, or its bars are gone.
+    """
+    row = place.database.models.get(find_model(place, text))
+    model = load_model(place.home, row)
+    ai = place.settings.values.ai
+    store = place.database.candles
+    warmup = warmup_bars(None, row.key.timeframe)
+    frame = store.tail(row.key, warmup + AUDIT_BARS, None)
+    if not len(frame):
+        raise UserError(f"No bars of {row.key} are stored: the model cannot be audited without its market.")
+    funding = read_funding(store, row.key, int(frame.open_time[0]), None)
+    extras = extras_for(place.database, frame, ai)
+    tuned = tuned_for(place.database, row.key, row.profile, row.to_ms)
+    verdict = audit_model(
+        model, KnownMarket(frame, funding if len(funding) else None, extras.beside, extras.finer),
+        EnsembleOptions.of(ai, tuned), calibration_share=ai.calibration_share,
+    )  # fmt: skip
+    return {"models": [_model_document(place.database.models.store_audit(row.model_id, verdict.as_dict()))]}
 
 
 def rollback(place: Workplace) -> Document:
@@ -206,6 +231,7 @@ def _model_document(row: ModelRow) -> Document:
         "model_id": row.model_id, "state": row.state, "kind": row.kind, "exchange": row.key.exchange,
         "symbol": row.key.symbol, "timeframe": row.key.timeframe, "source": row.key.source, "profile": row.profile,
         "members": list(row.params.get("members", ())), "train_from": iso(row.from_ms), "train_to": iso(row.to_ms),
-        "scores": dict(row.scores), "seed": row.seed, "created": iso(row.created_ms),
+        "scores": {name: value for name, value in row.scores.items() if name != "audit"},
+        "audit": dict(row.audit) or None, "seed": row.seed, "created": iso(row.created_ms),
         "promoted": iso(row.promoted_ms), "path": row.path, "code_version": row.code_version,
     }  # fmt: skip

@@ -45,6 +45,17 @@ class ModelRow:
     state: str = CANDIDATE
     promoted_ms: int | None = None
 
+    @property
+    def audit(self) -> Mapping[str, Any]:
+        """What the leak audit of these very files found; empty where none was made."""
+        found = self.scores.get("audit") or {}
+        return found if found.get("digest") == self.sha256 else {}
+
+    @property
+    def audited(self) -> bool:
+        """Whether its leak audit has passed."""
+        return bool(self.audit.get("passed"))
+
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
@@ -112,13 +123,31 @@ class Models:
         found = self.all(key, PROMOTED)
         return found[0] if found else None
 
-    def promote(self, model_id: str) -> ModelRow:
-        """Let this model make its series' forecasts; the one before retires.
+    def store_audit(self, model_id: str, found: Mapping[str, Any]) -> ModelRow:
+        """Keep what the leak audit of a model found (``passed``, ``digest`` and more) with it.
 
         Raises:
             UserError: no such model.
         """
         row = self.get(model_id)
+        scores = canonical({**row.scores, "audit": dict(found)})
+
+        def work(connection: sqlite3.Connection) -> AuditHead:
+            connection.execute("UPDATE models SET scores = ? WHERE model_id = ?", (scores, model_id))
+            body = {"model_id": model_id, "passed": bool(found.get("passed")), "sha256": found.get("digest")}
+            return append_entry(connection, self._clock.now_ms(), None, "model_audited", body)
+
+        self._write(work)
+        return self.get(model_id)
+
+    def promote(self, model_id: str) -> ModelRow:
+        """Let this model make its series' forecasts; the one before retires.
+
+        Raises:
+            UserError: no such model, or its leak audit has not passed.
+        """
+        row = self.get(model_id)
+        require_audit(row)
 
         def work(connection: sqlite3.Connection) -> AuditHead:
             before = _promoted_id(connection, row.key)
@@ -131,19 +160,25 @@ class Models:
         return self.get(model_id)
 
     def rollback(self, key: SeriesKey | None = None) -> ModelRow:
-        """Return to the model that was promoted before the present one of this series (default: the series whose
-        model was promoted last).
+        """Return to the newest model that was promoted before the present one of this series and whose leak audit has
+        passed (default: the series whose model was promoted last).
 
         Raises:
-            UserError: nothing was promoted before.
+            UserError: there is none.
         """
         chosen = key or self._last_promoted_key()
+        sound = {row.model_id for row in self.all(chosen) if row.audited}
 
         def work(connection: sqlite3.Connection) -> tuple[str, AuditHead]:
             present = _promoted_id(connection, chosen) if chosen else None
-            former = _former_id(connection, chosen, present) if chosen and present else None
-            if former is None:
+            earlier = _former_ids(connection, chosen, present) if chosen and present else []
+            if not earlier:
                 raise UserError("There is no earlier promoted model to go back to: 'models list' shows the registry.")
+            former = next((model_id for model_id in earlier if model_id in sound), None)
+            if former is None:
+                raise UserError(
+                    f"No earlier promoted model has passed its leak audit: 'models audit {earlier[0]}' makes it."
+                )
             connection.execute("UPDATE models SET state = ? WHERE model_id = ?", (RETIRED, present))
             connection.execute("UPDATE models SET state = ? WHERE model_id = ?", (PROMOTED, former))
             body = {"model_id": former, "before": present}
@@ -190,13 +225,26 @@ def _promoted_id(connection: sqlite3.Connection, key: SeriesKey) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _former_id(connection: sqlite3.Connection, key: SeriesKey, present: str) -> str | None:
-    row = connection.execute(
+def _former_ids(connection: sqlite3.Connection, key: SeriesKey, present: str) -> list[str]:
+    rows = connection.execute(
         f"SELECT model_id FROM models WHERE {SAME_DESK} AND promoted_ms < "
-        "(SELECT promoted_ms FROM models WHERE model_id = ?) ORDER BY promoted_ms DESC LIMIT 1",
+        "(SELECT promoted_ms FROM models WHERE model_id = ?) ORDER BY promoted_ms DESC",
         (*_desk(key), present),
-    ).fetchone()
-    return None if row is None else str(row[0])
+    )
+    return [str(row[0]) for row in rows]
+
+
+def require_audit(row: ModelRow) -> None:
+    """A model whose leak audit has not passed makes no forecasts.
+
+    Raises:
+        UserError: it was not audited, or the audit found something.
+    """
+    if row.audited:
+        return
+    if row.audit:
+        raise UserError(f"Model '{row.model_id}' has not passed its leak audit ({row.audit['sentence']}): train again.")
+    raise UserError(f"Model '{row.model_id}' has no leak audit yet: 'models audit {row.model_id}' makes it.")
 
 
 def _next_moment(connection: sqlite3.Connection, key: SeriesKey, now_ms: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,13 @@ from tests.database import ledger_story as story
 KEY = SeriesKey("binanceusdm", "BTC/USDT:USDT", "1h")
 
 
+PASSED = {"passed": True, "digest": "00ff", "sentence": "no leak"}
+
+
 def model(name: str, created: int = 1, key: SeriesKey = KEY) -> ModelRow:
     return ModelRow(
-        name, "ensemble", key, "swing", 0, 100, "abcd", {"depth": 3}, 7, {"auc": 0.51, "ece": float("nan")}, "0.1.0",
-        f"{name}/", "00ff", created,
+        name, "ensemble", key, "swing", 0, 100, "abcd", {"depth": 3}, 7,
+        {"auc": 0.51, "ece": float("nan"), "audit": PASSED}, "0.1.0", f"{name}/", "00ff", created,
     )  # fmt: skip
 
 
@@ -37,7 +41,7 @@ def test_a_registered_model_is_read_back(db: Repositories) -> None:
     db.models.register(model("m1"))
     found = db.models.get("m1")
     assert (found.key, found.params, found.state) == (KEY, {"depth": 3}, "candidate")
-    assert found.scores == {"auc": 0.51, "ece": None}
+    assert found.scores == {"auc": 0.51, "ece": None, "audit": PASSED}
     with pytest.raises(UserError, match="registered already"):
         db.models.register(model("m1"))
     with pytest.raises(UserError, match="no model 'm9'"):
@@ -63,6 +67,43 @@ def test_one_model_of_a_series_is_promoted_and_rollback_walks_back(db: Repositor
     assert [m.model_id for m in db.models.all(state="promoted")] == ["other", "m1"]
     assert db.models.promote("m3").state == "promoted"
     assert db.audit.entries(kind="model_rolled_back")[0].body == '{"before":"m2","model_id":"m1"}'
+
+
+def unaudited(name: str, **changes: object) -> ModelRow:
+    return replace(model(name), scores={"auc": 0.6, "audit": changes or None})
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({}, "has no leak audit yet"),
+        ({"passed": False, "digest": "00ff", "sentence": "weights 'w' moved"}, "has not passed .*weights 'w' moved"),
+        ({"passed": True, "digest": "other files", "sentence": "no leak"}, "has no leak audit yet"),
+    ],
+)
+def test_a_model_whose_audit_has_not_passed_is_not_promoted(db: Repositories, found: dict, words: str) -> None:
+    db.models.register(unaudited("m1", **found))
+    with pytest.raises(UserError, match=words):
+        db.models.promote("m1")
+    assert db.models.get("m1").state == "candidate"
+    assert db.models.store_audit("m1", PASSED).audited
+    assert db.models.promote("m1").state == "promoted"
+    assert [e.body for e in db.audit.entries(kind="model_audited")] == [
+        '{"model_id":"m1","passed":true,"sha256":"00ff"}'
+    ]
+
+
+def test_a_rollback_passes_over_models_whose_audit_has_not_passed(db: Repositories) -> None:
+    for k, name in enumerate(("m1", "m2", "m3")):
+        db.models.register(model(name, k))
+        db.models.promote(name)
+    db.models.store_audit("m2", {**PASSED, "passed": False})
+    assert db.models.rollback(KEY).model_id == "m1"
+    db.models.promote("m3")
+    db.models.store_audit("m1", {**PASSED, "passed": False})
+    with pytest.raises(UserError, match="No earlier promoted model has passed its leak audit: 'models audit"):
+        db.models.rollback(KEY)
+    assert db.models.get("m3").state == "promoted"
 
 
 def test_promoting_the_promoted_model_changes_nothing(db: Repositories, clock: ManualClock) -> None:

@@ -28,6 +28,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def modelled(market: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A home with two models that were promoted one after the other, both trained before the replay's span."""
+    from ai.ensemble import PLAIN
     from ai.models.registry import model_id_of, record_of
     from ai.training import training_data
     from app.retraining import Candidate, RetrainRequest, _fit, register
@@ -43,11 +44,12 @@ def modelled(market: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
             funding = place.database.candles.read_funding(key.exchange, key.symbol, key.source, 0, until)
             request = RetrainRequest(str(home), key, until, 3500, "swing", ("logistic",), 7, 0.15, None, until)
             data = training_data(frame, funding, "swing", None, 0.15)
-            model = _fit(lambda *_: None, data, len(frame), request, 3)
+            model = _fit(lambda *_: None, data, len(frame), request, PLAIN, 3)
             model_id = model_id_of(model, until)
             model.save(place.home.models / model_id)
             record = record_of(model, model_id, place.home.models / model_id, until, (1.0, 1.1, 0.55))
-            found = Candidate(record, model.schema.digest, model.members, 7, 500, None, True, "for the test")
+            found = Candidate(record, model.schema.digest, model.members, 7, 500, None, True, "for the test",
+                              audit={"passed": True, "digest": model.digest, "sentence": "no leak"})  # fmt: skip
             ids.append(register(place.database, place.home, key, found).model_id)
     return home, ids
 

@@ -68,8 +68,9 @@ def test_replay_trades_equal_the_back_test_over_stored_forecasts(stocked, ask):
     assert fast["in_sample_bars"] == 0
 
 
-def test_f37_a_model_promoted_before_the_first_commit_is_not_there_from_the_first_bar(tmp_path, ask):
+def test_f37_a_model_promoted_before_the_first_commit_is_not_there_from_the_first_bar(tmp_path, ask, monkeypatch):
     """The registry outlives a crash that the ledger does not: the run must begin as it began."""
+    monkeypatch.setenv("QUANTAI_AI__PROMOTION_LUCK", "1")  # luck will do, so that there is a promoted model
     words = ("--source", "synthetic", "--timeframe", "15m", "--speed", "max", "--seed", "3", "--bars", "640")
     whole, crashed = tmp_path / "whole", tmp_path / "crashed"
     uninterrupted = ask(whole, "run", *words)

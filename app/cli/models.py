@@ -1,0 +1,84 @@
+"""The registry of models: ``models list|audit|promote|rollback``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.parameters import CheckOption, invocation
+from app.output import Column, show_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A model's id, or its unique beginning.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    models = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    models.command("list", help="Registered models, the promoted one marked.")(model_list)
+    models.command("audit", help="Audit a registered model for leaks; the verdict is kept with it.")(audit)
+    models.command("promote", help="Let this model make the forecasts from the next bar on.")(promote)
+    models.command("rollback", help="Go back to the model promoted before.")(rollback)
+    app.add_typer(models, name="models", help="The registry of models.")
+
+
+def model_list(context: typer.Context) -> None:
+    """The registry of models."""
+    from app.training import listed
+
+    given = invocation(context)
+    with given.workplace() as place:
+        document = listed(place)
+    given.out.document(document, lambda console: _show_models(console, document))
+
+
+def audit(context: typer.Context, model_id: IdArgument, check: CheckOption = False) -> None:
+    """Audit a model."""
+    from app.training import audit as perform
+
+    given = invocation(context)
+    with given.workplace() as place:
+        document = perform(place, model_id)
+    found = document["models"][0]["audit"]
+    given.out.document(document, lambda console: console.print(f"{found['sentence'].capitalize()}."))
+    if check and not found["passed"]:
+        raise typer.Exit(1)
+
+
+def promote(context: typer.Context, model_id: IdArgument) -> None:
+    """Promote a model."""
+    from app.training import promote as perform
+
+    given = invocation(context)
+    with given.workplace() as place:
+        document = perform(place, model_id)
+    given.out.document(document, lambda console: _show_models(console, document))
+
+
+def rollback(context: typer.Context) -> None:
+    """Go back one promotion."""
+    from app.training import rollback as perform
+
+    given = invocation(context)
+    with given.workplace() as place:
+        document = perform(place)
+    given.out.document(document, lambda console: _show_models(console, document))
+
+
+def _show_models(console: Console, document: Mapping[str, Any]) -> None:
+    columns = [
+        Column("model_id", "id"), Column("state"), Column("symbol"), Column("timeframe"), Column("members"),
+        Column("train_from"), Column("train_to"), Column("created"), Column("audit", "leak audit"),
+    ]  # fmt: skip
+    rows = [{**row, "audit": _audit_words(row["audit"])} for row in document["models"]]
+    show_table(console, rows, columns, none="No model yet: 'train' makes one.")
+
+
+def _audit_words(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "not made"
+    return "passed" if found["passed"] else str(found["sentence"])
