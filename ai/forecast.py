@@ -48,7 +48,7 @@ REGIMES = 7
 class Extra(IntEnum):
     """Columns behind the members: what else the models say about the bar, NaN where they say nothing."""
 
-    THRESHOLD = _JUDGEMENT  # probability that a side must reach here; NaN: that of the settings
+    THRESHOLD = _JUDGEMENT  # probability that a side must reach here, if the strategy asks for less; NaN: nothing
     SIZE = _JUDGEMENT + 1  # factor of the position's size in [0, 1]; NaN: 1
     SET = _JUDGEMENT + 2  # conformal set: bit 1 short, 2 neutral, 4 long
     SPREAD = _JUDGEMENT + 3  # weighted standard deviation of the members' P(long) and P(short), the larger one

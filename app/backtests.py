@@ -158,9 +158,10 @@ def inputs_of(
     from ai.schema import FeatureSchema
 
     span = _span(request, runs, keys[0])
+    history = place.settings.values.ai.history_limit if runs is None and strategy.kind != "rule" else 0
     grid, frames, fundings = market_for(
         place.database.candles, request.symbols, request.timeframe, span, keys[0].source,
-        run_warmup(request.timeframe), keys[0].exchange,
+        run_warmup(request.timeframe, history), keys[0].exchange,
     )  # fmt: skip
     config = trading_config(
         place.settings, request.symbols, request.timeframe, strategy,

@@ -106,7 +106,8 @@ def plan_run(place: Workplace, options: RunOptions, source: str | None = None) -
     trains = strategy.kind != "rule" and not schedule
     return RunPlan(
         "replay" if asked == "replay" else "paper", bars_source, keys, config, run_schema(config),
-        run_warmup(timeframe), _span(place, options, keys) if asked == "replay" else None, schedule, trains, seed,
+        run_warmup(timeframe, place.settings.values.ai.history_limit if trains else 0),
+        _span(place, options, keys) if asked == "replay" else None, schedule, trains, seed,
         _speed(options, asked, run.synthetic_speed),
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 DEFAULT_RULE, ENSEMBLE = "rsi-oversold", "ensemble"
 HOME_VARIABLE = "QUANTAI_HOME"
 Span = tuple[int | None, int | None]
+BesideSource = Callable[[int, "npt.NDArray[np.int64]"], "Beside | None"]  # symbol's number, open times [T] ms UTC
 
 
 def home_path(text: str | None) -> Path:
@@ -229,6 +230,23 @@ def extras_for(
     return Extras(beside_of(database.candles, frame.key, frame.open_time, ai.cross_asset_symbols, rows))
 
 
+def beside_source(
+    database: Repositories, keys: Sequence[SeriesKey], schema: FeatureSchema, ai: AiSettings
+) -> BesideSource | None:  # fmt: skip
+    """Where a run of these series looks for what stands beside its bars; ``None`` where no feature reads any.
+
+    The same reading as :func:`extras_for`: what was known at a close does not depend on when it is asked for.
+    """
+    from ai.features.registry import rows_beside
+    from data.beside_rows import beside_of
+
+    rows = rows_beside(schema.names)
+    if not rows:
+        return None
+    store, cross = database.candles, ai.cross_asset_symbols
+    return lambda s, open_time: beside_of(store, keys[s], open_time, cross, rows)
+
+
 def feature_cube(
     schema: FeatureSchema, grid: Grid, frames: Sequence[Frame], fundings: Sequence[FundingFrame],
     besides: Sequence[Beside | None] | None = None,
@@ -249,18 +267,28 @@ def feature_cube(
 # ---- what a run trades -----------------------------------------------------------------------------------------------
 
 
-def run_warmup(timeframe: str) -> int:
-    """Bars before a span that both engines read first: the whole registry's, whatever the strategy asks for."""
-    from ai.features.registry import warmup_bars
+def run_warmup(timeframe: str, history: int = 0) -> int:
+    """Bars before a span that both engines read first: the whole registry's, whatever the strategy asks for.
 
-    return warmup_bars(None, timeframe)
+    Args:
+        timeframe: of the bars.
+        history: where models forecast, bars that their training reads. The regime is ranked among 90 days: where a
+            training reads as much, a run does so too; where it does not, no model knows a regime.
+    """
+    from ai.features.registry import warmup_bars
+    from ai.regime import regime_warmup_bars
+
+    regime = regime_warmup_bars(timeframe)
+    return max(warmup_bars(None, timeframe), regime if regime <= history else 0)
 
 
 def run_schema(config: TradingConfig) -> FeatureSchema:
     """The features of a run, in the order of its matrix: the desk's, and the models' for an ensemble."""
     from ai.features.registry import BESIDE_FEATURES, FUNDING_FEATURES, MODEL_FEATURES, schema_of
+    from ai.overlay_market import TRACK_FEATURES
 
-    models = () if config.strategy.kind == "rule" else (*MODEL_FEATURES, *FUNDING_FEATURES, *BESIDE_FEATURES)
+    read = (*MODEL_FEATURES, *FUNDING_FEATURES, *BESIDE_FEATURES, *TRACK_FEATURES)
+    models = () if config.strategy.kind == "rule" else read
     return schema_of(dict.fromkeys([*config.features(), *models]))
 
 

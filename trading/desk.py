@@ -116,9 +116,9 @@ def _idle(account: Row, position: Row, bits: int, present: bool) -> int:
 
 @kernel
 def _threshold(rules: Row, forecast: Float64Array) -> float:
-    """Probability that a side must reach: the forecast's own where it has one, else the strategy's."""
+    """Probability that a side must reach: the strategy's, or the forecast's own where that is higher."""
     own = forecast[_THRESHOLD]
-    return float(rules["threshold"] if math.isnan(own) else own)
+    return float(own if own > rules["threshold"] else rules["threshold"])
 
 
 @kernel
