@@ -91,7 +91,7 @@ class TradingConfig:
         document = {
             "symbols": self.symbols,
             "timeframe": self.timeframe,
-            "strategy": self.strategy.model_dump(mode="json"),
+            "strategy": self.strategy.model_dump(mode="json", exclude={"meaning", "source"}),  # words change nothing
             "profile": asdict(self.profile),
             "settings": self.settings.model_dump(mode="json", exclude={"paper": {"batch_bars"}}),
             "enforce": self.enforce,

@@ -195,9 +195,26 @@ def test_a_strategy_file_is_checked_down_to_its_features(command: Command, tmp_p
     file.write_text(text.format("rsi_14"))
     assert command("strategy", "check", file).document["features"] == ["rsi_14"]
     file.write_text(text.format("rsi_15"))
-    assert "Unknown feature 'rsi_15'" in command("strategy", "check", file).document["error"]
+    assert "long.left: unknown feature 'rsi_15'" in command("strategy", "check", file).document["error"]
     file.write_text("name = ")
     assert command("strategy", "check", file).code == 1
+
+
+def test_a_library_strategy_is_copied_changed_and_checked(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "own.json"
+    assert command("strategy", "copy", "breakout", file).document == {"strategy": "breakout", "file": str(file)}
+    assert "exists already" in command("strategy", "copy", "breakout", file).document["error"]
+    assert "ends with .json" in command("strategy", "copy", "breakout", tmp_path / "own.toml").document["error"]
+    file.write_text(file.read_text().replace('"name": "breakout"', '"name": "own"').replace("0.75", "0.7"))
+    checked = command("strategy", "check", file).document
+    assert checked["strategy"] == "own" and checked["long"]["all"][0]["of"]["right"] == 0.7
+
+
+def test_the_schema_names_everything_that_a_document_may_hold(command: Command) -> None:
+    schema = command("strategy", "schema").document
+    assert {"name", "meaning", "long", "short", "exits", "size", "combine", "threshold"} <= set(schema["properties"])
+    assert {"Comparison", "AtLeast", "Within", "Before", "OwnExit", "Size"} <= set(schema["$defs"])
+    assert schema["$schema"].startswith("https://json-schema.org/")
 
 
 def test_the_leak_audit_of_the_real_features_finds_nothing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

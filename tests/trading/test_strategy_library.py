@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import talib
+from scipy.stats import norm
 
 from ai.features.engine import FeatureEngine
 from ai.features.registry import warmup_bars
@@ -158,7 +159,7 @@ def features(spec: StrategySpec, frame: Frame, funding: FundingFrame, names: tup
 
 
 def test_there_is_an_oracle_for_every_rule() -> None:
-    assert set(ORACLES) == {spec.name for spec in LIBRARY.values() if spec.kind == "rule"}
+    assert {*ORACLES, "monte-carlo"} == {spec.name for spec in LIBRARY.values() if spec.kind == "rule"}
 
 
 @pytest.mark.parametrize("name", ORACLES)
@@ -178,6 +179,29 @@ def test_conditions_fire_where_talib_and_pandas_say(
         wanted = np.flatnonzero(said.fillna(False).to_numpy()[WARM_UP:])
         assert there.tolist() == wanted.tolist(), bit
         assert len(wanted) >= 5, "a strategy that hardly ever fires is not shown to be right"
+
+
+def test_monte_carlo_fires_where_the_closed_form_says(bars: pd.DataFrame, frame: Frame, funding: FundingFrame) -> None:
+    """Log returns with the drift and spread of 50 bars: P(up in 24) = normal(drift sqrt(24) / spread), known without
+    paths. Where it is further than 4.5 standard errors of 1,000 paths from every threshold, both must agree."""
+    spec = LIBRARY["monte-carlo"]
+    X = features(spec, frame, funding, spec.features())
+    program = compile_program(spec, FeatureSchema(spec.features()))
+    out = np.zeros(len(frame), dtype=np.uint8)
+    signals(program.code, program.constants, program.used, program.depth, program.back, X, out)
+    returns = np.log(bars["close"]).diff()
+    up = pd.Series(norm.cdf(np.sqrt(24) * returns.rolling(50).mean() / returns.rolling(50).std()))
+    slope = Measures(bars).slope
+    said = (
+        (up > 0.65) | ((up > 0.55) & (slope > 0.5)), (up < 0.35) | ((up < 0.45) & (slope < -0.5)),
+        up < 0.45, up > 0.55,
+    )  # fmt: skip
+    clear = np.all([(up - limit).abs() > 0.07 for limit in (0.35, 0.45, 0.55, 0.65)], axis=0)[WARM_UP:]
+    for bit, wanted in zip(BITS, said, strict=True):
+        fired = (out[WARM_UP:] & bit) > 0
+        assert (fired[clear] == wanted.to_numpy()[WARM_UP:][clear]).all(), bit
+        assert fired[clear].sum() > 100 and (~fired[clear]).sum() > 100
+    assert clear.mean() > 0.25
 
 
 def year(spec: StrategySpec, frame: Frame, funding: FundingFrame) -> tuple[TradingConfig, Grid, Float64Array]:

@@ -18,6 +18,7 @@ STRONG_Z = 2.0  # |Z| above this is strong
 STRONG_SLOPE = 0.5  # per mille of price per bar
 ENSEMBLE_THRESHOLD = 0.30  # scalp and swing pay 2.5-3 times the stop: break-even lies near 0.28; EV > 0 decides
 OVERSOLD, OVERBOUGHT = 30.0, 70.0
+UP = "mc_up_24"
 
 
 def _is(left: str, op: str, right: str | float) -> Document:
@@ -50,6 +51,24 @@ RSI_OVERSOLD: Document = {
     "long": _all(_is("rsi_14", "<", OVERSOLD), UPTREND),
     "short": _all(_is("rsi_14", ">", OVERBOUGHT), DOWNTREND),
 }
+
+MONTE_CARLO: Document = {
+    "name": "monte-carlo",
+    "meaning": "Reads 1,000 Monte-Carlo paths of the next 24 bars: above 65 % that rise is a strong sign, above 55 % a "
+    "moderate one that the strong slope of ten closes must confirm; below 45 % a long position is left. Mirrored for "
+    "shorts. The drift of 50 bars is all that the paths know, so this is momentum, not foresight.",
+    "source": "Glasserman 2003, Monte Carlo Methods in Financial Engineering (geometric Brownian motion).",
+    "long": {"any": [
+        _is(UP, ">", STRONG_UP),
+        _all(_is(UP, ">", MODERATE_UP), _is("slope_10", ">", STRONG_SLOPE)),
+    ]},
+    "short": {"any": [
+        _is(UP, "<", 1.0 - STRONG_UP),
+        _all(_is(UP, "<", 1.0 - MODERATE_UP), _is("slope_10", "<", -STRONG_SLOPE)),
+    ]},
+    "exit_long": _is(UP, "<", AVOID_UP),
+    "exit_short": _is(UP, ">", 1.0 - AVOID_UP),
+}  # fmt: skip
 
 CLASSICS: tuple[Document, ...] = (
     {
@@ -111,6 +130,7 @@ CLASSICS: tuple[Document, ...] = (
         "exit_long": _is("slope_10", "<", 0.0),
         "exit_short": _is("slope_10", ">", 0.0),
     },
+    MONTE_CARLO,
     {
         "name": "trend-or-range",
         "meaning": "Two strategies in one, chosen by the state of the market: momentum while the slope of 96 closes is "
@@ -167,21 +187,3 @@ CLASSICS: tuple[Document, ...] = (
         "threshold": ENSEMBLE_THRESHOLD,
     },
 )  # fmt: skip
-
-MONTE_CARLO: Document = {
-    "name": "monte-carlo",
-    "meaning": "Reads the Monte-Carlo paths of the coming bars: above 65 % rising paths is a strong sign, above 55 % a "
-    "moderate one that the strong slope of ten closes must confirm; below 45 % a long position is left. Mirrored for "
-    "shorts. The drift of 50 bars is all that the paths know, so this is momentum, not foresight.",
-    "source": "Glasserman 2003, Monte Carlo Methods in Financial Engineering (geometric Brownian motion).",
-    "long": {"any": [
-        _is("monte_carlo_up", ">", STRONG_UP),
-        _all(_is("monte_carlo_up", ">", MODERATE_UP), _is("slope_10", ">", STRONG_SLOPE)),
-    ]},
-    "short": {"any": [
-        _is("monte_carlo_up", "<", 1.0 - STRONG_UP),
-        _all(_is("monte_carlo_up", "<", 1.0 - MODERATE_UP), _is("slope_10", "<", -STRONG_SLOPE)),
-    ]},
-    "exit_long": _is("monte_carlo_up", "<", AVOID_UP),
-    "exit_short": _is("monte_carlo_up", ">", 1.0 - AVOID_UP),
-}  # fmt: skip
