@@ -10,6 +10,7 @@ from app.bar_alignment import BarAlignment
 from app.feeds import FeedHealth
 from data.backfill import backfill
 from data.bar_notes import Hole, Quarantined, Revision, Suspect
+from data.beside_rows import LATE_MS
 from data.exchange.live_events import IntervalChanged, LiveHealth, Trouble
 from data.exchange.live_market import LiveEvent, LiveMarket
 from data.exchange.live_quotes import MarketQuote
@@ -23,7 +24,6 @@ from data.timeframes import HOUR_MS
 from trading.records import Reason
 
 LOOK_S = 60.0
-LAGGARD_MS = 45_000  # a symbol behind the others is waited for: longer than the longest pause between two looks
 MOST_MISSED = 5_000  # bars of a series that is only kept, which a run fetches before it goes on
 OVERDUE_MS = 30_000  # after its close, a bar that a troubled exchange does not show counts as overdue
 Told = Callable[[str, str, str], None]  # level, title, sentence
@@ -39,6 +39,7 @@ class ExchangeFeed:
     Args:
         session: open.
         keys: what the run trades, all of one timeframe; ``also``: further series that are followed and stored.
+        awaited: symbols that features look at, of the same timeframe: followed, and waited for like the traded ones.
         history_bars: bars before the first one that are back-filled at least.
         changed: told the trouble when bars stop coming, and ``""`` when they come again.
         tell: told what a person should hear of: level, title, sentence.
@@ -55,6 +56,7 @@ class ExchangeFeed:
         changed: Callable[[str], None], also: Sequence[SeriesKey] = (), tell: Told = lambda *_: None,
         rules: Sequence[Instrument] = (), rules_changed: RulesTold = lambda _: None,
         bars_stopped: Callable[[str], None] = lambda _: None, filling: Callable[[str], None] = lambda _: None,
+        awaited: Sequence[SeriesKey] = (),
     ) -> None:  # fmt: skip
         self.live: LiveMarket | None = None
         self._session = session
@@ -63,7 +65,8 @@ class ExchangeFeed:
         self._ended = {its.symbol for its in rules if its.status != "trading"}  # settled or delisted
         self._gone = frozenset(its.symbol for its in rules if its.status == "delisted")
         self._silent: set[str] = set()  # of the ended ones, those without bars
-        self._also = tuple(key for key in also if key.symbol not in self._gone)
+        self._awaited = {key.symbol: key for key in awaited if key.symbol not in self._keys}
+        self._also = tuple(key for key in (*also, *self._awaited.values()) if key.symbol not in self._gone)
         self._store = store
         self._history_bars = history_bars
         self._changed = changed
@@ -87,6 +90,8 @@ class ExchangeFeed:
         start = end - bars * self._step
         oldest = end - max(bars, self._history_bars) * self._step
         frames, fundings = [], []
+        for key in self._awaited.values():
+            await self._fill(key, oldest, end)
         for key in self._keys.values():
             if key.symbol not in self._gone:
                 await self._fill(key, oldest, end)
@@ -118,7 +123,7 @@ class ExchangeFeed:
         keys = [key for key in self._keys.values() if key.symbol not in self._gone]
         live = LiveMarket(
             self._session, (*keys, *self._also), self._store, on_event=self._hear,
-            after={**self._stored_last(), **dict.fromkeys(keys, start - self._step)},
+            after={**self._stored_last(), **dict.fromkeys((*keys, *self._awaited.values()), start - self._step)},
         )  # fmt: skip
         self.live = live
         frames = live.closed_bars()
@@ -151,7 +156,7 @@ class ExchangeFeed:
     ) -> AsyncGenerator[tuple[Grid, int], None]:
         """Frames of single symbols as bars of all of them."""
         given = start - self._step
-        alignment = BarAlignment(self._keys, given, LAGGARD_MS)
+        alignment = BarAlignment((*self._keys, *self._awaited), given, LATE_MS)
         async with contextlib.aclosing(self._heard(frames, alignment)) as heard:
             async for _ in heard:
                 self._note_age()
@@ -177,7 +182,7 @@ class ExchangeFeed:
                     except StopAsyncIteration:
                         return
                     coming = None
-                    if self._keys.get(frame.key.symbol) != frame.key:
+                    if frame.key not in (self._keys.get(frame.key.symbol), self._awaited.get(frame.key.symbol)):
                         continue
                     alignment.hear(frame.key.symbol, int(frame.open_time[-1]), self._session.now_ms())
                 yield

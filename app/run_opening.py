@@ -7,12 +7,15 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from ai.features.registry import rows_beside
 from app.contract.events import Event, NoticeEvent
 from app.feeds import Feed, Pace, StoredFeed, SyntheticFeed
 from app.live_feed import ExchangeFeed, RulesTold
 from app.options import RunOptions
 from app.run_plan import RunPlan, plan_run
 from app.wiring import Workplace, market_for
+from data.beside import BESIDE, CROSS
+from data.beside_rows import cross_keys
 from data.clock import Clock
 from data.errors import QuantError, Rejected, Retryable, UserError
 from data.exchange.rules import RulesChange
@@ -71,13 +74,14 @@ class RunOpening:
             await self.stack.enter_async_context(session)
             await session.measure_offset()
             plan = plan.under(await self._rules(session, plan))
+            looked_at = await self._looked_at(session, plan)
         except (Retryable, Rejected) as error:
             return self._without_exchange(error)
         feed = ExchangeFeed(
             session, plan.keys, self.place.database.candles, self._history(plan), self._feed_changed,
             also=self._also(plan), tell=self._note, rules=plan.config.instruments,
             rules_changed=lambda change: self._rules_told(session, change), bars_stopped=self.bars_stopped,
-            filling=self.filling,
+            filling=self.filling, awaited=looked_at,
         )  # fmt: skip
         try:
             await feed.history(plan.warmup, None)  # what a restart needs besides is asked for again, from the store
@@ -148,6 +152,16 @@ class RunOpening:
         """Other timeframes of the traded symbols that the settings ask to follow."""
         others = [name for name in self.place.settings.values.data.follow_timeframes if name != plan.timeframe]
         return tuple(replace(key, timeframe=name) for key in plan.keys for name in others)
+
+    async def _looked_at(self, session: ExchangeSession, plan: RunPlan) -> list[SeriesKey]:
+        """Other symbols' bars that the run's features read: those that are stored and still traded."""
+        if not rows_beside(plan.schema.names) & set(BESIDE[CROSS:]):
+            return []
+        store, symbols = self.place.database.candles, self.place.settings.values.ai.cross_asset_symbols
+        others = dict.fromkeys(other for key in plan.keys for other in cross_keys(store, key, symbols))
+        found = [key for key in others if key is not None and key not in plan.keys]
+        listed = await session.instruments([key.symbol for key in found]) if found else {}
+        return [key for key in found if key.symbol in listed and listed[key.symbol].status == "trading"]
 
     def _history(self, plan: RunPlan) -> int:
         """Bars before the first that a run on an exchange has to have: the first training reads the most."""

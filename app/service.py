@@ -28,7 +28,7 @@ from app.run_plan import RunPlan
 from app.run_report import fill_event, status_document, summary_document
 from app.run_rules import RunRules
 from app.trader import StoredForecasts, Trader
-from app.wiring import Workplace, cut
+from app.wiring import Workplace, beside_source, cut
 from data.errors import QuantError, UserError
 from data.exchange.rules import RulesChange
 from data.exchange.session import ExchangeSession
@@ -140,8 +140,9 @@ class TradingService:
         stored = None
         if plan.schedule:
             stored = [StoredForecasts(database.forecasts.load(info.run_id)) for info in plan.schedule]
+        beside = beside_source(database, plan.keys, plan.schema, self.place.settings.values.ai)
         trader = await asyncio.to_thread(
-            Trader, plan.config, plan.schema, database.journal, account.id, checkpoint, stored
+            Trader, plan.config, plan.schema, database.journal, account.id, checkpoint, stored, beside
         )
         self.trader, self.account = trader, account
         if plan.live:

@@ -15,6 +15,8 @@ from ai.features.engine import FeatureEngine, funding_by_bar
 from ai.forecast import Abstain, Col, abstaining_row
 from ai.forecaster import Forecaster
 from ai.schema import FeatureSchema
+from app.wiring import BesideSource
+from data.beside import Beside
 from data.grid import Grid
 from data.market import Float64Array, Frame, FundingFrame, Int64Array, SeriesKey
 from database.forecasts import ForecastRun
@@ -22,6 +24,8 @@ from trading.bar import bar_at
 from trading.config import TradingConfig
 from trading.journal import Checkpoint, Journal
 from trading.session import BarOutcome, TradingSession
+
+LOOK_AHEAD = 200  # bars whose surroundings are read together
 
 
 class StoredForecasts:
@@ -51,17 +55,20 @@ class Trader:
         journal: where batches are committed; ``account_id`` from ``Journal.open_account``.
         checkpoint: of the account, to continue after it.
         stored: forecasts of a walk-forward schedule, one per symbol; else models are added by :meth:`add_model`.
+        beside: gives what was known beside the bars at their closes (:func:`app.wiring.beside_source`).
     """
 
     def __init__(
         self, config: TradingConfig, schema: FeatureSchema, journal: Journal, account_id: int,
         checkpoint: Checkpoint | None = None, stored: Sequence[StoredForecasts] | None = None,
+        beside: BesideSource | None = None,
     ) -> None:  # fmt: skip
         self.config = config
         self.schema = schema
         self.session = TradingSession(config, schema, journal, account_id, checkpoint)
         self.model_ids: list[str] = []  # of the account, in the order in which DECISION rows count them
         self._stored = stored
+        self._source = beside
         self._engines = [FeatureEngine(schema, config.timeframe) for _ in config.symbols]
         self._forecasters: list[Forecaster] | None = None
         if config.strategy.kind != "rule" and stored is None:
@@ -69,6 +76,8 @@ class Trader:
         self._known_until: list[int | None] = [None] * len(config.symbols)  # settlements up to then are taken in
         self._grid: Grid | None = None
         self._rates: Float64Array = np.empty((0, 0))
+        self._ahead: list[Beside | None] = [None] * len(config.symbols)  # of bars up to, without, ``_ahead_until``
+        self._ahead_until = 0
         self._window: Float64Array = np.full((len(config.symbols), len(schema), 2), np.nan)
         self._rows: Float64Array = np.tile(abstaining_row(Abstain.NO_MODEL), (len(config.symbols), 1))
 
@@ -126,6 +135,8 @@ class Trader:
         """Bar ``t`` of ``grid``: features, forecast, decision, orders, fills; ``hold`` as in the session."""
         if grid is not self._grid:
             self._see(grid, t)
+        if self._source is not None and t >= self._ahead_until:
+            self._look_beside(grid, t)
         window, rows = self._window, self._rows
         window[:, :, 0] = window[:, :, 1]
         open_time = int(grid.open_time[t])
@@ -135,7 +146,9 @@ class Trader:
                 rows[s] = abstaining_row(Abstain.MISSING)
                 continue
             o, h, low, c = grid.open[s, t], grid.high[s, t], grid.low[s, t], grid.close[s, t]
-            x = engine.step(open_time, o, h, low, c, grid.volume[s, t], self._rates[s, t])
+            ahead = self._ahead[s]
+            beside = None if ahead is None else ahead.at(grid.open_time[t : t + 1])[:, 0]
+            x = engine.step(open_time, o, h, low, c, grid.volume[s, t], self._rates[s, t], beside)
             self._known_until[s] = open_time + grid.step_ms
             window[s, :, 1] = x
             if self._forecasters is not None:
@@ -158,12 +171,20 @@ class Trader:
 
     def _see(self, grid: Grid, t: int) -> None:
         """A grid not seen before: which funding rate each of its bars from ``t`` on learns of."""
-        self._grid = grid
+        self._grid, self._ahead_until = grid, 0
         rates: Float64Array = np.full((len(self.config.symbols), grid.bars), np.nan)
         for s, known in enumerate(self._known_until):
             here = t + np.flatnonzero(grid.present[s, t:])
             rates[s, here] = funding_by_bar(grid.open_time[here], grid.step_ms, funding_of(grid, s), known)
         self._rates = rates
+
+    def _look_beside(self, grid: Grid, t: int) -> None:
+        """What stands beside the next bars, some at a time: a reading holds up nobody for long."""
+        assert self._source is not None
+        self._ahead_until = min(t + LOOK_AHEAD, grid.bars)
+        part = slice(t, self._ahead_until)
+        for s in range(len(self.config.symbols)):
+            self._ahead[s] = self._source(s, grid.open_time[part][grid.present[s, part]])
 
     def _extend(self, grid: Grid, s: int) -> Float64Array:
         here = np.flatnonzero(grid.present[s])
@@ -172,7 +193,8 @@ class Trader:
             key, grid.open_time[here], grid.open[s, here], grid.high[s, here], grid.low[s, here],
             grid.close[s, here], grid.volume[s, here],
         )  # fmt: skip
-        x = self._engines[s].extend(frame, funding_of(grid, s))
+        beside = None if self._source is None else self._source(s, frame.open_time)
+        x = self._engines[s].extend(frame, funding_of(grid, s), beside)
         if len(here):
             self._known_until[s] = int(grid.open_time[here[-1]]) + grid.step_ms
         return x

@@ -219,15 +219,18 @@ def extras_for(
 ) -> Extras:  # fmt: skip
     """What is stored beside the bars of ``frame``; the one place where research and the desk get it from.
 
-    Only what ``features`` read is looked for (without names: whatever a feature reads).
+    Only what ``features`` read is looked for. Without names it is for a training: whatever a feature reads, and the
+    finer bars that decide its labels.
     """
     from ai.features.registry import rows_beside
+    from app.finer_bars import finer_frame
     from data.beside_rows import beside_of
 
+    finer = finer_frame(database.candles, frame) if features is None and ai.finer_labels else None
     rows = rows_beside(features)
     if not rows or not len(frame):
-        return Extras()
-    return Extras(beside_of(database.candles, frame.key, frame.open_time, ai.cross_asset_symbols, rows))
+        return Extras(finer=finer)
+    return Extras(beside_of(database.candles, frame.key, frame.open_time, ai.cross_asset_symbols, rows), finer)
 
 
 def beside_source(

@@ -25,7 +25,8 @@ PREMIUM_AGE_MS = 2 * MINUTE_MS  # told every second or three; a mark candle coun
 METRICS_AGE_MS = HOUR_MS  # told every five minutes, by some files every half hour
 BOOK_AGE_MS = MINUTE_MS
 QUIET_MS = DAY_MS  # no liquidation for so long: nobody was listening
-LATE_MS = 45_000  # so long after its close the bar of another symbol still counts, and a live run waits for it
+LATE_MS = 45_000  # so long a live run waits for a symbol behind the others (longer than the longest pause between two
+# looks), and so long after its close the bar of another symbol still counts
 
 _PREMIUM = ("mark_price", "index_price")
 _METRICS = ("open_interest", "account_ratio", "top_account_ratio", "top_position_ratio", "taker_ratio")
