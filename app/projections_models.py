@@ -16,6 +16,7 @@ from app.contract.results import FoldRow, ModelRow, ModelsView, ReliabilityBin, 
 from app.contract.views import FloatArray
 from app.projection_context import Context
 from app.projections_forecast import member_name
+from app.projections_research import score_lines, trial_lines
 from data.timeframes import parse_time
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def models(query: ModelsQuery, context: Context) -> ModelsView:
     run = _run(query, context)
     former = _former(stored)
     shared: dict[str, Any] = {
-        "registry": registry, "rollback_to": former,
+        "registry": registry, "rollback_to": former, "trials": trial_lines(context),
         "rollback_blocked": "" if former else "There is no earlier promoted model to go back to.",
     }  # fmt: skip
     if run is None:
@@ -53,7 +54,7 @@ def models(query: ModelsQuery, context: Context) -> ModelsView:
         title, level, "paper only", str(result.get("verdict", "")), scores=_scores(overall, result),
         symbol=run.key.symbol, timeframe=run.key.timeframe,
         about=f"train {spec.get('train')} · test {spec.get('test')} · step {spec.get('step')}",
-        folds=tuple(_fold(f) for f in result.get("folds", ())), auc_low=overall.get("auc_low"),
+        lines=score_lines(result), folds=tuple(_fold(f) for f in result.get("folds", ())), auc_low=overall.get("auc_low"),
         auc_high=overall.get("auc_high"), reliability=_reliability(result),
         weights_time=_blocks(np.array(weights.get("time", ()), dtype=np.float64)).astype(np.int64),
         weights={

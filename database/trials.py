@@ -6,6 +6,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,20 @@ _OF_SERIES = (
     "series = (SELECT id FROM series WHERE exchange = ? AND symbol = ? AND timeframe = ? AND kind = ? AND source = ?)"
 )
 _COLUMNS = "kind, digest, configuration, begun_ms, ended_ms, score, sharpe, failure, first_day, daily"
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """The trials of one kind of search over one series, counted."""
+
+    key: SeriesKey
+    kind: str
+    tried: int
+    failed: int
+    running: int  # begun and not ended
+    best_sharpe: float | None  # per day, not annualised
+    best_score: float | None
+    newest_ms: int
 
 
 class Trials:
@@ -110,6 +125,16 @@ class Trials:
             )
             for row in rows
         )
+
+    def summary(self) -> list[Searched]:
+        """Every kind of search of every series, the newest first; without the days' returns, so it is quick."""
+        rows = self._db.rows(
+            "SELECT s.exchange, s.symbol, s.timeframe, s.kind, s.source, t.kind, count(*), "
+            "sum(t.failure IS NOT NULL), sum(t.ended_ms IS NULL), max(t.sharpe), max(t.score), "
+            "max(coalesce(t.ended_ms, t.begun_ms)) AS newest "
+            "FROM trials t JOIN series s ON s.id = t.series GROUP BY t.series, t.kind ORDER BY newest DESC"
+        )
+        return [Searched(SeriesKey(*row[:5]), *row[5:]) for row in rows]
 
 
 def _returns(packed: bytes | None) -> Float64Array:

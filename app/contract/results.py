@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from app.contract.model_views import LiveLine, OverlayLine, ScoreLine, TrialLine
 from app.contract.views import FloatArray, GateRow, IntArray, NamedAmount, no_floats, no_times
 
 
@@ -157,6 +158,10 @@ class ModelsView:
     weights_time: IntArray = field(default_factory=no_times)
     weights: Mapping[str, FloatArray] = field(default_factory=dict)  # by member, share of the vote
     registry: tuple[ModelRow, ...] = ()
+    lines: tuple[ScoreLine, ...] = ()
+    live: tuple[LiveLine, ...] = ()
+    trials: tuple[TrialLine, ...] = ()
+    overlay: tuple[OverlayLine, ...] = ()  # of the newest promoted model
     rollback_to: str = ""
     rollback_blocked: str = ""
     training_blocked: str = ""  # why a walk-forward cannot be started; empty = it can
