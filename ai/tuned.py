@@ -19,7 +19,7 @@ class TunedMember:
     profile: str
     parameters: Mapping[str, float]
     loss: float
-    plain_loss: float  # of the member with its own parameters
+    plain_loss: float | None  # of the member with its own parameters
     base_loss: float  # of the training folds' class shares
     tried: int  # configurations, those that failed included
     failed: int
