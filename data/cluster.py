@@ -76,30 +76,26 @@ class Cluster:
 
     def settled(self, ticket: Any, seconds: float) -> bool:
         """Wait up to ``seconds`` for a job."""
-        from distributed import wait
-
+        distributed = _distributed()
         try:
             with self._client.as_current():
-                wait([ticket], timeout=seconds)
+                distributed.wait([ticket], timeout=seconds)
         except TimeoutError:
             if self._client.status != "running":
                 raise self._lost() from None
             return False
-        except OSError as error:
+        except (OSError, distributed.client.FuturesCancelledError) as error:
             raise self._lost() from error
         return True
 
     def result(self, ticket: Any) -> Any:
         """The result of a settled job, or its error."""
-        from concurrent.futures import CancelledError
-
-        from distributed.scheduler import KilledWorker
-
+        distributed = _distributed()
         try:
             result, error = ticket.result(timeout=REACH_S)
-        except CancelledError as gone:  # a scheduler that is gone takes its futures with it
+        except distributed.client.FutureCancelledError as gone:
             raise self._lost() from gone
-        except KilledWorker as killed:
+        except distributed.scheduler.KilledWorker as killed:
             raise UserError(
                 f"Workers of the cluster at {self._address} died over the same job, most likely because memory ran "
                 "out: give them more, or fewer threads each."
@@ -131,9 +127,7 @@ def _answered(task: Task[Any, Any], job: Any) -> tuple[Any, Exception | None]:
 
 async def _answer(address: str) -> None:
     """Ask who is there: a client that fails to start leaves threads behind."""
-    import distributed
-
-    async with asyncio.timeout(REACH_S), distributed.rpc(address) as scheduler:
+    async with asyncio.timeout(REACH_S), _distributed().rpc(address) as scheduler:
         await scheduler.identity()
 
 

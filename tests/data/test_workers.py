@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -100,7 +101,7 @@ def test_jobs_are_made_while_they_are_asked_for(workers) -> None:
 
 def test_it_ends_early_and_without_an_error_when_cancelled(workers) -> None:
     done: list[int] = []
-    for result in workers.each(refuse, range(3, 1000), lambda: len(done) >= 2):
+    for result in workers.each(refuse, range(3, 1000), lambda: len(done) >= 2):  # noqa: B023
         done += [result]
     assert done == [3, 4]
 
@@ -200,17 +201,6 @@ def test_something_else_that_listens_there_is_no_scheduler(monkeypatch) -> None:
         thread.join()
 
 
-def test_a_scheduler_without_workers_is_said(monkeypatch) -> None:
-    from distributed import LocalCluster
-
-    monkeypatch.setattr(cluster, "REACH_S", 0.5)
-    with (
-        LocalCluster(n_workers=0, dashboard_address=None, processes=False, host="127.0.0.1", protocol="tcp") as empty,
-        pytest.raises(UserError, match="has no workers"),
-    ):
-        list(Workers(cluster=empty.scheduler_address).each(refuse, range(3)))
-
-
 @pytest.mark.parametrize(("part", "version"), [("numpy", "1.0.0"), ("program", "0"), ("Python", "3.9")])
 def test_a_worker_of_another_version_is_said(address, monkeypatch, part, version) -> None:
     here = cluster.make_of_this_process()
@@ -230,23 +220,44 @@ import signal, dask, sys
 from distributed import LocalCluster
 if __name__ == "__main__":
     dask.config.set({"temporary-directory": sys.argv[1]})
-    made = LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None, processes=False, host="127.0.0.1",
-                        protocol="tcp")
+    made = LocalCluster(n_workers=int(sys.argv[2]), threads_per_worker=2, dashboard_address=None, processes=False,
+                        host="127.0.0.1", protocol="tcp")
     print(made.scheduler_address, flush=True)
     signal.pause()
 """
 
 
-def test_a_scheduler_that_is_lost_midway_is_said(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(cluster, "REACH_S", 2.0)
+@pytest.fixture
+def scheduler(tmp_path):
+    """Starts a scheduler in a process of its own with so many workers: the process and its address."""
     script = tmp_path / "scheduler.py"
     script.write_text(SCHEDULER)
-    there = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "spill")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert there.stdout is not None
-    address = there.stdout.readline().strip()
+    with contextlib.ExitStack() as stack:
+
+        def start(workers: int) -> tuple[subprocess.Popen[str], str]:
+            there = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, str(script), str(tmp_path / "spill"), str(workers)], stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                )
+            )  # fmt: skip
+            stack.callback(there.kill)
+            assert there.stdout is not None
+            return there, there.stdout.readline().strip()
+
+        yield start
+
+
+def test_a_scheduler_without_workers_is_said(scheduler, monkeypatch) -> None:
+    monkeypatch.setattr(cluster, "REACH_S", 1.0)
+    _, address = scheduler(0)
+    with pytest.raises(UserError, match="has no workers"):
+        list(Workers(cluster=address).each(refuse, range(3)))
+
+
+def test_a_scheduler_that_is_lost_midway_is_said(scheduler, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(cluster, "REACH_S", 2.0)
+    there, address = scheduler(1)
     started = tmp_path / "started"
     started.mkdir()
 
@@ -257,5 +268,3 @@ def test_a_scheduler_that_is_lost_midway_is_said(tmp_path, monkeypatch) -> None:
 
     with pytest.raises(UserError, match="was lost before all work was done"):
         list(Workers(cluster=address).each(hang, [str(started)] * 2, kill_when_it_runs))
-    there.wait()
-    there.stdout.close()
