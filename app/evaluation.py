@@ -9,50 +9,59 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ai.exits import exit_profile
 from ai.forecast import Abstain, Col
 from ai.schema import FeatureSchema
-from ai.validation.overfitting import deflated_sharpe, overfitting_probability, sharpe_moments
+from ai.validation.bands import return_bands
+from ai.validation.baselines import buy_and_hold, no_trade
+from ai.validation.overfitting import (
+    minimum_track_record,
+    overfitting_probability,
+    probabilistic_sharpe,
+    sharpe_moments,
+)
+from ai.validation.reality_check import reality_check, superior_ability
+from ai.validation.trials import Trial, deflation, known_number
 from app.wiring import cut, feature_cube, strategy_for, trading_config
 from data.beside import Beside
 from data.clock import iso
 from data.grid import align
 from data.instruments import Instrument, instrument_for
-from data.market import Float64Array, Frame, FundingFrame
+from data.market import Float64Array, Frame, FundingFrame, Int64Array
 from data.timeframes import DAY_MS
 from trading.backtest import RunResult, run_fast
-from trading.metrics import daily_returns
+from trading.metrics import DAYS_PER_YEAR, daily_returns, drawdown, sharpe
 
 if TYPE_CHECKING:
     from app.settings import Loaded
 
 Daily = dict[int, float]  # UTC day number -> return
 
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """An earlier configuration of the same series: its daily returns after costs, none where it failed."""
-
-    digest: str
-    daily: Daily
+RETURN_BLOCK = 5.0  # days, mean block of the tests over daily returns
+SHARED_DAYS = 0.9  # of the days: a trial with fewer of them is counted, but not compared day by day
+MIN_DAYS = 20  # under these nothing is tested
+NO_TRADE, BUY_AND_HOLD = "no trade", "buy and hold"
 
 
 @dataclass(slots=True)
 class TradingEvaluator:
     """Trades forecast rows by the compiled engine, twice: gates observed (edge) and enforced (account).
 
-    ``trials`` are the configurations tried before on the series; the present one is counted too. ``rules``: those of
-    the exchange; without them the built-in or inferred ones hold.
+    ``trials`` are the configurations tried on the series; the ``present`` one is counted whether it is among them or
+    not. ``rules``: those of the exchange; without them the built-in or inferred ones hold.
     """
 
     settings: Loaded
     trials: Sequence[Trial] = ()
+    present: str = ""  # digest
+    search: Sequence[Trial] | None = None  # those among which the present one is chosen; None: all
     seed: int | None = None
     rules: Instrument | None = None
     beside: Beside | None = None
     daily: Daily | None = None  # of the edge, after :meth:`evaluate`
 
     def evaluate(self, frame: Frame, funding: FundingFrame, rows: Float64Array, profile: str) -> Mapping[str, Any]:
-        """``{"edge": {…}, "account": {…}}`` of forecast rows ``[T, WIDTH]`` over the bars that were tested."""
+        """``{"edge": {…}, "account": {…}, "baselines": {…}}`` of forecast rows ``[T, WIDTH]`` over the tested bars."""
         tested = np.flatnonzero(~np.isin(rows[:, Col.ABSTAIN], (Abstain.NO_MODEL, Abstain.MISSING)))
         first, stop = (int(tested[0]), int(tested[-1]) + 1) if len(tested) else (0, 0)
         results: dict[str, Any] = {}
@@ -61,7 +70,10 @@ class TradingEvaluator:
             daily = days_of(result, frame.key.step_ms)
             if name == "edge":
                 self.daily = daily
-            results[name] = {**trading_document(result), **self._search(daily)}
+            label_ms = exit_profile(profile, frame.key.timeframe).limit_bars * frame.key.step_ms
+            bands = return_document(daily, max(1, -(-label_ms // DAY_MS)), self._seed)
+            results[name] = {**trading_document(result), **bands, **self._search(daily)}
+        results["baselines"] = self._baselines(frame, funding, first, stop)
         return results
 
     def _run(
@@ -80,8 +92,24 @@ class TradingEvaluator:
         part = np.ascontiguousarray(cube[:, :, first:stop])
         return run_fast(config, cut(grid, first, stop), part, rows[None, first:stop], schema)
 
+    @property
+    def _seed(self) -> int:
+        return self.settings.values.ai.seed if self.seed is None else self.seed
+
     def _search(self, daily: Daily) -> dict[str, Any]:
-        return search_document(daily, self.trials)
+        return search_document(daily, self.trials, self.present, self._seed, self.search)
+
+    def _baselines(self, frame: Frame, funding: FundingFrame, first: int, stop: int) -> dict[str, Any]:
+        """Doing nothing, and buying at the first tested open to sell at the last tested close."""
+        if stop <= first:
+            return {}
+        costs, start = self.settings.values.trading.costs, float(self.settings.values.trading.paper.start_equity)
+        cost = costs.taker_fee + costs.spread / 2.0
+        held = buy_and_hold(frame, first, stop, start, cost, funding)
+        return {
+            name: held_document(frame.open_time[first:stop], equity, start, frame.key.step_ms)
+            for name, equity in ((NO_TRADE, no_trade(stop - first, start)), (BUY_AND_HOLD, held))
+        }
 
 
 def trading_document(result: RunResult) -> dict[str, Any]:
@@ -104,29 +132,71 @@ def days_of(result: RunResult, step_ms: int) -> Daily:
     return {first + k: float(r) for k, r in enumerate(returns)}
 
 
-def search_document(daily: Daily, trials: Sequence[Trial]) -> dict[str, Any]:
-    """``deflated_sharpe pbo trials``: how much of the result may be luck of the search.
+def held_document(open_time: Int64Array, equity: Float64Array, start: float, step_ms: int) -> dict[str, Any]:
+    """The figures of a baseline from its equity at each close, ``[bars]``."""
+    returns = daily_returns(open_time.astype(np.float64), equity, start, step_ms)
+    return {
+        "net_return": float(equity[-1]) / start - 1.0, "sharpe": sharpe(returns),
+        "max_drawdown": drawdown(equity, start, step_ms)[0], "equity_start": start, "equity_end": float(equity[-1]),
+        "bars": len(equity),
+    }  # fmt: skip
 
-    The variance of the tried Sharpe ratios is measured from two trials on; with one it does not matter.
+
+def return_document(daily: Daily, block: int, seed: int) -> dict[str, Any]:
+    """The mean daily return and the bands of it and of the annual Sharpe ratio, by blocks of ``block`` days."""
+    values = np.array(list(daily.values()))
+    bands = return_bands(values, block, seed)
+    year = math.sqrt(DAYS_PER_YEAR)
+    return {
+        "daily_return": known_number(float(values.mean())) if len(values) else None,
+        "daily_return_low": known_number(bands.mean.low), "daily_return_high": known_number(bands.mean.high),
+        "sharpe_low": known_number(bands.sharpe.low * year), "sharpe_high": known_number(bands.sharpe.high * year),
+    }  # fmt: skip
+
+
+def search_document(
+    daily: Daily, trials: Sequence[Trial], present: str = "", seed: int = 7, search: Sequence[Trial] | None = None
+) -> dict[str, Any]:
+    """How much of a result may be luck of the search: ``deflated_sharpe pbo trials`` and more.
+
+    Args:
+        daily: returns after costs of the configuration that is looked at.
+        trials: every configuration tried on the series.
+        present: digest of the one that is looked at; it counts once, among them or not.
+        seed: of the bootstrap.
+        search: those among which it was chosen, for the probability of overfitting; all by default.
     """
     values = np.array(list(daily.values()))
-    sharpe, skew, kurtosis = sharpe_moments(values)
-    count = len(trials) + 1
-    tried = [s for t in trials if t.daily and math.isfinite(s := sharpe_moments(np.array(list(t.daily.values())))[0])]
-    known = [*tried, sharpe]
-    variance = float(np.var(known, ddof=1)) if len(known) > 1 else 1.0 / max(len(values), 1)
-    chance = deflated_sharpe(sharpe, len(values), count, variance, skew, kurtosis) if len(values) > 1 else math.nan
+    found = deflation(values, trials, present)
+    sharpe_, skew, kurtosis = sharpe_moments(values)
+    needed = minimum_track_record(sharpe_, 0.0, skew, kurtosis)
+    chosen = _together(daily, [t for t in (trials if search is None else search) if t.digest != present])
+    everything = _together(daily, [t for t in trials if t.digest != present])
+    check, ability = _better_than_nothing(everything, seed)
     return {
-        "deflated_sharpe": chance if math.isfinite(chance) else None,
-        "pbo": _overfitting(daily, trials),
-        "trials": count,
-    }
+        "deflated_sharpe": known_number(found.probability),
+        "probabilistic_sharpe": known_number(probabilistic_sharpe(sharpe_, 0.0, len(values), skew, kurtosis)),
+        "track_record_days": len(values), "minimum_track_record_days": known_number(needed),
+        "pbo": overfitting_probability(chosen), "reality_check": check, "superior_ability": ability,
+        "trials": found.trials, "trials_with_returns": found.measured, "trials_compared": everything.shape[1],
+    }  # fmt: skip
 
 
-def _overfitting(daily: Daily, trials: Sequence[Trial]) -> float | None:
-    """Over the days that every trial with a result has in common; none under two trials."""
-    runs = [daily, *(t.daily for t in trials if t.daily)]
-    if len(runs) < 2:
-        return None
-    days = sorted(set.intersection(*(set(r) for r in runs)))
-    return overfitting_probability(np.array([[run[day] for run in runs] for day in days]).reshape(len(days), len(runs)))
+def _together(daily: Daily, others: Sequence[Trial]) -> Float64Array:
+    """Returns ``[days, N]`` of the days that all of them have; the present one first.
+
+    Others that lack more than a tenth of its days are left out: a short one would leave nothing to compare.
+    """
+    days = set(daily)
+    runs = [t.daily for t in others if t.daily and len(days & set(t.daily)) >= SHARED_DAYS * len(days)]
+    common = sorted(days.intersection(*runs))
+    return np.array([[run[day] for run in (daily, *runs)] for day in common]).reshape(len(common), 1 + len(runs))
+
+
+def _better_than_nothing(returns: Float64Array, seed: int) -> tuple[float | None, float | None]:
+    """P-values that no configuration of ``returns[days, N]`` is better than no trade: White's, and Hansen's."""
+    if len(returns) < MIN_DAYS:
+        return None, None
+    check = reality_check(returns, RETURN_BLOCK, np.random.default_rng(seed))
+    ability = superior_ability(returns, RETURN_BLOCK, np.random.default_rng(seed))
+    return known_number(check), known_number(ability.consistent)

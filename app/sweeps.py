@@ -5,30 +5,45 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.backtests import Inputs, chosen, inputs_of, series_of
 from app.backtests import Request as BacktestRequest
-from app.evaluation import Daily, Trial, days_of, search_document
+from app.evaluation import Daily, days_of, search_document
 from app.grids import Grid, Parameters, applied, check_grid, read_grid
+from app.trials import RUN, SWEEP, sharpe_of, tried
+from app.walk_forward import processes
 from app.wiring import Workplace
 from data.clock import iso
 from data.errors import QuantError, UserError
-from data.market import SeriesKey
+from data.market import Float64Array, SeriesKey
+from data.workers import Workers
 from trading.backtest import run_fast
 
 if TYPE_CHECKING:
+    from ai.schema import FeatureSchema
+    from ai.validation.trials import Trial
+    from data.grid import Grid as MarketGrid
     from trading.config import TradingConfig
 
 Document = dict[str, Any]
 Progress = Callable[[int, int, str], None]
 Cancelled = Callable[[], bool]
+Done = tuple[Document, Daily]  # the row of a combination, and its daily returns
 
 STARTED = "sweep_started"  # audit kind: every configuration that is tried leaves a trace, failed ones too
 FIGURES = ("trades", "net_return", "sharpe", "max_drawdown", "equity_end", "halted_at")
+SEARCHED = (  # what the search costs in evidence
+    "pbo", "deflated_sharpe", "probabilistic_sharpe", "track_record_days", "minimum_track_record_days",
+    "reality_check", "superior_ability", "trials_with_returns", "trials_compared",
+)  # fmt: skip
+PARALLEL_FROM_BARS = 20_000_000  # bars of all back-tests together; below, the workers' start costs more than it saves
+PARTS = 8  # pieces of work for each process: progress is told after each
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,8 @@ class Request:
     source: str | None = None
     exit_profile: str | None = None
     seed: int | None = None
+    workers: int | None = None  # None: the setting
+    cluster: str | None = None
 
     def backtest(self) -> BacktestRequest:
         """The back-test whose configuration is varied."""
@@ -85,21 +102,31 @@ def perform(
     check_grid(grid, inputs.config, inputs.forecasts is not None)
     schedule = None if runs is None else [run.run_id for run in runs]
     attempts = _attempts(grid, inputs, keys[0], schedule)
-    earlier = _earlier(place, keys[0], {a.digest for a in attempts})
     about = _about(request, grid, inputs, keys[0])
     place.database.audit.append(
         None, STARTED, {**about, "configurations": len(attempts), "digests": [a.digest for a in attempts]}
     )
-    rows: list[Document] = []
-    days: list[Daily] = []
-    complete = _run_all(attempts, inputs, rows, days, progress, cancelled)
-    if not rows:
+    asked = [{RUN: a.digest, "strategy": inputs.config.strategy.name} for a in attempts]
+    trials = place.database.trials.begin_all(keys[0], SWEEP, asked)
+    done: list[Done] = []
+    complete = _run_all(attempts, inputs, _workers(place, request, inputs, len(attempts)), done, progress, cancelled)
+    for trial, (row, daily) in zip(trials, done, strict=False):
+        _note(place, keys[0], trial, row, daily)
+    if not done:
         raise UserError("The sweep was stopped before its first back-test was finished: nothing is known.")
+    everything = tried(place, keys[0])
+    findings = _findings(done, trials, everything, inputs.config.seed)
     return {
-        "runs": rows, **_findings(rows, days, attempts, earlier), "earlier_trials": len(earlier),
-        "planned": len(attempts), "complete": complete, "elapsed_s": place.clock.monotonic() - started,
-        **about, "schedule": schedule,
+        "runs": [row for row, _ in done], **findings, "planned": len(attempts), "complete": complete,
+        "elapsed_s": place.clock.monotonic() - started, **about, "schedule": schedule,
     }  # fmt: skip
+
+
+def _note(place: Workplace, key: SeriesKey, trial: str, row: Document, daily: Daily) -> None:
+    if row["error"] is not None:
+        place.database.trials.fail(key, trial, row["error"])
+    else:
+        place.database.trials.finish(key, trial, row["sharpe"], sharpe_of(daily), daily)
 
 
 def _attempts(grid: Grid, inputs: Inputs, key: SeriesKey, schedule: Sequence[str] | None) -> list[Attempt]:
@@ -114,16 +141,6 @@ def _attempts(grid: Grid, inputs: Inputs, key: SeriesKey, schedule: Sequence[str
     return made
 
 
-def _earlier(place: Workplace, key: SeriesKey, present: set[str]) -> list[Trial]:
-    """Configurations that other sweeps tried on the series, over whatever span."""
-    tried: set[str] = set()
-    for entry in place.database.audit.entries(kind=STARTED):
-        body = json.loads(entry.body)
-        if all(body.get(name) == getattr(key, name) for name in ("exchange", "symbol", "timeframe", "source")):
-            tried.update(body["digests"])
-    return [Trial(digest, {}) for digest in sorted(tried - present)]
-
-
 def _about(request: Request, grid: Grid, inputs: Inputs, key: SeriesKey) -> Document:
     times = inputs.grid.open_time
     return {
@@ -135,54 +152,86 @@ def _about(request: Request, grid: Grid, inputs: Inputs, key: SeriesKey) -> Docu
     }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Neighbouring combinations that one worker runs one after the other."""
+
+    configs: tuple[TradingConfig, ...]
+    parameters: tuple[Parameters, ...]
+    grid: MarketGrid
+    features: Float64Array
+    forecasts: Float64Array | None
+    schema: FeatureSchema
+
+
+def run_part(part: Part) -> list[Done]:
+    """The row and the daily returns of each combination; one that cannot be run has its reason and no figures."""
+    return [_run(config, chosen, part) for config, chosen in zip(part.configs, part.parameters, strict=True)]
+
+
+def _workers(place: Workplace, request: Request, inputs: Inputs, attempts: int) -> Workers:
+    ai = place.settings.values.ai
+    much = attempts * inputs.grid.bars >= PARALLEL_FROM_BARS
+    return Workers(min(processes(request.workers, ai, much), attempts), request.cluster or ai.cluster or None)
+
+
+def _parts(attempts: Sequence[Attempt], inputs: Inputs, workers: Workers) -> Iterator[Part]:
+    alone = workers.processes <= 1 and workers.cluster is None
+    parts = len(attempts) if alone else min(len(attempts), PARTS * max(workers.processes, os.cpu_count() or 1))
+    edges = [len(attempts) * k // parts for k in range(parts + 1)]
+    for first, last in pairwise(edges):
+        mine = attempts[first:last]
+        yield Part(
+            tuple(a.config for a in mine), tuple(a.parameters for a in mine), inputs.grid, inputs.features,
+            inputs.forecasts, inputs.schema,
+        )  # fmt: skip
+
+
 def _run_all(
-    attempts: Sequence[Attempt], inputs: Inputs, rows: list[Document], days: list[Daily], progress: Progress | None,
+    attempts: Sequence[Attempt], inputs: Inputs, workers: Workers, done: list[Done], progress: Progress | None,
     cancelled: Cancelled | None,
 ) -> bool:  # fmt: skip
-    """Fill ``rows`` and ``days``; False where a person ended it before the last one."""
+    """Fill ``done`` in the order of the grid; False where a person ended it before the last one."""
     try:
-        for attempt in attempts:
-            if cancelled is not None and cancelled():
-                return False
-            row, daily = _run(attempt, inputs)
-            days.append(daily)
-            rows.append(row)
+        for found in workers.each(run_part, _parts(attempts, inputs, workers), cancelled):
+            done += found
             if progress is not None:
-                progress(len(rows), len(attempts), f"{len(rows):,} of {len(attempts):,} back-tests")
+                progress(len(done), len(attempts), f"{len(done):,} of {len(attempts):,} back-tests")
     except KeyboardInterrupt:
-        if not rows:
+        if not done:
             raise
-        return False
-    return True
+    return len(done) == len(attempts)
 
 
-def _run(attempt: Attempt, inputs: Inputs) -> tuple[Document, Daily]:
-    """The row of one combination and its daily returns; one that cannot be run has its reason and no figures."""
+def _run(config: TradingConfig, parameters: Parameters, part: Part) -> Done:
     try:
-        result = run_fast(attempt.config, inputs.grid, inputs.features, inputs.forecasts, inputs.schema)
+        result = run_fast(config, part.grid, part.features, part.forecasts, part.schema)
     except QuantError as error:
-        return {"parameters": attempt.parameters, **dict.fromkeys(FIGURES), "error": str(error)}, {}
+        return {"parameters": parameters, **dict.fromkeys(FIGURES), "error": str(error)}, {}
     return {
-        "parameters": attempt.parameters, "trades": len(result.trades),
+        "parameters": parameters, "trades": len(result.trades),
         "net_return": result.equity_end / result.equity_start - 1.0, "sharpe": result.metrics["sharpe"],
         "max_drawdown": result.metrics["max_drawdown"], "equity_end": result.equity_end,
         "halted_at": iso(result.halted_at), "error": None,
-    }, days_of(result, inputs.grid.step_ms)  # fmt: skip
+    }, days_of(result, part.grid.step_ms)  # fmt: skip
 
 
-def _findings(
-    rows: Sequence[Document], days: Sequence[Daily], attempts: Sequence[Attempt], earlier: Sequence[Trial]
-) -> Document:
-    """``best pbo deflated_sharpe trials``: the best by Sharpe (ties: by return) and how much of it may be luck."""
-    ranked = list(_ranked(rows))
-    if not ranked:
-        return {"best": None, "pbo": None, "deflated_sharpe": None, "trials": len(rows)}
-    best = ranked[0]
-    others = [Trial(attempts[k].digest, days[k]) for k in range(len(rows)) if k != best]
-    found = search_document(days[best], [*others, *earlier])
-    return {
-        "best": rows[best], "pbo": found["pbo"], "deflated_sharpe": found["deflated_sharpe"], "trials": len(rows),
-    }  # fmt: skip
+def _findings(done: Sequence[Done], trials: Sequence[str], everything: Sequence[Trial], seed: int) -> Document:
+    """``best pbo deflated_sharpe trials …``: the best by Sharpe (ties: by return) and how much of it may be luck.
+
+    ``pbo`` compares the combinations of this sweep with one another; everything else counts all that was ever tried
+    on the series.
+    """
+    rows = [row for row, _ in done]
+    planned, made = set(trials), set(trials[: len(rows)])
+    counted = [t for t in everything if t.digest not in planned or t.digest in made]  # not those it was stopped before
+    counts = {"trials": len(rows), "earlier_trials": sum(t.digest not in planned for t in counted)}
+    best = next(_ranked(rows), None)
+    if best is None:
+        return {"best": None, **dict.fromkeys(SEARCHED), **counts}
+    search = [t for t in counted if t.digest in made]
+    found = search_document(done[best][1], counted, trials[best], seed, search)
+    return {"best": rows[best], **{name: found[name] for name in SEARCHED}, **counts}
 
 
 def _ranked(rows: Sequence[Mapping[str, Any]]) -> Iterator[int]:

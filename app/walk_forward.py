@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ai.ensemble import EnsembleOptions
-from ai.validation.splits import Duration
+from ai.training import training_schema
+from ai.validation.paths import combinatorial_paths
+from ai.validation.splits import Duration, walk_forward_windows
 from ai.validation.walk_forward import WalkForwardResult, WalkForwardSpec, walk_forward
-from app.evaluation import TradingEvaluator, Trial
+from app.evaluation import BUY_AND_HOLD, TradingEvaluator
 from app.instrument_rules import rules_of
-from app.wiring import Workplace, choose_series, extras_for, market_for
+from app.trials import RUN, WALK_FORWARD, note_tuned, sharpe_of, tried
+from app.tuning import tuned_for
+from app.wiring import Extras, Workplace, choose_series, extras_for, market_for
+from data.errors import UserError
 from data.market import Frame, FundingFrame, SeriesKey
 from database.models import OVERALL, MetricRow
 
 if TYPE_CHECKING:
+    from ai.settings import AiSettings
     from ai.validation.walk_forward import Cancelled
 
 Document = dict[str, Any]
@@ -27,7 +33,8 @@ Progress = Callable[[int, int, str], None]
 
 STARTED = "walk_forward_started"  # audit kind: every configuration tried leaves a trace, failed ones too
 PARALLEL_FROM_BARS = 20_000  # below this the workers' start costs more than they save
-SCORES = ("n", "log_loss", "base_log_loss", "brier", "auc", "auc_touch", "ece")
+BANDED = ("log_loss", "base_log_loss", "skill", "brier", "brier_skill", "auc", "auc_touch", "ece")
+SCORES = ("n", *(f"{name}{end}" for name in BANDED for end in ("", "_low", "_high")))
 GOOD_CHANCE = 0.95  # of the deflated Sharpe, to speak of evidence
 
 
@@ -48,6 +55,11 @@ class Request:
     source: str | None = None
     exit_profile: str | None = None
     workers: int | None = None
+    anchored: bool | None = None
+    embargo_bars: int | None = None
+    cpcv_groups: int | None = None  # 0: no combinatorial cross-validation
+    tune: int | None = None  # configurations that each fold's inner search tries; 0: none
+    cluster: str | None = None
 
 
 def perform(
@@ -64,69 +76,108 @@ def perform(
         store, [request.symbol], request.timeframe, (request.start_ms, request.end_ms), info.key.source, 0,
         info.key.exchange,
     )  # fmt: skip
-    spec = spec_of(place, request, len(frames[0]))
-    digest, about = _identity(spec, info.key, frames[0])
-    trials = trials_of(place, info.key, digest)
-    place.database.audit.append(None, STARTED, {**about, "digest": digest})
-    extras = extras_for(place.database, frames[0], place.settings.values.ai)
-    rules = rules_of(place.database, info.key, frames[0])
-    evaluator = TradingEvaluator(place.settings, trials, spec.seed, rules, extras.beside)
-    result = walk_forward(
-        frames[0], _funding(fundings[0]), spec, evaluator, progress, cancelled, extras.beside, extras.finer
-    )
+    frame, funding = frames[0], _funding(fundings[0])
+    spec = spec_of(place, request, info.key, frame)
+    groups = place.settings.values.ai.cpcv_groups if request.cpcv_groups is None else request.cpcv_groups
+    extras = extras_for(place.database, frame, place.settings.values.ai)
+    run, about = _identity(spec, info.key, frame, extras, groups)
+    place.database.audit.append(None, STARTED, {**about, "digest": run})
+    trial = place.database.trials.begin(info.key, WALK_FORWARD, {RUN: run, **about})
+    try:
+        trials = tried(place, info.key)
+        evaluator = TradingEvaluator(
+            place.settings, trials, trial, [t for t in trials if t.kind == WALK_FORWARD], spec.seed,
+            rules_of(place.database, info.key, frame), extras.beside,
+        )  # fmt: skip
+        result = walk_forward(
+            frame, funding, spec, evaluator, progress, cancelled, extras.beside, extras.finer,
+            partial(note_tuned, place, info.key),
+        )  # fmt: skip
+        paths = _paths(frame, funding, spec, groups, evaluator, progress, cancelled, extras)
+    except BaseException as error:
+        place.database.trials.fail(info.key, trial, str(error) or type(error).__name__)
+        raise
     document = {
-        **result.as_dict(), "run_id": f"wf-{digest}", "series": str(info.key), "bars": len(frames[0]),
-        "verdict": words(result), "spec": about,
+        **result.as_dict(), "run_id": f"wf-{run}", "series": str(info.key), "bars": len(frame),
+        "verdict": words(result), "spec": about, "paths": paths,
     }  # fmt: skip
-    save(place, info.key, f"wf-{digest}", frames[0], result, about, document, evaluator)
+    save(place, info.key, f"wf-{run}", frame, result, about, document, evaluator)
+    daily = evaluator.daily or {}
+    place.database.trials.finish(info.key, trial, result.overall.log_loss, sharpe_of(daily), daily)
     return document
 
 
-def spec_of(place: Workplace, request: Request, bars: int) -> WalkForwardSpec:
+def spec_of(place: Workplace, request: Request, key: SeriesKey, frame: Frame) -> WalkForwardSpec:
     """The request with the settings in the places that it leaves open.
+
+    Tuned parameters are those of searches that had ended before the first test window begins: a later one has looked
+    at what is tested.
 
     Raises:
         UserError: no duration, or an unknown member.
     """
     ai = place.settings.values.ai
+    train = Duration.parse(request.train or ai.walk_forward_train)
+    test = Duration.parse(request.test or ai.walk_forward_test)
+    step = Duration.parse(request.step or request.test or ai.walk_forward_step)
+    anchored = ai.walk_forward_anchored if request.anchored is None else request.anchored
+    profile = request.exit_profile or ai.profile_for(request.timeframe)
+    tuned = tuned_for(place.database, key, profile, _first_test(frame, train, test, step, anchored))
     return WalkForwardSpec(
-        train=Duration.parse(request.train or ai.walk_forward_train),
-        test=Duration.parse(request.test or ai.walk_forward_test),
-        step=Duration.parse(request.step or request.test or ai.walk_forward_step),
-        members=request.members or tuple(ai.members), seed=ai.seed if request.seed is None else request.seed,
-        profile=request.exit_profile or ai.profile_for(request.timeframe), calibration_share=ai.calibration_share,
-        anchored=ai.walk_forward_anchored, embargo_bars=ai.embargo_bars, options=EnsembleOptions.of(ai),
-        workers=request.workers or (min(os.cpu_count() or 1, 4) if bars >= PARALLEL_FROM_BARS else 1),
+        train=train, test=test, step=step, members=request.members or tuple(ai.members),
+        seed=ai.seed if request.seed is None else request.seed, profile=profile,
+        calibration_share=ai.calibration_share, anchored=anchored,
+        embargo_bars=ai.embargo_bars if request.embargo_bars is None else request.embargo_bars,
+        options=EnsembleOptions.of(ai, tuned), workers=processes(request.workers, ai, len(frame) >= PARALLEL_FROM_BARS),
+        tune=ai.walk_forward_tuning if request.tune is None else request.tune,
+        cluster=request.cluster or ai.cluster or None,
     )  # fmt: skip
+
+
+def _first_test(frame: Frame, train: Duration, test: Duration, step: Duration, anchored: bool) -> int:
+    try:
+        return walk_forward_windows(frame.open_time, frame.key.step_ms, train, test, step, 0, anchored)[0].test_from
+    except UserError:  # no fold fits: the walk itself says so, and counts as a try
+        return int(frame.open_time[0])
+
+
+def processes(asked: int | None, ai: AiSettings, much: bool) -> int:
+    """How many processes: as asked for, as the setting says, else every core where there is ``much`` to do."""
+    return asked or ai.workers or ((os.cpu_count() or 1) if much else 1)
+
+
+def _paths(
+    frame: Frame, funding: FundingFrame | None, spec: WalkForwardSpec, groups: int, evaluator: TradingEvaluator,
+    progress: Progress | None, cancelled: Cancelled | None, extras: Extras,
+) -> Document | None:  # fmt: skip
+    """The paths of the combinatorial cross-validation, where one is asked for; their trading counts no trials."""
+    if not groups:
+        return None
+    alone = TradingEvaluator(evaluator.settings, seed=evaluator.seed, rules=evaluator.rules, beside=evaluator.beside)
+    return combinatorial_paths(
+        frame, funding, spec, groups, alone, progress, cancelled, extras.beside, extras.finer
+    ).as_dict()
 
 
 def _funding(funding: FundingFrame) -> FundingFrame | None:
     return funding if len(funding) else None
 
 
-def _identity(spec: WalkForwardSpec, key: SeriesKey, frame: Frame) -> tuple[str, Document]:
-    """A digest of what decides the result, and the same in words."""
+def _identity(spec: WalkForwardSpec, key: SeriesKey, frame: Frame, extras: Extras, groups: int) -> tuple[str, Document]:
+    """A digest of what decides the result, and the same in words; where it is computed decides nothing."""
+    profile = str(spec.profile)
     about = {
         "exchange": key.exchange, "symbol": key.symbol, "timeframe": key.timeframe, "source": key.source,
         "from_ms": int(frame.open_time[0]), "to_ms": int(frame.open_time[-1]) + key.step_ms, "bars": len(frame),
         "train": str(spec.train), "test": str(spec.test), "step": str(spec.step), "members": list(spec.members),
-        "seed": spec.seed, "profile": spec.profile, "calibration_share": spec.calibration_share,
+        "seed": spec.seed, "profile": profile, "calibration_share": spec.calibration_share,
+        "anchored": spec.anchored, "embargo_bars": spec.embargo_bars, "tune": spec.tune, "cpcv_groups": groups,
+        "options": asdict(spec.options), "features": training_schema(profile, key.timeframe, spec.features).digest,
+        "finer": None if extras.finer is None else extras.finer.key.timeframe,
+        "beside": extras.beside is not None,
     }  # fmt: skip
     text = json.dumps(about, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest(), about
-
-
-def trials_of(place: Workplace, key: SeriesKey, present: str) -> list[Trial]:
-    """Other configurations tried on the series: those that left a result with their days, failed ones without."""
-    stored = {run.run_id.removeprefix("wf-"): run.result for run in place.database.forecasts.runs(key)}
-    tried: dict[str, Trial] = {}
-    for entry in place.database.audit.entries(kind=STARTED):
-        body = json.loads(entry.body)
-        same = all(body.get(name) == getattr(key, name) for name in ("exchange", "symbol", "timeframe", "source"))
-        if same and body["digest"] != present:
-            daily = stored.get(body["digest"], {}).get("daily", {})
-            tried[body["digest"]] = Trial(body["digest"], {int(day): float(r) for day, r in daily.items()})
-    return list(tried.values())
 
 
 def save(
@@ -143,14 +194,10 @@ def save(
         run_id, key, place.clock.now_ms(), frame.open_time[at:stop], result.rows[at:stop], result.schedule,
         result.member_names, about, kept,
     )  # fmt: skip
-    rows = [
-        MetricRow(run_id, k, name, _finite(getattr(fold.scores, name)))
-        for k, fold in enumerate(result.folds)
-        for name in SCORES
-    ]
-    overall = document["overall"]
-    rows += [MetricRow(run_id, OVERALL, name, overall.get(name)) for name in (*SCORES, "auc_low", "auc_high")]
-    place.database.models.save_metrics(rows)
+    parts = [*enumerate(document["folds"]), (OVERALL, document["overall"])]
+    place.database.models.save_metrics(
+        [MetricRow(run_id, number, name, scores[name]) for number, scores in parts for name in SCORES]
+    )
 
 
 def _thinned_weights(frame: Frame, result: WalkForwardResult, points: int = 400) -> Document:
@@ -165,10 +212,6 @@ def _thinned_weights(frame: Frame, result: WalkForwardResult, points: int = 400)
     }
 
 
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
 def words(result: WalkForwardResult) -> str:
     """The verdict for a person: what the direction says, and whether it pays after costs."""
     text = result.verdict[:1].upper() + result.verdict[1:]
@@ -181,6 +224,8 @@ def words(result: WalkForwardResult) -> str:
     text += f". After costs {trades:,} trades make {net:+.1%} with the gates observed"
     text += f" and {float(account['net_return']):+.1%} with them enforced"
     text += f" (halted at {account['halted_at'][:10]})" if account.get("halted_at") else ""
+    held = result.trading.get("baselines", {}).get(BUY_AND_HOLD)
+    text += f", buying and holding {float(held['net_return']):+.1%}" if held else ""
     chance = edge.get("deflated_sharpe")
     if chance is not None:
         enough = "enough to go on" if chance >= GOOD_CHANCE else f"below the {GOOD_CHANCE:.0%} that would be evidence"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ai.labels import Labels
 from ai.training import TrainingData
 from ai.validation.splits import Window
 from data.errors import UserError
-from data.market import Float64Array
+from data.market import Float64Array, Int64Array
 from data.workers import Workers
 
 
@@ -40,44 +40,34 @@ class FittedFold:
     tried: tuple[Mapping[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FoldJobs(Sequence[FoldJob]):
-    """The jobs of all windows, each cut out when it is asked for: only those at work are in memory."""
+@dataclass(frozen=True, slots=True)
+class FoldPlan:
+    """What all folds have in common."""
 
-    data: TrainingData
-    windows: Sequence[Window]
     members: tuple[str, ...]
     seed: int
     options: EnsembleOptions
-    embargo_bars: int
-    tune: int
+    embargo_bars: int = 0
+    tune: int = 0
 
-    def __len__(self) -> int:
-        return len(self.windows)
 
-    @overload
-    def __getitem__(self, at: int) -> FoldJob: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[FoldJob]: ...
-    def __getitem__(self, at: int | slice) -> FoldJob | list[FoldJob]:
-        if isinstance(at, slice):
-            return [self._job(window) for window in self.windows[at]]
-        return self._job(self.windows[at])
-
-    def _job(self, window: Window) -> FoldJob:
+def fold_jobs(data: TrainingData, windows: Sequence[Window], plan: FoldPlan) -> Iterator[FoldJob]:
+    """The job of each window, cut out when it is asked for: only those at work are in memory."""
+    labels = data.labels
+    for window in windows:
         first, last = window.train_rows
-        part = slice(first, max(first, last - self.embargo_bars))
-        labels = self.data.labels
+        part = slice(first, max(first, last - plan.embargo_bars))
         cut = Labels(
             labels.label[part], labels.long_outcome[part], labels.short_outcome[part], labels.end[part] - first,
             labels.long_return[part], labels.short_return[part], labels.complete[part],
         )  # fmt: skip
-        context = replace(self.data.context, open_time=self.data.context.open_time[part])
-        x = np.ascontiguousarray(self.data.x[:, part])
-        return FoldJob(x, cut, context, self.members, self.seed, self.options, self.tune)
+        x = np.ascontiguousarray(data.x[:, part])
+        yield FoldJob(x, cut, data.context.part(part), plan.members, plan.seed, plan.options, plan.tune)
 
 
-def fit_folds(jobs: FoldJobs, workers: Workers, cancelled: Cancelled | None) -> Iterator[FittedFold]:
+def fit_folds(
+    data: TrainingData, windows: Sequence[Window], plan: FoldPlan, workers: Workers, cancelled: Cancelled | None
+) -> Iterator[FittedFold]:
     """Every fold, in order; the result does not depend on ``workers``.
 
     Raises:
@@ -87,21 +77,38 @@ def fit_folds(jobs: FoldJobs, workers: Workers, cancelled: Cancelled | None) -> 
     alone = workers.processes <= 1 and workers.cluster is None
     work = partial(fit_fold, cancelled=cancelled) if alone else fit_fold
     done = 0
-    for fitted in workers.each(work, jobs, cancelled):
+    for fitted in workers.each(work, fold_jobs(data, windows, plan), cancelled):
         done += 1
         yield fitted
-    if done < len(jobs):
+    if done < len(windows):
         raise TrainingCancelled("The walk-forward was cancelled; nothing was changed.")
 
 
 def fit_fold(job: FoldJob, cancelled: Cancelled | None = None) -> FittedFold:
     """Train one fold, after its inner search where one is asked for."""
     rows = np.arange(job.x.shape[1], dtype=np.int64)
-    options, tried = job.options, ()
+    options, tried = job.options, tuple[Mapping[str, Any], ...]()
     try:
+        if job.tune:
+            parameters, tried = _tuned(job, rows, cancelled)
+            options = replace(options, parameters={**options.parameters, **parameters})
         model = train_ensemble(
             job.x, job.labels, rows, job.context, job.members, job.seed, cancelled=cancelled, options=options
         )
     except UserError as error:
         return FittedFold(None, str(error), tried)
     return FittedFold(model, "", tried)
+
+
+def _tuned(
+    job: FoldJob, rows: Int64Array, cancelled: Cancelled | None
+) -> tuple[Mapping[str, Mapping[str, float]], tuple[Mapping[str, Any], ...]]:
+    """The best parameters by member, and every configuration that was tried, failed ones too."""
+    from ai.tuning import tune_members
+
+    found = tune_members(job.x, job.labels, rows, job.context, job.members, job.seed, job.tune, cancelled=cancelled)
+    tried = tuple(
+        {"member": t.member, "parameters": dict(t.parameters), "loss": t.loss, "failure": t.failure}
+        for t in found.tried
+    )
+    return found.parameters, tried

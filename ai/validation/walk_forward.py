@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from ai.models.members import DEFAULT_MEMBERS
 from ai.models.registry import model_id_of
 from ai.training import TrainingData, training_data, training_schema
 from ai.validation.baselines import HANDFUL, logistic_forecasts
-from ai.validation.fold_fitting import FoldJobs, fit_folds
+from ai.validation.fold_fitting import FoldPlan, fit_folds
 from ai.validation.folds import LOGISTIC, FoldScores, Resampling, WalkForwardResult, score_folds
 from ai.validation.splits import Duration, Window, walk_forward_windows
 from data.beside import Beside
@@ -26,6 +26,7 @@ from data.market import Float64Array, Frame, FundingFrame
 from data.workers import Workers
 
 Progress = Callable[[int, int, str], None]  # done, total, words
+Noted = Callable[[Sequence[Mapping[str, Any]]], None]
 
 __all__ = [
     "Cancelled",
@@ -84,10 +85,12 @@ def walk_forward(
     cancelled: Cancelled | None = None,
     beside: Beside | None = None,
     finer: Frame | None = None,
+    note: Noted | None = None,
 ) -> WalkForwardResult:
     """Train every fold, forecast its test window in order by the service's own forecaster, score, and trade.
 
-    A fold whose training window is too thin is left out and named in ``skipped``.
+    A fold whose training window is too thin is left out and named in ``skipped``. ``note`` is told what each fold's
+    inner search has tried as soon as the fold is done, so that it counts whatever becomes of the rest.
 
     Raises:
         UserError: too little data for one fold.
@@ -103,11 +106,14 @@ def walk_forward(
     fitted: list[tuple[Window, EnsembleModel]] = []
     skipped: list[str] = []
     tried: list[Mapping[str, Any]] = []
-    jobs = FoldJobs(data, windows, spec.members, spec.seed, spec.options, spec.embargo_bars, spec.tune)
-    for k, made in enumerate(fit_folds(jobs, Workers(spec.workers, spec.cluster), cancelled)):
+    plan = FoldPlan(spec.members, spec.seed, spec.options, spec.embargo_bars, spec.tune)
+    fits = fit_folds(data, windows, plan, Workers(spec.workers, spec.cluster), cancelled)
+    for k, made in enumerate(fits):
         window = windows[k]
         when = (iso(window.test_from) or "")[:10]
         tried += made.tried
+        if note is not None and made.tried:
+            note(made.tried)
         if made.model is None:
             skipped.append(f"fold {k + 1} (test from {when}): {made.problem}")
         else:

@@ -139,6 +139,16 @@ ModelsOption = Annotated[
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="Seed of every random number, an integer (default: the setting, 7).", min=0)
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", min=1, help="Processes (default: the setting, else every core if worth it)."
+    ),
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="ADDR", help="Dask scheduler that does the work, as tcp://host:8786."),
+]
 AccountOption = Annotated[
     str | None, typer.Option("--account", help="Number of the account, or 'all' (default: the newest).", metavar="ID")
 ]

@@ -11,35 +11,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MONEY, FIGURE = ",.2f", "figure"
-FOLDS = [
-    Column("train_from"), Column("test_from"), Column("test_to"), Column("n", form=",d"),
-    Column("log_loss", form=".4f"), Column("base_log_loss", "base", ".4f"), Column("brier", form=".4f"),
-    Column("auc", form=".3f"), Column("auc_touch", form=".3f"), Column("ece", form=".3f"),
-]  # fmt: skip
 TRADES = [
     Column("id"), Column("symbol"), Column("side"), Column("qty", form=",.6g"), Column("entry_time"),
     Column("entry_price", form=",.8g"), Column("exit_time"), Column("exit_price", form=",.8g"), Column("exit_reason"),
     Column("fees", form=MONEY), Column("funding", form="+,.2f"), Column("pnl", form="+,.2f"),
 ]  # fmt: skip
 SHOWN_TRADES = 30
-
-
-def show_walk_forward(console: Console, document: Mapping[str, Any]) -> None:
-    """Verdict, pooled scores, trading results and folds."""
-    show_table(console, document["folds"], FOLDS, title="Folds, out of sample")
-    overall = document["overall"]
-    scores = [{"score": k.replace("_", " "), "value": v} for k, v in overall.items() if isinstance(v, int | float)]
-    show_table(console, scores, [Column("score"), Column("value", form=FIGURE)], title="Pooled")
-    trading = document["trading"]
-    keys = [k for k in trading["edge"] if not isinstance(trading["edge"][k], Mapping | list)]
-    rows = [{"": k.replace("_", " "), "edge": trading["edge"][k], "account": trading["account"].get(k)} for k in keys]
-    show_table(
-        console, rows, [Column(""), Column("edge", form=FIGURE), Column("account", form=FIGURE)], title="Trading"
-    )
-    if document.get("members"):
-        rows = [{"member": name, **scores} for name, scores in document["members"].items()]
-        show_table(console, rows, [Column(k, form=FIGURE) for k in rows[0]], title="Members")
-    console.print(document["verdict"], markup=False)
 
 
 def show_train(console: Console, document: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Research: ``features``, ``walk-forward``, ``train``, ``backtest``."""
+"""Research: ``features``, ``train``, ``backtest``."""
 
 from __future__ import annotations
 
@@ -22,23 +22,13 @@ from app.cli.parameters import (
     span,
     symbols,
 )
-from app.cli.reports import show_backtest, show_train, show_walk_forward
+from app.cli.reports import show_backtest, show_train
 from app.output import Column, show_table
 from data.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-TrainOption = Annotated[
-    str | None,
-    typer.Option("--train", help="Length of a training window, as 6mo, 12w or 90d (default: the setting, 6mo)."),
-]
-TestOption = Annotated[
-    str | None, typer.Option("--test", help="Length of a test window, as 1mo, 2w or 14d (default: the setting, 1mo).")
-]
-StepOption = Annotated[
-    str | None, typer.Option("--step", help="From one fold to the next, as 1mo (default: the test window).")
-]
 StrategyOption = Annotated[
     str | None,
     typer.Option("--strategy", metavar="NAME|FILE",
@@ -76,7 +66,6 @@ def register(app: typer.Typer) -> None:
     features.command("list", help="The registry: every feature with group, look-back, unit and meaning.")(feature_list)
     features.command("audit", help="Look for values that know the future.")(feature_audit)
     app.add_typer(features, name="features", help="The features that models and rules read.")
-    app.command("walk-forward", help="Train and score out of sample; store the forecasts.")(walk_forward)
     app.command("train", help="Train one model on stored bars and register it.")(train)
     app.command("backtest", help="Trade stored bars.")(backtest)
 
@@ -124,27 +113,6 @@ def feature_audit(
     given.out.document(document, human)
     if check and leaks:
         raise typer.Exit(1)
-
-
-def walk_forward(
-    context: typer.Context, symbol: SymbolOption, timeframe: TimeframeOption, train: TrainOption = None,
-    test: TestOption = None, step: StepOption = None, models: ModelsOption = None, seed: SeedOption = None,
-    start: FromOption = None, end: ToOption = None, exchange: ExchangeOption = None, source: SourceOption = None,
-    exit_profile: ProfileOption = None,
-) -> None:  # fmt: skip
-    """Train and score out of sample."""
-    from app.walk_forward import Request, perform
-
-    given = invocation(context)
-    first, last = span(start, end)
-    request = Request(
-        symbol=symbols(symbol)[0], timeframe=timeframe, train=train, test=test, step=step,
-        members=names(models), seed=seed, start_ms=first, end_ms=last, exchange=exchange, source=source,
-        exit_profile=exit_profile,
-    )  # fmt: skip
-    with given.workplace() as place, given.out.progress("walk-forward") as progress:
-        document = perform(place, request, progress)
-    given.out.document(document, lambda console: show_walk_forward(console, document))
 
 
 def train(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.parameters import (
+    ClusterOption,
     ExchangeOption,
     FromOption,
     SeedOption,
@@ -16,6 +17,7 @@ from app.cli.parameters import (
     SymbolOption,
     TimeframeOption,
     ToOption,
+    WorkersOption,
     invocation,
     span,
     symbols,
@@ -67,6 +69,7 @@ def sweep(
     grid: GridOption, start: FromOption = None, end: ToOption = None, schedule: ScheduleOption = None,
     gates: GatesOption = "enforce", on_halt: HaltOption = "stop", exit_profile: ProfileOption = None,
     exchange: ExchangeOption = None, source: SourceOption = None, seed: SeedOption = None,
+    workers: WorkersOption = None, cluster: ClusterOption = None,
 ) -> None:  # fmt: skip
     """Back-test a grid."""
     for option, value, choices in (
@@ -82,7 +85,7 @@ def sweep(
     request = Request(
         symbol=symbols(symbol)[0], timeframe=timeframe, strategy=strategy, grid=Path(grid).expanduser(),
         schedule=schedule, start_ms=first, end_ms=last, enforce=gates == "enforce", on_halt=on_halt,
-        exchange=exchange, source=source, exit_profile=exit_profile, seed=seed,
+        exchange=exchange, source=source, exit_profile=exit_profile, seed=seed, workers=workers, cluster=cluster,
     )  # fmt: skip
     with given.workplace() as place, given.out.progress("sweep") as progress:
         document = perform(place, request, progress)
@@ -116,10 +119,21 @@ def verdict(document: Mapping[str, Any]) -> str:
         return f"{text}; none has a Sharpe ratio, so there is no best one."
     chosen = ", ".join(f"{name} = {plain(value)}" for name, value in best["parameters"].items())
     text += f"; the best is {chosen}."
+    tries = document["trials"] + document["earlier_trials"]
     if document["deflated_sharpe"] is not None:
-        tries = document["trials"] + document["earlier_trials"]
         text += f" The chance that its Sharpe ratio is more than luck after {tries:,} tries on this series is "
         text += f"{document['deflated_sharpe']:.0%}."
+    if document["superior_ability"] is not None:
+        text += (
+            f" If none of {document['trials_compared']:,} compared configurations were better than no trade, one as "
+        )
+        text += f"good as the best of them would be seen with a chance of {document['superior_ability']:.0%}."
     if document["pbo"] is not None:
         text += f" The chance that the best of the past is below the median afterwards is {document['pbo']:.0%}."
+    needed, days = document["minimum_track_record_days"], document["track_record_days"]
+    if needed is not None and needed > days:
+        text += (
+            f" {days:,} days are too few to call its Sharpe ratio positive even if it were the only try: {needed:,.0f}"
+        )
+        text += " would do."
     return text

@@ -7,7 +7,20 @@ from typing import Annotated, cast
 
 import typer
 
-from app.cli import bundles, house, keychain, ledger, market, models, research, running, searching, strategies
+from app.cli import (
+    bundles,
+    house,
+    keychain,
+    ledger,
+    market,
+    models,
+    research,
+    running,
+    searching,
+    strategies,
+    tuning,
+    walking,
+)
 from app.cli.parameters import Invocation
 from app.options import RunOptions
 from app.output import Output
@@ -33,7 +46,20 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback()(_globals)
-    for room in (running, market, research, models, strategies, searching, bundles, ledger, keychain, house):
+    for room in (
+        running,
+        market,
+        research,
+        walking,
+        models,
+        strategies,
+        searching,
+        tuning,
+        bundles,
+        ledger,
+        keychain,
+        house,
+    ):
         room.register(app)
     return app
 

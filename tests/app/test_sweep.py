@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ai.validation.overfitting import deflated_sharpe, overfitting_probability, sharpe_moments
+from ai.validation.trials import trial_digest
 from app.backtests import Request as BacktestRequest
 from app.backtests import chosen, inputs_of, series_of
 from app.evaluation import days_of
@@ -99,6 +100,7 @@ def test_best_luck_and_overfitting_are_those_of_the_daily_returns(sweep: Sweep, 
         keys = series_of(place, base)
         strategy, runs, _ = chosen(place, base, keys)
         inputs = inputs_of(place, base, keys, strategy, runs)
+        log = {trial_digest("sweep", t.configuration): t for t in place.database.trials.of(keys[0])}
     columns = []
     for run in document["runs"]:
         config = applied(inputs.config, run["parameters"], "grid")
@@ -108,7 +110,10 @@ def test_best_luck_and_overfitting_are_those_of_the_daily_returns(sweep: Sweep, 
     order = [at, *(k for k in range(len(columns)) if k != at)]  # of equal ones in sample the first is taken
     assert document["pbo"] == overfitting_probability(np.array([columns[k] for k in order]).T)
     moments = [sharpe_moments(np.array(column)) for column in columns]
-    variance = float(np.var([moments[k][0] for k in [*order[1:], at]], ddof=1))
+    here = {t.digest for t in log.values() if list(t.daily.values()) in columns}
+    others = [np.array(list(t.daily.values())) for t in log.values() if t.digest not in here and t.daily]
+    sharpes = [m[0] for m in moments] + [float(r.mean() / r.std(ddof=1)) for r in others if r.std() > 0.0]
+    variance = float(np.var(sharpes, ddof=1))  # of every configuration tried on the series that has returns
     tries = document["trials"] + document["earlier_trials"]
     expected = deflated_sharpe(moments[at][0], len(columns[at]), tries, variance, *moments[at][1:])
     assert document["deflated_sharpe"] == pytest.approx(expected, rel=1e-12)
@@ -134,12 +139,12 @@ def test_every_configuration_leaves_a_trace_that_later_sweeps_pay_for(
     home = Path(shutil.copytree(market_home, tmp_path / "fresh"))
     first = sweep('"long.all.0.right" = [25, 30]\n', home=home).document
     again = sweep('"long.all.0.right" = [25, 30]\n', home=home).document
-    assert (first["earlier_trials"], again["earlier_trials"]) == (0, 0)  # the same ones are no new tries
+    assert (first["earlier_trials"], again["earlier_trials"]) == (1, 1)  # the walk-forward; the same ones are not new
     assert again["deflated_sharpe"] == first["deflated_sharpe"]
     for low in (26, 27, 28):
         sweep(f'"long.all.0.right" = [{low}]\n', home=home)
     last = sweep('"long.all.0.right" = [25, 30]\n', home=home).document
-    assert last["earlier_trials"] == 3
+    assert last["earlier_trials"] == 4
     assert last["deflated_sharpe"] < first["deflated_sharpe"]
     with Workplace.opened(home) as place:
         bodies = [json.loads(e.body) for e in place.database.audit.entries(kind=STARTED)]
