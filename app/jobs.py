@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
+from app.process_tree import kill_tree, resident_mib
 from data.clock import Clock, SystemClock
 from data.errors import QuantError, UserError
 from data.workers import interrupts_held
@@ -26,6 +27,7 @@ from data.workers import interrupts_held
 Report = Callable[[int, int, str], None]
 JobState = Literal["running", "done", "failed", "cancelled"]
 
+MEMORY_LOOK_S = 0.25
 ENDED: tuple[JobState, ...] = ("done", "failed", "cancelled")
 
 
@@ -63,9 +65,10 @@ class _Job:
     pipe: Connection
     started: float
     limit_s: float | None
+    memory_mb: int | None
     future: Future[Any] = field(default_factory=Future)
     cancelled: bool = False
-    overdue: bool = False
+    took: str | None = None  # more than what, where that ended it
 
 
 class Jobs:
@@ -81,11 +84,14 @@ class Jobs:
         self._lock = threading.Lock()
 
     def start(
-        self, name: str, work: str, arguments: Mapping[str, Any], limit_s: float | None = None
-    ) -> tuple[int, Future[Any]]:
+        self, name: str, work: str, arguments: Mapping[str, Any], limit_s: float | None = None,
+        memory_mb: int | None = None,
+    ) -> tuple[int, Future[Any]]:  # fmt: skip
         """Start ``work`` (``"module:function"``) in a process of its own; the future holds its result or error.
 
-        A job that takes longer than ``limit_s`` seconds is killed and has failed.
+        A job that takes longer than ``limit_s`` seconds, or more than ``memory_mb`` MiB of resident memory together
+        with the processes that it starts, is killed with them and has failed. Memory is looked at four times in a
+        second; a limit on address space would count what compiled code and libraries only reserve.
         """
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_child, args=(theirs, work, dict(arguments)), daemon=False)
@@ -95,7 +101,7 @@ class Jobs:
         with self._lock:
             job_id = self._next
             self._next += 1
-            job = _Job(JobStatus(job_id, name), process, ours, self._clock.monotonic(), limit_s)
+            job = _Job(JobStatus(job_id, name), process, ours, self._clock.monotonic(), limit_s, memory_mb)
             self._jobs[job_id] = job
         follower = threading.Thread(target=self._follow, args=(job,), name=f"job-{job_id}", daemon=True)
         self._threads.append(follower)
@@ -144,9 +150,11 @@ class Jobs:
         outcome: tuple[str, Any] | None = None
         while outcome is None:
             try:
-                if not job.pipe.poll(self._left(job)):
-                    job.overdue = True
-                    job.process.kill()
+                if not job.pipe.poll(self._pause(job)):
+                    job.took = self._too_much(job)
+                    if job.took is None:
+                        continue
+                    kill_tree(job.process.pid)
                     break
                 kind, *body = job.pipe.recv()
             except (EOFError, OSError):
@@ -166,6 +174,20 @@ class Jobs:
             return None
         return max(0.0, job.started + job.limit_s - self._clock.monotonic())
 
+    def _pause(self, job: _Job) -> float | None:
+        """How long to wait for a word of the job before looking at its limits; ``None``: it has none."""
+        left = self._left(job)
+        if job.memory_mb is None:
+            return left
+        return MEMORY_LOOK_S if left is None else min(left, MEMORY_LOOK_S)
+
+    def _too_much(self, job: _Job) -> str | None:
+        if self._left(job) == 0.0:
+            return f"longer than {_duration(job.limit_s)}"
+        if job.memory_mb is not None and resident_mib(job.process.pid) > job.memory_mb:
+            return f"more than {job.memory_mb:,} MiB"
+        return None
+
     def _finish(self, job: _Job, outcome: tuple[str, Any] | None) -> None:
         elapsed = self._clock.monotonic() - job.started
         name = job.status.name
@@ -177,8 +199,8 @@ class Jobs:
             state, error = "cancelled", UserError(f"{name} was cancelled.")
         elif outcome is not None:
             state, error = "failed", UserError(str(outcome[1]))
-        elif job.overdue:
-            state, error = "failed", UserError(f"{name} took longer than {_duration(job.limit_s)} and was ended.")
+        elif job.took is not None:
+            state, error = "failed", UserError(f"{name} took {job.took} and was ended.")
         else:
             code = job.process.exitcode
             state, error = "failed", UserError(f"{name} ended without a result (exit code {code}); the log says more.")
@@ -204,6 +226,8 @@ def _child(pipe: Connection, work: str, arguments: dict[str, Any]) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # A job may be killed at any moment; what its own workers leave behind is then cleaned up without a word.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     with contextlib.suppress(OSError, AttributeError):
         os.nice(5)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app.jobs import Jobs, JobStatus, remaining_seconds
@@ -78,6 +79,38 @@ def test_a_job_that_takes_too_long_is_ended_and_said(jobs):
     with pytest.raises(QuantError, match=r"hanging took longer than 0\.2 seconds and was ended"):
         future.result(60)
     assert jobs.statuses()[0].state == "failed"
+
+
+def below_us() -> list[psutil.Process]:
+    """What this process started, without the trackers of its libraries, which live as long as it does."""
+    every = psutil.Process().children(recursive=True)
+    return [process for process in every if "resource_tracker" not in " ".join(process.cmdline())]
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_a_job_that_takes_too_much_memory_is_ended_with_its_own_workers_and_said(jobs, below):
+    _, future = jobs.start("eating", f"{SAMPLES}:eat", {"mib": 1200, "below": below}, 60.0, memory_mb=900)
+    with pytest.raises(QuantError, match=r"eating took more than 900 MiB and was ended\."):
+        future.result(60)
+    assert jobs.statuses()[0].state == "failed"
+    assert psutil.wait_procs(below_us(), 5.0)[1] == []
+
+
+def test_a_job_within_its_memory_is_left_alone(jobs):
+    _, future = jobs.start("adding", f"{SAMPLES}:add", {"left": 2, "right": 3}, 60.0, memory_mb=900)
+    assert future.result(60) == 5
+
+
+def test_a_cancelled_job_takes_its_own_workers_with_it_without_a_word(tmp_path, capfd):
+    jobs = Jobs()
+    job_id, future = jobs.start("sharing", f"{SAMPLES}:share", {"folder": str(tmp_path)})
+    while len(list(tmp_path.iterdir())) < 2:
+        assert not future.done()
+    workers = [psutil.Process(int(path.name)) for path in tmp_path.iterdir()]
+    assert jobs.cancel(job_id)
+    assert psutil.wait_procs(workers, 5.0)[1] == []
+    jobs.close()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_ctrl_c_does_not_reach_a_worker_even_before_its_first_line(jobs):
