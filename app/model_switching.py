@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ai.ensemble import EnsembleModel
 from app.contract.events import Event, NoticeEvent
 from app.jobs import Jobs
+from app.model_watch import ModelWatch
 from app.retraining import WORKER, Candidate, as_document, load_model, register, requests
 from app.run_plan import RunPlan
 from app.trader import Trader
@@ -53,6 +54,7 @@ class ModelSwitching:
         self._tell = tell
         self._settings = place.settings.values.ai
         self._asked: _Asked | None = None
+        self.watch = ModelWatch(place, account, trader, tell)
         self._wanted: list[ModelRow] = []  # promoted by a person, for the next bar
         self._waits = not (plan.mode == "paper" and plan.source == "exchange")
 
@@ -148,6 +150,7 @@ class ModelSwitching:
 
     def after_bar(self, bars: int, until_ms: int) -> None:
         """Ask for a retraining every ``model_retrain_every_n_steps`` bars, on bars that open before ``until_ms``."""
+        self.watch.after_bar()
         if not self._settings.enable_training or self._asked is not None:
             return
         if bars % self._settings.model_retrain_every_n_steps == 0:
@@ -165,11 +168,12 @@ class ModelSwitching:
         load_model(self._place.home, row)
         self._wanted.append(row)
 
-    def cancel(self) -> None:
-        """End what trains."""
+    async def close(self) -> None:
+        """End what trains and what watches."""
         if self._asked is not None:
             for job_id, _ in self._asked.jobs:
                 self._jobs.cancel(job_id)
+        await self.watch.close()
 
     def _latency_of_first(self) -> int:
         if self._plan.source == "synthetic" and self._plan.mode == "paper":
@@ -245,6 +249,7 @@ class ModelSwitching:
         try:
             model: EnsembleModel = load_model(self._place.home, row)
             self._trader.add_model(s, row.model_id, model, from_ms)
+            self.watch.switched(s, row.model_id, model)
         except UserError as error:
             self._say("bad", f"Model {row.model_id} cannot be used", f"{error} Trading goes on without it.")
             return False

@@ -32,7 +32,7 @@ def status_document(service: TradingService) -> dict[str, Any]:
             for p in live_positions(service)
         ],
         "protected": view.unprotected == 0, "equity": view.equity, "day_pnl": view.day_pnl,
-        "feeds": _feeds(service),
+        "feeds": _feeds(service), "models": service.switching.watch.as_document() if service.switching else [],
         "last_bar": iso(view.bar_ms), "fallback": service.fallback or None,
     }  # fmt: skip
 

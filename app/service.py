@@ -120,7 +120,7 @@ class TradingService:
                 raise
             finally:
                 if self.switching is not None:
-                    self.switching.cancel()
+                    await self.switching.close()
             self._close(ended)
         return self.document(self.progress.state)
 
