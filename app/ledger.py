@@ -148,17 +148,19 @@ def performance(place: Workplace, account: Chosen, start: int | None, end: int |
 
 
 def _performance(place: Workplace, account: Account, start: int | None, end: int | None) -> Document:
-    from trading.metrics import metrics
+    from trading.metrics import SENT, metrics
 
     which = Filter(start_ms=start, end_ms=end)
-    trades, equity = place.database.trading.trades(account.id, which), place.database.trading.equity(account.id, which)
+    ledger = place.database.trading
+    trades, equity, fills = ledger.trades(account.id, which), ledger.equity(account.id, which), ledger.fills(account.id)
+    sent = ledger.decisions(account.id, which, actions=SENT).rows
     return {
         **account_document(account),
         "equity_start": account.start_equity,
         "equity_end": number(equity[-1]["equity"]) if len(equity) else account.start_equity,
         "trades": len(trades), "fees": float(trades["fees"].sum()), "funding": float(trades["funding"].sum()),
         "pnl": float(trades["pnl"].sum()),
-        "metrics": metrics(trades, equity, account.start_equity, account_step(account)),
+        "metrics": metrics(trades, equity, account.start_equity, account_step(account), fills, sent),
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from app.projection_context import Context, thinned
 from app.projections_ledger import in_r
 from app.projections_overview import SHARPE_MIN_DAYS, curve, known_sharpe
 from data.timeframes import HOUR_MS
-from trading.metrics import daily_returns, metrics
+from trading.metrics import SENT, daily_returns, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +56,10 @@ def performance(query: PerformanceQuery, context: Context) -> PerformanceView:
 
 
 def _figures(context: Context, account: Account, trades: Record) -> dict[str, float | None]:
-    equity = context.place.database.trading.equity(account.id)
-    return metrics(trades, equity, account.start_equity, context.step_ms)
+    ledger = context.place.database.trading
+    equity, fills = ledger.equity(account.id), ledger.fills(account.id)
+    sent = ledger.decisions(account.id, actions=SENT).rows
+    return metrics(trades, equity, account.start_equity, context.step_ms, fills, sent)
 
 
 def _chance(returns: FloatArray) -> float | None:

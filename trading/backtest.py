@@ -157,5 +157,5 @@ def _result(
     return RunResult(
         trades, fills, equity, decisions, codes, float(account["fees"]), float(account["funding"]),
         config.start_equity, float(account["equity"]), first_halt or None, grid.bars,
-        metrics(trades, equity, config.start_equity, grid.step_ms), assumptions,
+        metrics(trades, equity, config.start_equity, grid.step_ms, fills, decisions), assumptions,
     )  # fmt: skip

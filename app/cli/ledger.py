@@ -17,6 +17,7 @@ from app.cli.parameters import (
     invocation,
     span,
 )
+from app.cli.reports import metric_rows
 from app.output import Column, plain, show_table
 from data.errors import UserError
 
@@ -217,8 +218,9 @@ def show_performance(console: Console, document: Mapping[str, Any]) -> None:
             f"funding {plain(row['funding'], '+,.2f')}.",
             markup=False,
         )
-        metrics = [{"metric": k.replace("_", " "), "value": v} for k, v in row["metrics"].items()]
-        show_table(console, metrics, [Column("metric"), Column("value", form="figure")], none="No metric yet.")
+        metrics = metric_rows(row["metrics"])
+        columns = [Column("metric"), Column("value", form="figure"), Column("unit")]
+        show_table(console, metrics, columns, none="No metric yet.")
     if not document["performance"]:
         console.print("No account yet: 'run' makes one.", markup=False)
 

@@ -59,13 +59,26 @@ def show_backtest(console: Console, document: Mapping[str, Any]) -> None:
     )
     if document["halted_at"]:
         console.print(f"A gate halted the account at {plain(document['halted_at'])} UTC.", markup=False)
-    metrics = [{"metric": k.replace("_", " "), "value": v} for k, v in document["metrics"].items()]
+    metrics = metric_rows(document["metrics"])
     show_table(
-        console, metrics, [Column("metric"), Column("value", form=FIGURE)], none="No metric: there was no trade."
+        console,
+        metrics,
+        [Column("metric"), Column("value", form=FIGURE), Column("unit")],
+        none="No metric: there was no trade.",
     )
     shown = trades[-SHOWN_TRADES:]
     title = f"Trades (the last {len(shown)} of {len(trades)})" if len(shown) < len(trades) else "Trades"
     show_table(console, shown, TRADES, title=title, none="No trade.")
+
+
+def metric_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Figures of a run with their units."""
+    from trading.metrics_meaning import MEASURES
+
+    return [
+        {"metric": key.replace("_", " "), "value": value, "unit": MEASURES[key].unit if key in MEASURES else ""}
+        for key, value in metrics.items()
+    ]
 
 
 def show_strategy(console: Console, document: Mapping[str, Any]) -> None:

@@ -92,11 +92,15 @@ def _hold_against(gate: ExitProfile, name: str, own: OwnExit) -> None:
 class Size(Document):
     """Limits of the position's size that the strategy sets for itself; what the settings say is never exceeded."""
 
-    risk_share: float | None = Field(None, gt=0.0, le=0.5, description="Most to lose at the stop, of equity.")
-    kelly_share: float | None = Field(None, gt=0.0, le=1.0, description="Part of the Kelly bet (with a model).")
-    volatility_target: float | None = Field(None, gt=0.0, le=5.0, description="Annual volatility brought at most.")
-    margin_share: float | None = Field(None, gt=0.0, le=1.0, description="Initial margin bound at most, of equity.")
-    leverage: float | None = Field(None, ge=1.0, le=125.0, description="Leverage a position is opened with.")
+    risk_share: float | None = Field(default=None, gt=0.0, le=0.5, description="Most to lose at the stop, of equity.")
+    kelly_share: float | None = Field(default=None, gt=0.0, le=1.0, description="Part of the Kelly bet (models).")
+    volatility_target: float | None = Field(
+        default=None, gt=0.0, le=5.0, description="Annual volatility brought at most."
+    )
+    margin_share: float | None = Field(
+        default=None, gt=0.0, le=1.0, description="Initial margin bound at most, of equity."
+    )
+    leverage: float | None = Field(default=None, ge=1.0, le=125.0, description="Leverage a position is opened with.")
 
     def under(self, settings: SizingSettings) -> SizingSettings:
         """The smaller one of both, number by number."""
