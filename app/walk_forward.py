@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ai.ensemble import EnsembleOptions
 from ai.training import training_schema
 from ai.validation.paths import combinatorial_paths
+from ai.validation.scores import BETTER
 from ai.validation.splits import Duration, walk_forward_windows
 from ai.validation.walk_forward import WalkForwardResult, WalkForwardSpec, walk_forward
 from app.evaluation import BUY_AND_HOLD, TradingEvaluator
@@ -226,9 +227,18 @@ def words(result: WalkForwardResult) -> str:
     text += f" (halted at {account['halted_at'][:10]})" if account.get("halted_at") else ""
     held = result.trading.get("baselines", {}).get(BUY_AND_HOLD)
     text += f", buying and holding {float(held['net_return']):+.1%}" if held else ""
+    return f"{text}{_luck(edge, result.verdict.startswith(BETTER))}."
+
+
+def _luck(edge: Mapping[str, Any], ranked: bool) -> str:
+    """What the chance of luck says; ``ranked``: direction is ranked better than chance."""
     chance = edge.get("deflated_sharpe")
-    if chance is not None:
-        enough = "enough to go on" if chance >= GOOD_CHANCE else f"below the {GOOD_CHANCE:.0%} that would be evidence"
-        tries = "one try" if edge["trials"] == 1 else f"{edge['trials']} tries"
-        text += f"; the chance that this is more than luck after {tries} is {chance:.0%}, {enough}"
-    return f"{text}."
+    if chance is None:
+        return ""
+    tries = "one try" if edge["trials"] == 1 else f"{edge['trials']} tries"
+    text = f"; the chance that this is more than luck after {tries} is {chance:.0%}, "
+    if chance < GOOD_CHANCE:
+        return f"{text}below the {GOOD_CHANCE:.0%} that would be evidence"
+    if not (edge.get("sharpe_low") or 0.0) > 0.0:
+        return f"{text}but the 95 % band of its Sharpe ratio holds zero"
+    return f"{text}{'enough to go on' if ranked else 'but it does not come from a ranking of direction'}"

@@ -22,6 +22,7 @@ BINS = 10
 _SMALLEST = 1e-12
 
 NO_EDGE = "no evidence of an edge"
+BETTER = "direction is ranked better than chance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,16 +217,22 @@ def _bootstrap_aucs(
     rows: Int64Array, group: Int64Array, positive: BoolArray, n: int, block: int, starts: Int64Array, out: Float64Array
 ) -> None:
     # rows: places in 0..n of the scored rows in ascending score order; group: equal numbers are ties
-    times = np.empty(n, dtype=np.int64)
+    times = np.empty(n + 1, dtype=np.int32)  # how often a row is drawn: half the memory of int64 is twice the speed
     for d in range(starts.shape[0]):
         times[:] = 0
-        filled = 0
+        left = n
         for k in range(starts.shape[1]):
-            for j in range(block):
-                if filled == n:
-                    break
-                times[(starts[d, k] + j) % n] += 1
-                filled += 1
+            first = starts[d, k]
+            last = first + min(block, left)
+            left -= block
+            times[first] += 1
+            if last <= n:
+                times[last] -= 1
+            else:  # around the end
+                times[0] += 1
+                times[last - n] -= 1
+        for i in range(1, n):
+            times[i] += times[i - 1]
         below = area = hits = misses = 0.0
         tie_hits = tie_misses = 0.0
         for i in range(len(rows)):
@@ -293,4 +300,4 @@ def verdict(auc: float, band: Band) -> str:
         return f"{NO_EDGE}: {text} holds 0.5"
     if band.high < 0.5:
         return f"worse than chance: {text} lies below 0.5"
-    return f"direction is ranked better than chance: {text}; whether it pays is for the result after costs"
+    return f"{BETTER}: {text}; whether it pays is for the result after costs"
