@@ -3,10 +3,15 @@
 Sigmoid (Platt 1999) on the logit of p, drawn towards the identity by a ridge, for small slices; isotonic
 (Zadrozny & Elkan 2002) as a table with linear interpolation for large ones. Size is counted in *effective* labels
 (the sum of uniqueness weights): overlapping labels repeat one another, and isotonic would fit the repetition.
+
+Which of the two, or neither, is decided inside the calibration slice: each is fitted on its older half and scored on
+its newer half, purged by the labels' ends. The sigmoid stays unless another beats it by more than a standard error.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,12 +20,15 @@ import numpy.typing as npt
 
 from ai.models.base import CLASSES, Int8Array
 from ai.models.linear import LogisticModel, weighted_scaler
-from ai.models.predictor import IDENTITY, ISOTONIC, SIGMOID, CalibratorTable, pack, predict_rows
+from ai.models.predictor import IDENTITY, ISOTONIC, NO_CALIBRATION, SIGMOID, CalibratorTable, pack, predict_rows
+from ai.validation.scores import log_losses
 from data.market import Float64Array, Int64Array
 
 Method = Literal["sigmoid", "isotonic", "identity"]
 
-ISOTONIC_FROM = 1000.0  # effective labels
+METHODS: tuple[Method, ...] = ("sigmoid", "isotonic", "identity")
+ISOTONIC_FROM = 1000.0  # effective labels, where there is nothing to choose by
+CHOOSE_FROM = 200.0  # effective labels; below, half a slice tells nothing and the sigmoid stays
 RIDGE = 30.0  # effective labels' worth of belief in the identity
 _EDGE = 1e-9
 
@@ -69,8 +77,67 @@ def fit_calibrators(
             a, b = fit_sigmoid(p[:, column], hit, weight, ridge)
             out.append(CalibratorTable(SIGMOID, a, b, np.empty(0), np.empty(0), floor))
         else:
-            out.append(IDENTITY)
+            out.append(CalibratorTable(NO_CALIBRATION, 1.0, 0.0, np.empty(0), np.empty(0), floor))
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationChoice:
+    """The method of a member's calibrators and what it was chosen by: mean log losses on the newer half, nats."""
+
+    method: Method
+    losses: Mapping[Method, float]  # by method; empty where there was too little to choose by
+    margin: float  # standard error of the winner's lead over the sigmoid; 0 where there was nothing to choose
+    scored: int  # rows of the newer half
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "method": self.method, "losses": dict(self.losses), "margin": self.margin, "scored": self.scored,
+        }  # fmt: skip
+
+
+def choose_calibration(
+    p: Float64Array, y: Int8Array, weight: Float64Array, rows: Int64Array, end: Int64Array
+) -> CalibrationChoice:
+    """Sigmoid, isotonic or none, for raw probabilities ``p[n, 3]`` of a calibration slice.
+
+    Only forwards, as calibrators are used: fitted on the past, judged by what came after it.
+
+    Args:
+        p, y, weight: ``[n, 3]``, ``[n]``, ``[n]`` as for :func:`fit_calibrators`.
+        rows: ``[n]``, ascending bars at which the rows were decided.
+        end: ``[n]``, bars at which their labels are known.
+    """
+    effective = float(weight.sum())
+    border = rows[len(rows) // 2] if len(rows) else 0
+    older, newer = np.flatnonzero(end < border), np.flatnonzero(rows >= border)
+    if effective < CHOOSE_FROM or not len(older):
+        return CalibrationChoice("sigmoid", {}, 0.0, 0)
+    losses = {
+        method: log_losses(calibrated(p[newer], fit_calibrators(p[older], y[older], weight[older], method)), y[newer])
+        for method in METHODS
+    }
+    means = {method: float(loss.mean()) for method, loss in losses.items()}
+    best = min(METHODS, key=lambda method: means[method])
+    lead = losses["sigmoid"] - losses[best]
+    margin = float(lead.std()) / max(float(weight[newer].sum()), 1.0) ** 0.5
+    chosen: Method = best if float(lead.mean()) > margin else "sigmoid"
+    return CalibrationChoice(chosen, means, margin, len(newer))
+
+
+def calibrated(p: Float64Array, tables: Sequence[CalibratorTable]) -> Float64Array:
+    """``p[n, 3]`` as the predictor calibrates it, in plain numpy."""
+    out = np.empty_like(p)
+    for c, table in enumerate(tables):
+        value = p[:, c]
+        if table.kind == SIGMOID:
+            inside = np.clip(value, _EDGE, 1.0 - _EDGE)
+            value = 1.0 / (1.0 + np.exp(-(table.a * np.log(inside / (1.0 - inside)) + table.b)))
+        elif table.kind == ISOTONIC:
+            value = np.interp(value, table.x, table.y)
+        out[:, c] = np.clip(value, table.floor, 1.0 - table.floor)
+    return np.asarray(out / out.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 def fit_sigmoid(p: Float64Array, hit: Float64Array, weight: Float64Array, ridge: float) -> tuple[float, float]:
@@ -108,20 +175,29 @@ def _isotonic(p: Float64Array, hit: Float64Array, weight: Float64Array, floor: f
     return CalibratorTable(ISOTONIC, 1.0, 0.0, x, y, floor)
 
 
-def calibrators_record(tables: list[CalibratorTable]) -> list[dict[str, Any]]:
-    """Calibrators as plain JSON values."""
-    return [
+def calibrators_record(tables: list[CalibratorTable], choice: CalibrationChoice | None = None) -> dict[str, Any]:
+    """Calibrators, and what they were chosen by, as plain JSON values."""
+    classes = [
         {"kind": t.kind, "a": t.a, "b": t.b, "x": t.x.tolist(), "y": t.y.tolist(), "floor": t.floor} for t in tables
     ]
+    return {"classes": classes, "choice": None if choice is None else choice.as_dict()}
 
 
-def calibrators_of(record: list[dict[str, Any]]) -> list[CalibratorTable]:
-    """Calibrators from :func:`calibrators_record`."""
+def calibrators_of(record: Mapping[str, Any] | list[dict[str, Any]]) -> list[CalibratorTable]:
+    """Calibrators from :func:`calibrators_record`; earlier models hold the list of classes alone."""
+    classes = record if isinstance(record, list) else record["classes"]
     return [
         CalibratorTable(r["kind"], r["a"], r["b"], np.array(r["x"], dtype=float), np.array(r["y"], dtype=float),
                         r["floor"])
-        for r in record
+        for r in classes
     ]  # fmt: skip
+
+
+def calibration_choices(content: bytes) -> dict[str, Any]:
+    """What each member's calibrators were chosen by, from a calibration file; ``None`` of an earlier model."""
+    return {
+        name: record["choice"] if isinstance(record, dict) else None for name, record in json.loads(content).items()
+    }
 
 
 def scaler_values(x: Float64Array, y: npt.NDArray[Any], train_rows: int, query_row: int) -> Float64Array:

@@ -12,10 +12,18 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ai.calibration import calibration_slice, calibrators_of, calibrators_record, fit_calibrators
+from ai.calibration import (
+    calibration_choices,
+    calibration_slice,
+    calibrators_of,
+    calibrators_record,
+    choose_calibration,
+    fit_calibrators,
+)
 from ai.guard import Guard, fit_guard, held_back, held_back_rows
 from ai.labels import Labels
 from ai.models.base import CLASSES
+from ai.models.feature_map import FeatureMap
 from ai.models.files import json_bytes, read_folder, sha256, write_folder
 from ai.models.members import DEFAULT_MEMBERS, MEMBERS, new_member
 from ai.models.predictor import IDENTITY, Pack, pack, predict_rows
@@ -148,6 +156,7 @@ class EnsembleModel:
             "base": {"short": self.base[0], "neutral": self.base[1], "long": self.base[2]},
             "payoffs": asdict(self.payoffs), "digest": self.digest,
             "overlay": None if self.overlay is None else self.overlay.describe(),
+            "calibration": calibration_choices(self.files[CALIBRATION_FILE]),
         }  # fmt: skip
 
     def save(self, folder: Path) -> None:
@@ -190,6 +199,8 @@ def compile_pack(members: Sequence[str], files: Mapping[str, bytes], features: i
     """The predictor's arrays from native files alone; no model library is imported."""
     stored = json.loads(files[CALIBRATION_FILE])
     tables = [MEMBERS[name].of(files).table() for name in members]
+    found = FeatureMap.of(files)
+    tables = tables if found is None else [found.inside(table) for table in tables]
     return pack(tables, [calibrators_of(stored[name]) for name in members], features)
 
 
@@ -254,8 +265,10 @@ def train_ensemble(
             progress(k, len(fresh), f"fitting {name} on {len(fit_rows):,} bars")
         model.fit(fit_x, labels.label[fit_rows], fit_weight)
         raw = predict_rows(pack([model.table()], [[IDENTITY] * 3], len(columns)), slice_x, calibrated=False)[0]
-        calibration[name] = calibrators_record(fit_calibrators(raw, labels.label[slice_rows], slice_weight))
-        held.append(held_back(raw[kept], labels.label[slice_rows[kept]], slice_weight[kept], middle))
+        y = labels.label[slice_rows]
+        choice = choose_calibration(raw, y, slice_weight, slice_rows, labels.end[slice_rows])
+        calibration[name] = calibrators_record(fit_calibrators(raw, y, slice_weight, choice.method), choice)
+        held.append(held_back(raw[kept], y[kept], slice_weight[kept], middle, choice.method))
         files.update(model.files())
     if progress is not None:
         progress(len(fresh), len(fresh), "ensemble ready")
@@ -273,7 +286,7 @@ def train_ensemble(
     known = np.concatenate([fit_rows, slice_rows])
     return EnsembleModel(
         context.features, context.optional, tuple(members), context.profile, context.timeframe, context.symbol, seed,
-        int(context.open_time[rows[0]]), int(context.open_time[rows[-1]]), _base_rates(labels, known),
+        int(context.open_time[rows[0]]), int(context.open_time[rows[-1]]), base_rates(labels, known),
         len(known), payoffs_of(labels, known, effective),
         {name: model.describe() for name, model in fresh.items()}, files,
         compile_pack(members, files, len(columns)), overlay, guard,
@@ -289,8 +302,8 @@ def usable_rows(x: Float64Array, labels: Labels, rows: Int64Array, context: Trai
     return used
 
 
-def _base_rates(labels: Labels, rows: Int64Array) -> tuple[float, float, float]:
-    # one added label a class, so that a class unseen in training has a finite loss
+def base_rates(labels: Labels, rows: Int64Array) -> tuple[float, float, float]:
+    """Class shares (short, neutral, long) with one label added to each, so that an unseen class has a finite loss."""
     counts = [int(np.sum(labels.label[rows] == c)) + 1 for c in CLASSES]
     short, neutral, long = (count / sum(counts) for count in counts)
     return short, neutral, long

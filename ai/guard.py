@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
-from ai.calibration import chosen_method, fit_calibrators
+from ai.calibration import Method, chosen_method, fit_calibrators
 from ai.features.calendar import CALENDAR
 from ai.guard_coverage import ranges
 from ai.guard_weights import FLOOR
@@ -40,7 +40,7 @@ class GuardRule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """The ensemble with even weights on labels that neither it nor its calibrators saw; each counts 1/life."""
+    """The ensemble with even weights on labels that neither it nor its calibrators saw."""
 
     labels: int
     effective: float  # independent labels they amount to
@@ -129,21 +129,22 @@ def fit_guard(
     mixed = p.mean(axis=0)
     hit = mixed[np.arange(len(y)), y.astype(np.int64) + 1]
     return Guard(
-        lower, upper, thinned(np.sort(1.0 - hit)), _held(mixed, hit, 1.0 / life), options.conformal_coverage,
+        lower, upper, thinned(np.sort(1.0 - hit)), _held(mixed, hit, life), options.conformal_coverage,
         options.max_disagreement, options.max_outside_share, options.shrink_when_worse,
     )  # fmt: skip
 
 
-def _held(mixed: Float64Array, hit: Float64Array, weight: Float64Array) -> HeldBack:
+def _held(mixed: Float64Array, hit: Float64Array, life: Int64Array) -> HeldBack:
     logs = np.log(np.maximum(mixed, FLOOR))
     entropy = -(mixed * logs).sum(axis=1)
     announced = (mixed * logs**2).sum(axis=1) - entropy**2
     loss = -np.log(np.maximum(hit, FLOOR))
-    n = float(weight.sum())
-    mean, gap = (float((weight * v).sum() / n) for v in (loss, loss - entropy))
-    spread, found = (float((weight * v).sum() / n) for v in ((loss - mean) ** 2, (loss - entropy - gap) ** 2))
-    variance = max(found, float((weight * announced).sum() / n))
-    return HeldBack(len(hit), n, mean, float(np.sqrt(spread / n)), gap, float(np.sqrt(variance / n)), variance)
+    n = len(hit) ** 2 / float(life.sum())
+    variance = max(float(np.var(loss - entropy)), float(announced.mean()))
+    return HeldBack(
+        len(hit), n, float(loss.mean()), float(np.sqrt(np.var(loss) / n)), float((loss - entropy).mean()),
+        float(np.sqrt(variance / n)), variance,
+    )  # fmt: skip
 
 
 def thinned(scores: Float64Array, most: int = MAX_SCORES) -> Float64Array:
@@ -151,7 +152,7 @@ def thinned(scores: Float64Array, most: int = MAX_SCORES) -> Float64Array:
     if len(scores) <= most:
         return scores
     rank = np.ceil(np.arange(1, most + 1) * (len(scores) + 1) / (most + 1)).astype(np.int64)
-    return scores[np.minimum(rank, len(scores)) - 1]
+    return np.asarray(scores[np.minimum(rank, len(scores)) - 1], dtype=np.float64)
 
 
 @kernel
@@ -171,16 +172,19 @@ def held_back_rows(rows: Int64Array, end: Int64Array) -> tuple[Int64Array, int]:
     return kept, int(np.sum(kept < middle))
 
 
-def held_back(raw: Float64Array, y: Int8Array, weight: Float64Array, middle: int) -> Float64Array:
+def held_back(
+    raw: Float64Array, y: Int8Array, weight: Float64Array, middle: int, method: Method | None = None
+) -> Float64Array:
     """Probabilities ``[k, 3]`` of a member, each half calibrated by the other half only.
 
     Args:
         raw: ``[k, 3]`` uncalibrated, on the rows of :func:`held_back_rows`.
         y, weight: ``[k]``, labels and weights.
         middle: where the later half begins.
+        method: of the calibrators; ``None``: by the number of labels.
     """
     out = raw.copy()
-    method = chosen_method(weight)
+    method = method or chosen_method(weight)
     for mine, other in ((slice(0, middle), slice(middle, None)), (slice(middle, None), slice(0, middle))):
         tables = fit_calibrators(raw[other], y[other], weight[other], method)
         _calibrate_rows(pack([_NO_MODEL], [tables], 0), out[mine])

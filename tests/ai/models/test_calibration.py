@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from ai.calibration import (
+    METHODS,
+    calibrated,
     calibrated_values,
+    calibration_choices,
     calibration_slice,
     calibrators_of,
     calibrators_record,
+    choose_calibration,
     chosen_method,
     fit_calibrators,
     fit_sigmoid,
@@ -136,3 +142,116 @@ def test_the_leak_audit_clears_scaler_and_calibrator_and_names_a_planted_leak(ki
 
     (leak,) = audit_transform(TransformCase(kind, "peeking", peeking, x, y, 300))
     assert (leak.kind, leak.name) == (kind, "peeking")
+
+
+# ---- which method ----------------------------------------------------------------------------------------------------
+
+
+def slice_of(p, y, label_bars=1):
+    rows = np.arange(1000, 1000 + len(y))
+    return p, y, np.ones(len(y)), rows, rows + label_bars
+
+
+def stepped(n: int = 6000):
+    """Probabilities whose truth is a step: above 0.5 it happens in nine of ten, below in one of ten."""
+    said = RNG.uniform(0.05, 0.9, n)
+    true = np.where(said > 0.5, 0.9, 0.1)
+    p = np.column_stack([(1 - said) / 2, (1 - said) / 2, said])
+    up = RNG.random(n) < true
+    y = np.where(up, 1, RNG.integers(-1, 1, n)).astype(np.int8)
+    return p, y
+
+
+def test_the_method_is_chosen_by_what_came_after_and_its_losses_are_said() -> None:
+    z = RNG.normal(size=(6000, 3))
+    truth = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    y = ((truth.cumsum(axis=1) < RNG.random((6000, 1))).sum(axis=1) - 1).astype(np.int8)
+    honest = choose_calibration(*slice_of(truth, y))
+    assert honest.method in ("sigmoid", "identity")
+    assert honest.losses["isotonic"] > honest.losses["identity"] - 1e-3
+    said, y, _ = overconfident()
+    assert choose_calibration(*slice_of(said, y)).method == "sigmoid"
+    bent = choose_calibration(*slice_of(*stepped()))
+    assert bent.method == "isotonic"
+    assert bent.losses["sigmoid"] - bent.losses["isotonic"] > bent.margin > 0.0
+    assert set(bent.as_dict()) == {"method", "losses", "margin", "scored"} and bent.scored == 3000
+
+
+def test_the_losses_are_those_of_the_newer_half_under_scikit_learns_calibrators() -> None:
+    from sklearn.isotonic import IsotonicRegression
+    from sklearn.metrics import log_loss
+
+    p, y = stepped(2000)
+    found = choose_calibration(*slice_of(p, y, label_bars=30))
+    older, newer = slice(0, 970), slice(1000, 2000)  # labels of the last thirty older rows reach into the newer half
+    floor = 0.1 / (970 + 2.0)
+    columns = [
+        IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(p[older, c], y[older] == c - 1)
+        .predict(p[newer, c]).clip(floor, 1 - floor)
+        for c in range(3)
+    ]  # fmt: skip
+    theirs = np.column_stack(columns)
+    theirs /= theirs.sum(axis=1, keepdims=True)
+    assert found.losses["isotonic"] == pytest.approx(log_loss(y[newer], theirs, labels=[-1, 0, 1]), abs=1e-9)
+    plain = p[newer].clip(floor, 1 - floor)
+    plain /= plain.sum(axis=1, keepdims=True)
+    assert found.losses["identity"] == pytest.approx(log_loss(y[newer], plain, labels=[-1, 0, 1]), abs=1e-9)
+
+
+def test_the_newer_half_never_fits_what_it_judges() -> None:
+    p, y = stepped(2000)
+    found = choose_calibration(*slice_of(p, y, label_bars=30))
+    other = y.copy()
+    other[970:1000] = -other[970:1000]  # purged rows
+    assert choose_calibration(*slice_of(p, other, label_bars=30)) == found
+    other[960:970] = 1
+    assert choose_calibration(*slice_of(p, other, label_bars=30)) != found
+
+
+def test_small_slices_stay_with_the_sigmoid() -> None:
+    p, y = stepped(3000)
+    few = choose_calibration(p, y, np.full(3000, 150.0 / 3000), np.arange(3000), np.arange(3000) + 24)
+    assert (few.method, dict(few.losses), few.scored) == ("sigmoid", {}, 0)
+    none = choose_calibration(np.empty((0, 3)), np.empty(0, np.int8), np.empty(0), np.empty(0, int), np.empty(0, int))
+    assert none.method == "sigmoid"
+
+
+def test_the_plain_form_of_calibration_is_the_predictors() -> None:
+    p, y, _ = overconfident(800)
+    p = np.maximum(p, 1e-3) / np.maximum(p, 1e-3).sum(axis=1, keepdims=True)  # as far as the linear model reaches
+    for method in METHODS:
+        tables = fit_calibrators(p, y, np.ones(len(y)), method)
+        assert np.allclose(calibrated(p, tables), applied(p, tables), atol=1e-12)
+
+
+def test_isotonic_calibration_is_scikit_learns_calibrated_classifier() -> None:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.frozen import FrozenEstimator
+
+    class Said(ClassifierMixin, BaseEstimator):
+        """A classifier whose inputs are its probabilities."""
+
+        def fit(self, x, y):
+            self.classes_ = np.unique(y)
+            return self
+
+        def predict_proba(self, x):
+            return x
+
+        def predict(self, x):
+            return self.classes_[np.argmax(x, axis=1)]
+
+    p, y, _ = overconfident(3000)
+    theirs = CalibratedClassifierCV(FrozenEstimator(Said().fit(p, y)), method="isotonic").fit(p, y)
+    fresh, _, _ = overconfident(400)
+    ours = calibrated(fresh, fit_calibrators(p, y, np.ones(len(y)), "isotonic"))
+    assert np.max(np.abs(ours - theirs.predict_proba(fresh))) < 1e-3  # ours keeps a floor
+
+
+def test_a_models_calibration_file_says_what_was_chosen_and_why(model) -> None:
+    chosen = model.describe()["calibration"]
+    assert set(chosen) == set(model.members)
+    assert all(choice["method"] == "sigmoid" and choice["losses"] == {} for choice in chosen.values())
+    earlier = {"logistic": calibrators_record([])["classes"]}
+    assert calibration_choices(json.dumps(earlier).encode()) == {"logistic": None}
