@@ -54,8 +54,8 @@ def models(query: ModelsQuery, context: Context) -> ModelsView:
         title, level, "paper only", str(result.get("verdict", "")), scores=_scores(overall, result),
         symbol=run.key.symbol, timeframe=run.key.timeframe,
         about=f"train {spec.get('train')} · test {spec.get('test')} · step {spec.get('step')}",
-        lines=score_lines(result), folds=tuple(_fold(f) for f in result.get("folds", ())), auc_low=overall.get("auc_low"),
-        auc_high=overall.get("auc_high"), reliability=_reliability(result),
+        lines=score_lines(result), folds=tuple(_fold(f) for f in result.get("folds", ())),
+        auc_low=overall.get("auc_low"), auc_high=overall.get("auc_high"), reliability=_reliability(result),
         weights_time=_blocks(np.array(weights.get("time", ()), dtype=np.float64)).astype(np.int64),
         weights={
             member_name(name): _blocks(np.array([np.nan if v is None else v for v in values], dtype=np.float64))

@@ -158,13 +158,13 @@ class ModelsView:
     weights_time: IntArray = field(default_factory=no_times)
     weights: Mapping[str, FloatArray] = field(default_factory=dict)  # by member, share of the vote
     registry: tuple[ModelRow, ...] = ()
+    rollback_to: str = ""
+    rollback_blocked: str = ""
+    training_blocked: str = ""  # why a walk-forward cannot be started; empty = it can
     lines: tuple[ScoreLine, ...] = ()
     live: tuple[LiveLine, ...] = ()
     trials: tuple[TrialLine, ...] = ()
     overlay: tuple[OverlayLine, ...] = ()  # of the newest promoted model
-    rollback_to: str = ""
-    rollback_blocked: str = ""
-    training_blocked: str = ""  # why a walk-forward cannot be started; empty = it can
 
 
 @dataclass(frozen=True, slots=True)

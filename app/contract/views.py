@@ -366,14 +366,14 @@ class DecisionDetail:
     threshold: float | None = None
     gates: tuple[GateRow, ...] = ()
     plan: PlanView | None = None
-    judgement: JudgementView | None = None  # None: no model forecast the bar
-    paths: PathsView | None = None
     expected: tuple[NamedAmount, ...] = ()  # fractions of notional; the last one is the sum
     outcome: OutcomeView | None = None
     currency: str = "USDT"
     base: str = ""
     price_digits: int = 1
     quantity_digits: int = 3
+    judgement: JudgementView | None = None  # None: no model forecast the bar
+    paths: PathsView | None = None
 
 
 @dataclass(frozen=True, slots=True)

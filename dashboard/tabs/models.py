@@ -11,52 +11,23 @@ from app.contract.queries import ModelsQuery
 from app.contract.results import ModelRow, ModelsView
 from dashboard import numbers
 from dashboard.bridge import Bridge
-from dashboard.cells import Cell, Column
 from dashboard.charts.evidence import FoldPlot, GainPlot, ReliabilityPlot, WeightsPlot
 from dashboard.charts.plot import Legend
 from dashboard.tables import DataTable, Rows
+from dashboard.tables_models import live_columns, model_columns, overlay_columns, score_columns, trial_columns
 from dashboard.tabs.base import Tab
 from dashboard.theme import GAP, NARROW, ROW_DENSE_H
 from dashboard.widgets.cards import Card, EmptyView, Verdict
-from dashboard.widgets.controls import Button, level_tone
+from dashboard.widgets.controls import Button, Segments
 
-STATE_TONES = {"active": "accent", "rejected": "warn", "training": "text2", "retired": "text2", "candidate": "text2"}
-
-
-def _auc_cell(r: ModelRow) -> Cell:
-    if r.auc is None:
-        return Cell(numbers.UNKNOWN, "text3")
-    words = numbers.number(r.auc, 3)
-    if r.auc_low is not None and r.auc_high is not None:
-        words += f" [{f'{r.auc_low:.3f}'.lstrip('0')}, {f'{r.auc_high:.3f}'.lstrip('0')}]"
-    return Cell(words, "text2", tip="ROC-AUC of long against short with its 95 % band; 0.5 is a coin toss")
-
-
-def _verdict_cell(r: ModelRow) -> Cell:
-    tone = level_tone(r.verdict_level) if r.verdict_level in ("ok", "bad", "warn") else "text3"
-    return Cell(r.verdict, tone, 400, tip=r.verdict)
-
-
-def model_columns() -> list[Column]:
-    """Columns of the registry."""
-    return [
-        Column("model", "Model", lambda r: Cell(r.model_id, "text", 600), 150, grow=2),
-        Column("kind", "Kind", lambda r: Cell(r.kind), 120, grow=2, rank=2),
-        Column("trained", "Trained on",
-               lambda r: Cell(f"{numbers.date(r.trained_from_ms)} … {numbers.date(r.trained_to_ms)}"), 186, grow=1,
-               rank=1),
-        Column("features", "Features", lambda r: Cell(numbers.measured(r.features, "count")), 72, right=True, rank=4),
-        Column("auc", "AUC direction", _auc_cell, 140, right=True),
-        Column("gain", "Log-loss gain", lambda r: Cell(numbers.percent(r.log_loss_gain, signed=True)), 96, right=True,
-               tip="Share of the base rate's log-loss that the model saves"),
-        Column("ece", "ECE", lambda r: Cell(numbers.number(r.ece, 3)), 60, right=True, rank=3,
-               tip="Expected calibration error"),
-        Column("sharpe", "Defl. Sharpe", lambda r: Cell(numbers.number(r.deflated_sharpe)), 90, right=True, rank=3,
-               tip="Probability that the Sharpe ratio is above zero, counting every configuration tried"),
-        Column("size", "Size", lambda r: Cell(numbers.size(r.size_bytes)), 64, right=True, rank=5),
-        Column("state", "State", lambda r: Cell(r.state_words, badge=STATE_TONES.get(r.state, "text2")), 124, grow=1),
-        Column("verdict", "Verdict", _verdict_cell, 150, grow=4),
-    ]  # fmt: skip
+PAGES = ("Registry", "Scores", "Live", "Holds", "Tried")
+EMPTY = {
+    "Registry": ("No model is registered", "Train one, or let the run train by itself."),
+    "Scores": ("Nothing is scored yet", "A walk-forward scores the ensemble, every member and the baselines."),
+    "Live": ("No model forecasts now", "While one does, its live forecasts stand here beside what was announced."),
+    "Holds": ("No model was promoted", "What a promoted model holds besides its members stands here."),
+    "Tried": ("Nothing was tried yet", "Every configuration counts in the deflated Sharpe ratio, failed ones too."),
+}
 
 
 class ModelsTab(Tab):
@@ -125,17 +96,29 @@ class ModelsTab(Tab):
         self.grid.addWidget(self.weights_card, 1, 2)
 
     def _registry_card(self) -> None:
-        self.registry_card = Card("Registry")
+        self.registry_card = Card("Models")
+        self.page = Segments(PAGES, PAGES[0], 26)
         self.run_button = Button("Run walk-forward", icon="play", height=26)
         self.rollback = Button("Roll back…", height=26)
         self.promote = Button("Promote…", height=26)
-        self.registry_card.control(self.run_button, self.rollback, self.promote)
+        self.registry_card.control(self.page, self.run_button, self.rollback, self.promote)
         self.registry = DataTable(Rows(model_columns(), lambda r: r.model_id), row_height=ROW_DENSE_H)
-        self.registry.setObjectName("models.registry")
-        self.registry_card.body(self.registry)
-        self.registry_card.empty(
-            EmptyView("brain", "No model is registered", "Train one, or let the run train by itself.")
-        )
+        self.tables = {
+            "Registry": self.registry,
+            "Scores": DataTable(Rows(score_columns(), lambda r: f"{r.kind} {r.name}"), row_height=ROW_DENSE_H),
+            "Live": DataTable(Rows(live_columns(), lambda r: r.symbol), row_height=ROW_DENSE_H),
+            "Holds": DataTable(Rows(overlay_columns(), lambda r: r.part), row_height=ROW_DENSE_H),
+            "Tried": DataTable(
+                Rows(trial_columns(), lambda r: f"{r.symbol} {r.timeframe} {r.kind}"), row_height=ROW_DENSE_H
+            ),
+        }
+        for name, table in self.tables.items():
+            table.setObjectName(f"models.{name.lower()}")
+            self.registry_card.body(table)
+            table.setVisible(name == PAGES[0])
+        self.blank = EmptyView("brain", *EMPTY["Registry"])
+        self.registry_card.empty(self.blank)
+        self.page.chosen.connect(lambda _: self._show_page())
         self.run_button.clicked.connect(self._run)
         self.rollback.clicked.connect(self._roll_back)
         self.promote.clicked.connect(self._promote)
@@ -169,10 +152,9 @@ class ModelsTab(Tab):
         self.reliability.show_bins(v.reliability, v.base_rate)
         self.weights.show_weights(v.weights_time, v.weights)
         self.weight_legend.show_items(self.weights.items())
-        count = len(v.registry)
-        self.registry_card.subtitle.setText(f"{count} model{'s' if count > 1 else ''}" if count else "")
-        self.registry_card.show_empty(not v.registry)
-        self.registry.rows.replace(v.registry)
+        for name, rows in self._rows(v).items():
+            self.tables[name].rows.replace(rows)
+        self._show_page()
         self.run_button.block(v.training_blocked, "Train and score month by month; it runs beside the trading")
         self.rollback.setText(f"Roll back to {v.rollback_to}…" if v.rollback_to else "Roll back…")
         self.rollback.updateGeometry()
@@ -182,6 +164,19 @@ class ModelsTab(Tab):
         if row is not None and not picked:
             self.registry.pick(row.model_id)
         self._pick(row)
+
+    @staticmethod
+    def _rows(v: ModelsView) -> dict[str, tuple[Any, ...]]:
+        return {"Registry": v.registry, "Scores": v.lines, "Live": v.live, "Holds": v.overlay, "Tried": v.trials}
+
+    def _show_page(self) -> None:
+        """The chosen table, or why it is empty."""
+        shown = self.page.current
+        rows = self._rows(self.view)[shown] if self.view is not None else ()
+        self.blank.say(*EMPTY[shown])
+        self.registry_card.show_empty(not rows)
+        for name, table in self.tables.items():
+            table.setVisible(name == shown and bool(rows))
 
     def _pick(self, row: ModelRow | None) -> None:
         self._picked = row

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from app.contract import model_views as m
 from app.contract import results as r
 from app.contract import views as v
 
@@ -453,6 +454,19 @@ def detail(rule: bool = False) -> v.DecisionDetail:
             c.close[50:100],
         ),
         base="BTC",
+        judgement=None
+        if rule
+        else v.JudgementView(
+            "",
+            "Range",
+            (v.NamedAmount("Range", 0.62), v.NamedAmount("Up", 0.2)),
+            0.041,
+            0.022,
+            ("short", "neutral"),
+            0.54,
+            0.8,
+        ),
+        paths=v.PathsView(1000, 24, 0.46, 117_180.0, 0.31, 0.44, 114_950.0, 119_410.0),
     )
 
 
@@ -688,7 +702,34 @@ def models() -> r.ModelsView:
         {"Logistic": share[0], "LightGBM": share[1], "XGBoost": share[2]},
         rows,
         "swing-0613",
-    )
+        lines=score_lines(),
+        live=(
+            m.LiveLine(
+                "BTC/USDT:USDT", "swing-0711", "worse: trades smaller", "warn", 1_204, 96.0, 0.981, 0.962, 0.014, 0.031,
+                0.018, 0.55, 0.88, 0.9, (v.NamedAmount("XGBoost", 0.2),), ("atr_pct", "volume_zscore_20"),
+                "2 of 90 features moved", "Range", (v.NamedAmount("Range", 0.62), v.NamedAmount("Up", 0.2)),
+            ),
+        ),
+        trials=(
+            m.TrialLine("BTC/USDT:USDT", "15m", "sweep", 48, 2, 0, 0.06, None, BAR),
+            m.TrialLine("BTC/USDT:USDT", "15m", "tuning", 120, 0, 1, None, -0.96, BAR),
+        ),
+        overlay=(
+            m.OverlayLine("Regime", "on", "ok", "Seven states, calibration error 0.8 %."),
+            m.OverlayLine("Meta-model", "off", "idle", "Not asked for."),
+        ),
+    )  # fmt: skip
+
+
+def score_lines() -> tuple[m.ScoreLine, ...]:
+    return (
+        m.ScoreLine("Ensemble", "ensemble", 52_388, 0.961, -0.002, -0.006, 0.001, 0.507, 0.496, 0.518, 0.572, 0.012,
+                    None, -0.041, -0.62),
+        m.ScoreLine("Logistic", "member", 52_388, 0.964, 0.001, -0.003, 0.004, 0.503, 0.491, 0.515, 0.573, 0.014, 0.34),
+        m.ScoreLine("Base rate", "baseline", 52_388, 0.963, 0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.573, 0.01),
+        m.ScoreLine("Buy and hold", "baseline", None, None, None, None, None, None, None, None, None, None, None, 0.31,
+                    0.9),
+    )  # fmt: skip
 
 
 def performance() -> r.PerformanceView:
