@@ -10,18 +10,22 @@ import pytest
 
 from ai.features.engine import FeatureEngine, funding_by_bar
 from ai.features.registry import FUNDING_FEATURES, GROUPS, MODEL_FEATURES, REGISTRY, lookback_bars, schema_of
+from data.beside import Beside
 from data.market import Frame, FundingFrame
 
 pytestmark = pytest.mark.kernel
 
 HOUR = 3_600_000
 Array = npt.NDArray[np.float64]
-CANDLE_GROUPS = {spec.group for group in GROUPS[:12] for spec in group}
 MakeMarket = Callable[..., Frame]
+MakeBeside = Callable[..., Beside]
 
 
-def bar_by_bar(engine: FeatureEngine, frame: Frame, funding: FundingFrame | None) -> Array:
+def bar_by_bar(
+    engine: FeatureEngine, frame: Frame, funding: FundingFrame | None, beside: Beside | None = None
+) -> Array:
     rates = funding_by_bar(frame.open_time, frame.key.step_ms, funding)
+    columns = None if beside is None else beside.at(frame.open_time)
     rows = [
         engine.step(
             int(frame.open_time[t]),
@@ -31,6 +35,7 @@ def bar_by_bar(engine: FeatureEngine, frame: Frame, funding: FundingFrame | None
             frame.close[t],
             frame.volume[t],
             rates[t],
+            None if columns is None else columns[:, t],
         )
         for t in range(len(frame))
     ]
@@ -39,61 +44,75 @@ def bar_by_bar(engine: FeatureEngine, frame: Frame, funding: FundingFrame | None
 
 @pytest.mark.parametrize("timeframe", ["1m", "15m", "1h", "4h", "1d"])
 def test_bar_by_bar_equals_batch_to_the_last_bit(
-    timeframe: str, make_market: MakeMarket, make_funding: Callable[[Frame], FundingFrame]
+    timeframe: str, make_market: MakeMarket, make_funding: Callable[[Frame], FundingFrame], make_beside: MakeBeside
 ) -> None:
     frame = make_market(3_000, timeframe, seed=3, skip=(700, 701, 1_500))
-    funding = make_funding(frame)
+    funding, beside = make_funding(frame), make_beside(frame)
     engine = FeatureEngine(schema_of(), timeframe)
-    batch = engine.batch(frame, funding)
+    batch = engine.batch(frame, funding, beside)
     assert batch.shape == (len(REGISTRY), len(frame))
     assert batch.flags.c_contiguous
-    assert np.array_equal(bar_by_bar(engine, frame, funding), batch, equal_nan=True)
-    candles = [spec.group in CANDLE_GROUPS for spec in REGISTRY]
-    assert np.isfinite(batch[candles]).all(axis=0).any() or timeframe == "1m"  # settlements of a 1m frame are few
+    assert np.array_equal(bar_by_bar(engine, frame, funding, beside), batch, equal_nan=True)
+    assert np.isfinite(batch).all(axis=0).any() or timeframe == "1m"  # settlements of a 1m frame are few
+
+
+@pytest.mark.data
+def test_bar_by_bar_equals_batch_on_recorded_bitcoin_and_what_was_recorded_beside_it(
+    btc: Frame, btc_funding: FundingFrame, btc_beside: Beside
+) -> None:
+    engine = FeatureEngine(schema_of(), "1h")
+    batch = engine.batch(btc, btc_funding, btc_beside)
+    assert np.array_equal(bar_by_bar(engine, btc, btc_funding, btc_beside), batch, equal_nan=True)
+    assert (np.isfinite(batch).mean(axis=1) > 0.5).all(), "a feature is missing nearly everywhere"
 
 
 def test_batch_leaves_the_engines_own_history_and_extend_continues_it(
-    make_market: MakeMarket, make_funding: Callable[[Frame], FundingFrame]
+    make_market: MakeMarket, make_funding: Callable[[Frame], FundingFrame], make_beside: MakeBeside
 ) -> None:
     frame = make_market(900, skip=tuple(range(495, 505)))  # a settlement falls into the gap between the parts
-    funding = make_funding(frame)
+    funding, beside = make_funding(frame), make_beside(frame)
     engine = FeatureEngine(schema_of(), "1h")
-    whole = engine.batch(frame, funding)
-    first = engine.extend(frame.slice(0, 495), funding)
+    whole = engine.batch(frame, funding, beside)
+    first = engine.extend(frame.slice(0, 495), funding, beside)
     engine.batch(make_market(300, seed=9))
-    second = engine.extend(frame.slice(495, 700), funding)
-    rest = bar_by_bar(engine, frame.slice(700, len(frame)), funding)
+    second = engine.extend(frame.slice(495, 700), funding, beside)
+    rest = bar_by_bar(engine, frame.slice(700, len(frame)), funding, beside)
     assert np.array_equal(np.hstack((first, second, rest)), whole, equal_nan=True)
 
 
-def test_a_feature_does_not_depend_on_what_else_is_asked_for(make_market: MakeMarket) -> None:
+def test_a_feature_does_not_depend_on_what_else_is_asked_for(make_market: MakeMarket, make_beside: MakeBeside) -> None:
     frame = make_market(1_200)
-    everything = schema_of()
-    whole = FeatureEngine(everything, "1h").batch(frame)
+    everything, beside = schema_of(), make_beside(frame)
+    whole = FeatureEngine(everything, "1h").batch(frame, None, beside)
     for group in GROUPS:
         names = [spec.name for spec in reversed(group)]
-        alone = FeatureEngine(schema_of(names), "1h").batch(frame)
+        alone = FeatureEngine(schema_of(names), "1h").batch(frame, None, beside)
         assert np.array_equal(alone, whole[[everything.index(name) for name in names]], equal_nan=True)
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("timeframe", ["1h", "15m"])
 def test_values_no_longer_change_with_a_history_longer_than_the_look_back(
-    timeframe: str, btc: Frame, btc_quarters: Frame, btc_funding: FundingFrame
-) -> None:
+    timeframe: str, btc: Frame, btc_quarters: Frame, btc_funding: FundingFrame, btc_beside: Beside,
+    make_beside: MakeBeside,
+) -> None:  # fmt: skip
     frame = btc if timeframe == "1h" else btc_quarters
-    whole = FeatureEngine(schema_of(), timeframe).batch(frame, btc_funding)
+    beside = btc_beside if timeframe == "1h" else make_beside(frame)
+    whole = FeatureEngine(schema_of(), timeframe).batch(frame, btc_funding, beside)
     for spec_index, spec in enumerate(REGISTRY):
         back = lookback_bars(spec, timeframe)
         engine = FeatureEngine(schema_of([spec.name]), timeframe)
-        for t in (3_400, 5_001, 7_300):
+        known = 0
+        for t in (1_900, 3_400, 5_001, 5_333, 7_300):
             if back > t:
                 continue
-            value = engine.batch(frame.slice(t - back, t + 1), btc_funding)[0, -1]
+            value = engine.batch(frame.slice(t - back, t + 1), btc_funding, beside)[0, -1]
             scale = max(abs(whole[spec_index, t]), float(np.nanstd(whole[spec_index])))
             assert value == pytest.approx(whole[spec_index, t], abs=1e-9 * scale, rel=0, nan_ok=True), spec.name
+            known += int(np.isfinite(value))
             if not spec.optional:
                 assert np.isfinite(value), f"{spec.name} is not warm after its look-back"
+        assert known, f"{spec.name} was compared nowhere"
 
 
 def test_no_return_is_measured_over_a_gap(make_market: MakeMarket) -> None:
@@ -208,10 +227,13 @@ def test_without_funding_its_features_are_missing_and_nothing_else_changes(
 
 
 @pytest.mark.nojit
-def test_the_step_does_no_hidden_division_by_zero_on_a_short_market_with_a_gap(make_market: MakeMarket) -> None:
+def test_the_step_does_no_hidden_division_by_zero_on_a_short_market_with_a_gap(
+    make_market: MakeMarket, make_beside: MakeBeside
+) -> None:
     frame = make_market(130, skip=(60,))
-    engine = FeatureEngine(schema_of(), "1h")
-    values = bar_by_bar(engine, frame, None)
+    names = [spec.name for spec in REGISTRY if spec.group != "monte_carlo"]  # uncompiled it takes minutes
+    engine = FeatureEngine(schema_of(names), "1h")
+    values = bar_by_bar(engine, frame, None, make_beside(frame))
     assert np.isfinite(values[engine.schema.index("trend_t_96"), 95:]).all()
     assert np.isnan(values[engine.schema.index("log_return_96")]).all()  # the gap is within every horizon
 

@@ -9,7 +9,7 @@ import pytest
 import talib
 
 from ai.features.engine import FeatureEngine
-from ai.features.registry import MODEL_FEATURES, REGISTRY, schema_of
+from ai.features.registry import MODEL_FEATURES, REGISTRY, rows_beside, schema_of
 from data.market import Frame
 
 pytestmark = pytest.mark.data
@@ -152,6 +152,8 @@ def test_black_swan_ratio_of_quarter_hours_is_the_last_hour_over_hourly_samples(
 def test_every_market_feature_has_an_oracle(btc: Frame) -> None:
     elsewhere = {"trend_t_96", "black_swan_ratio"}  # their own tests above
     elsewhere |= {spec.name for spec in REGISTRY if spec.group in ("calendar", "funding")}  # test_feature_engine
+    elsewhere |= {spec.name for spec in REGISTRY if spec.group in ("higher", "monte_carlo")}  # test_feature_groups
+    elsewhere |= {spec.name for spec in REGISTRY if rows_beside([spec.name])}  # test_features_beside
     covered = set(talib_values(btc)) | set(table_values(btc)) | elsewhere
     assert {spec.name for spec in REGISTRY} - covered == set()
 
