@@ -193,7 +193,7 @@ class ModelSwitching:
         jobs = [
             self._jobs.start(
                 f"Training {short_symbol(r.key.symbol)} {r.key.timeframe}", WORKER, {"request": r},
-                self._settings.training_time_limit_s,
+                self._settings.training_time_limit_s, self._settings.training_memory_limit_mb,
             )
             for r in wanted
         ]  # fmt: skip

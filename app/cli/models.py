@@ -1,4 +1,4 @@
-"""The registry of models: ``models list|audit|promote|rollback``."""
+"""The registry of models: ``models list|audit|promote|rollback``, and ``calibrate``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.parameters import CheckOption, invocation
+from app.cli.parameters import CheckOption, FromOption, SourceOption, ToOption, invocation, span, symbols
 from app.output import Column, show_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A model's id, or its unique beginning.")]
+
+ToExchangeOption = Annotated[str, typer.Option("--exchange", help="Exchange whose stored bars it is calibrated to.")]
+MaybeSymbol = Annotated[str | None, typer.Option("--symbol", help="Its market there (default: the model's).")]
+MaybeTimeframe = Annotated[str | None, typer.Option("--timeframe", help="Length of a bar (the model's).", metavar="TF")]
+RegisterOption = Annotated[bool, typer.Option("--register", help="Register the result as a candidate of its own.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +29,7 @@ def register(app: typer.Typer) -> None:
     models.command("promote", help="Let this model make the forecasts from the next bar on.")(promote)
     models.command("rollback", help="Go back to the model promoted before.")(rollback)
     app.add_typer(models, name="models", help="The registry of models.")
+    app.command("calibrate", help="Bring a registered model to another exchange; report before and after.")(calibrate)
 
 
 def model_list(context: typer.Context) -> None:
@@ -67,6 +73,43 @@ def rollback(context: typer.Context) -> None:
     with given.workplace() as place:
         document = perform(place)
     given.out.document(document, lambda console: _show_models(console, document))
+
+
+def calibrate(
+    context: typer.Context, model_id: IdArgument, exchange: ToExchangeOption, symbol: MaybeSymbol = None,
+    timeframe: MaybeTimeframe = None, start: FromOption = None, end: ToOption = None, source: SourceOption = None,
+    register: RegisterOption = False,
+) -> None:  # fmt: skip
+    """Calibrate a model to another exchange."""
+    from app.transfer import Request, perform
+
+    given = invocation(context)
+    first, last = span(start, end)
+    request = Request(
+        model_id, exchange, None if symbol is None else symbols(symbol)[0], timeframe, source, first, last, register
+    )
+    with given.workplace() as place:
+        document = perform(place, request)
+    given.out.document(document, lambda console: _show_calibration(console, document))
+
+
+def _show_calibration(console: Console, document: Mapping[str, Any]) -> None:
+    rows = [
+        {"score": words, "before": document["before"][name], "after": document["after"][name],
+         "low": document["after"][f"{name}_low"], "high": document["after"][f"{name}_high"]}
+        for name, words in (("log_loss", "log loss"), ("skill", "saved of the base rate's"), ("brier", "Brier"),
+                            ("auc", "direction AUC"), ("ece", "calibration error"))
+    ]  # fmt: skip
+    columns = [Column("score"), Column("before"), Column("after"), Column("low", "95 % from"), Column("high", "to")]
+    judged = document["judged_on"]
+    title = f"{document['model']} on {document['series']}, {judged['n']:,} labels from {judged['from'][:10]} on"
+    show_table(console, rows, columns, title=title)
+    moved = len(document["moved"])
+    console.print(
+        f"{len(document['differ'])} features have another scale there, {moved} are mapped. {document['verdict']}"
+    )
+    if document["registered"]:
+        console.print(f"Registered as candidate {document['model_id']}, parent {document['model']}.")
 
 
 def _show_models(console: Console, document: Mapping[str, Any]) -> None:
