@@ -31,7 +31,8 @@ class Made:
     def forecaster(self, *switches: tuple[int, str], **models: EnsembleModel) -> Forecaster:
         """With these models from these bars on."""
         schedule = tuple(ModelSwitch(int(self.frame.open_time[t]), name) for t, name in switches)
-        return Forecaster(models, schedule, self.data.schema, exit_profile("swing", "4h"), "4h")
+        timeframe = self.frame.key.timeframe
+        return Forecaster(models, schedule, self.data.schema, exit_profile("swing", timeframe), timeframe)
 
 
 def trained(data: TrainingData, last: int = TRAINED, options: EnsembleOptions = ALL) -> EnsembleModel:
