@@ -45,7 +45,7 @@ class State(NamedTuple):
     side: Int64Array  # [R, 3] pending 0/1, long outcome, short outcome
     said: Float64Array  # [R, G, 4] member probabilities and voice, NaN where the member had no say
     told: Float64Array  # [R, 7] what the ensemble said
-    record: Float64Array  # [G, 4] each member against the base rate; carried on across models
+    record: Float64Array  # [G, 5] each member against the base rate; carried on across models
     cover: Float64Array  # [4] conformal level; carried on across models while the coverage asked for stays
     live: Float64Array  # [7] how the active model's forecasts came true; begins anew with each model
     bins: Float64Array  # [3, 10, 3] reliability of the same: forecasts, sum of p, times it happened

@@ -6,9 +6,11 @@ that difference, *how much more surprising the market was than announced*, is co
 held-back labels. The raw log loss would not do: it rises when all outcomes become equally likely, which is the market's
 doing and no fault of the forecast. Both are shown.
 
-Each label counts 1/life, as in the weights. *Worse beyond its error* holds whenever one looks: the limit is Robbins'
-(1970) mixture boundary, which a calibrated forecast ever crosses with a chance of at most LEVEL (for sums that are
-nearly normal), plus the held-back mean's own one-sided error. Beyond it,
+Every label counts alike, as in the folds' scores (weights of 1/life would favour touches, which end early, and the mean
+of a calibrated forecast would not be zero); N labels that live m bars on average amount to N/m independent ones.
+*Worse beyond its error* holds whenever one looks: the limit is the one-sided normal mixture boundary (Robbins 1970;
+Howard, Ramdas, McAuliffe & Sekhon 2021), which a calibrated forecast ever crosses with a chance of at most LEVEL (for
+sums that are nearly normal), joined in quadrature with the held-back mean's own one-sided error. Beyond it,
 
     size = max(SMALLEST, limit / excess)
 
@@ -40,8 +42,8 @@ TUNED_TO = 25.0  # independent labels at which the boundary is tightest
 BINS = 10
 
 LIVE = 7
-MODEL, SINCE, LABELS, EFFECTIVE, LOSS, SURPRISE, VARIANCE = range(LIVE)
-"""Model's number, its first bar, labels ended; sums over labels / life: of 1, log loss, log loss - entropy, variance."""
+MODEL, SINCE, LABELS, LIVES, LOSS, SURPRISE, VARIANCE = range(LIVE)
+"""Model, its first bar, labels ended; sums over them of their lives, log loss, log loss - entropy, its variance."""
 
 
 @kernel
@@ -67,10 +69,16 @@ def count(live: Float64Array, bins: Float64Array, told: Float64Array, column: in
         bins[c, b, 2] += 1.0 if c == column else 0.0
     loss = -math.log(max(told[column], FLOOR))
     live[LABELS] += 1.0
-    live[EFFECTIVE] += 1.0 / life
-    live[LOSS] += loss / life
-    live[SURPRISE] += (loss - entropy) / life
-    live[VARIANCE] += max(square - entropy * entropy, 0.0) / life
+    live[LIVES] += life
+    live[LOSS] += loss
+    live[SURPRISE] += loss - entropy
+    live[VARIANCE] += max(square - entropy * entropy, 0.0)
+
+
+@kernel
+def effective(live: Float64Array) -> float:
+    """Independent labels that those which ended amount to."""
+    return float(live[LABELS] * live[LABELS] / live[LIVES]) if live[LIVES] > 0.0 else 0.0
 
 
 @kernel
@@ -81,17 +89,19 @@ def limit_of(live: Float64Array, variance: float, error: float) -> float:
         variance: of one held-back label.
         error: standard error of the held-back mean.
     """
+    n = effective(live)
     rho = TUNED_TO * variance + 1e-12
-    total = live[VARIANCE] + rho
-    return math.sqrt(total * math.log(total / (rho * LEVEL * LEVEL))) / live[EFFECTIVE] + ONE_SIDED * error
+    total = n * live[VARIANCE] / live[LABELS] + rho
+    boundary = math.sqrt(2.0 * total * math.log(math.sqrt(total / rho) / (2.0 * LEVEL) + 1.0)) / n
+    return float(math.sqrt(boundary * boundary + ONE_SIDED * error * ONE_SIDED * error))
 
 
 @kernel
 def size_factor(live: Float64Array, gap: float, variance: float, error: float) -> float:
     """Factor of the position's size, SMALLEST to 1; ``gap`` is the held-back mean surprise."""
-    if live[EFFECTIVE] < MIN_LABELS:
+    if effective(live) < MIN_LABELS:
         return 1.0
-    excess = live[SURPRISE] / live[EFFECTIVE] - max(gap, 0.0)
+    excess = live[SURPRISE] / live[LABELS] - max(gap, 0.0)
     limit = limit_of(live, variance, error)
     return 1.0 if excess <= limit else max(SMALLEST, limit / excess)
 
@@ -123,17 +133,17 @@ def live_record(
     weights: dict[str, float], faded: dict[str, float],
 ) -> LiveRecord:  # fmt: skip
     """Read the loop's sums."""
-    n, held = float(live[EFFECTIVE]), None if guard is None else guard.held
-    loss = live[LOSS] / n if n > 0.0 else None
+    n, held = float(live[LABELS]), None if guard is None else guard.held
     gap = 0.0 if held is None else max(held.gap, 0.0)
-    expected = (live[LOSS] - live[SURPRISE]) / n + gap if n > 0.0 else None
-    error = limit_of(live, held.variance, held.gap_error) if n > 0.0 and held is not None else None
+    loss = float(live[LOSS]) / n if n > 0.0 else None
+    expected = float(live[LOSS] - live[SURPRISE]) / n + gap if n > 0.0 else None
+    error = float(limit_of(live, held.variance, held.gap_error)) if n > 0.0 and held is not None else None
     shrinks = guard is not None and guard.shrink_when_worse
     size = 1.0 if held is None or not shrinks else size_factor(live, held.gap, held.variance, held.gap_error)
     sets = not np.isnan(cover[TARGET])
     ended = int(cover[ENDED]) if sets else 0
     return LiveRecord(
-        model_id, int(live[LABELS]), n, _plain(loss), _plain(expected), _plain(error),
+        model_id, int(n), float(effective(live)), loss, expected, error,
         None if held is None else held.log_loss, None if held is None else held.log_loss_error,
         calibration_error(bins), float(size), float(cover[ALPHA]) if sets else None,
         1.0 - float(cover[TARGET]) if sets else None,
@@ -145,7 +155,3 @@ def calibration_error(bins: Float64Array) -> float | None:
     """Expected calibration error over the classes from ``bins[3, BINS, 3]``, as in :mod:`ai.validation.scores`."""
     labels = float(bins[0, :, 0].sum())
     return None if labels == 0.0 else float(np.abs(bins[:, :, 1] - bins[:, :, 2]).sum() / (3.0 * labels))
-
-
-def _plain(value: float | None) -> float | None:
-    return None if value is None else float(value)

@@ -17,15 +17,17 @@ Its parts: choosing among N; ln(N d/s) nats for each change; and some s nats for
 being able to change. Reason: 1/d ≤ 1, so p^(1/d) is concave in p, and -ln of the mixture is at most d times the
 -ln of Σ w p^(1/d), whose sum telescopes (:func:`regret_bound` is the right-hand side).
 
-**What it does not say.** A forecast is made d bars before its label ends, with the weights of then. What that costs is
-exactly Σ (1/d_t) ln(mixture on hand / mixture as said). No rule that pools overlapping labels keeps it bounded against
-an adversary who knows the delay; on markets it is small (decision 0047). Members that say nothing keep their weight.
+**What it does not say.** A forecast is made d bars before its label ends, with the weights of then; what that costs is
+exactly Σ (1/d_t) ln(mixture on hand / mixture as said). Against an adversary who makes the members take turns in step
+with the delay it grows with time, though never faster than the weights move meanwhile; on markets it is small (decision
+0047). One set of weights for each bar of a label's life would have no such term, and would learn as much more slowly.
 
 **Fading** is another question: not who is the best, but who is worse than knowing nothing. Each member keeps the mean
-of (its log loss - the base rate's) over about its last MEMORY independent labels. While that is above zero by less than
-FADE_FROM standard errors the member is heard whole, from FADE_TO on hardly at all (QUIET). It goes on being scored, and
-is heard again as soon as the mean falls. If all have decayed, they stand to each other as before: voices are relative
-to the loudest.
+of (its log loss - the base rate's) over about its last MEMORY independent labels. Every label counts alike (weights of
+1/life would favour touches, which end early); N labels that live m bars on average amount to N/m independent ones.
+While the mean is above zero by less than FADE_FROM standard errors the member is heard whole, from FADE_TO on hardly
+at all (QUIET). It goes on being scored, and is heard again as soon as the mean falls. If all have decayed, they stand
+to each other as before: voices are relative to the loudest.
 """
 
 from __future__ import annotations
@@ -40,12 +42,12 @@ from data.market import Float64Array, Int64Array
 
 FIXED_SHARE = 0.02  # of the weight is shared out again per independent label
 FLOOR = 1e-6  # smallest probability that counts
-MEMORY = 50.0  # independent labels after which a member's score counts 1/e
+MEMORY = 100.0  # independent labels after which a member's score counts 1/e
 FADE_LABELS = 20.0  # independent labels before a member can fade
 FADE_FROM, FADE_TO = 2.0, 3.0  # standard errors worse than the base rate
 QUIET = 1e-3  # voice of a member that has faded
 
-RECORD = 4  # per member: sum of weights, of their squares per independent label, of excess losses, of their squares
+RECORD = 5  # per member, fading sums over its labels: of 1, the weights' squares, lives, excess losses, their squares
 
 
 @kernel
@@ -80,28 +82,30 @@ def learn(weights: Float64Array, said: Float64Array, column: int, life: int, sha
 
 @kernel
 def remember(record: Float64Array, said: Float64Array, base: float, column: int, life: int) -> None:
-    """Note in ``record[G, 4]`` how much worse than the base rate's probability ``base`` each member was."""
-    fading = math.exp(-1.0 / (life * MEMORY))
+    """Note in ``record[G, 5]`` how much worse than the base rate's probability ``base`` each member was."""
     for g in range(len(record)):
         if not np.isnan(said[g, column]):
+            mean_life = (record[g, 2] + life) / (record[g, 0] + 1.0)
+            fading = math.exp(-1.0 / (mean_life * MEMORY))
             excess = math.log(max(base, FLOOR)) - math.log(max(said[g, column], FLOOR))
-            record[g, 0] = record[g, 0] * fading + 1.0 / life
-            record[g, 1] = record[g, 1] * fading * fading + 1.0 / life
-            record[g, 2] = record[g, 2] * fading + excess / life
-            record[g, 3] = record[g, 3] * fading + excess * excess / life
+            record[g, 0] = record[g, 0] * fading + 1.0
+            record[g, 1] = record[g, 1] * fading * fading + 1.0
+            record[g, 2] = record[g, 2] * fading + life
+            record[g, 3] = record[g, 3] * fading + excess
+            record[g, 4] = record[g, 4] * fading + excess * excess
 
 
 @kernel
 def voice_of(record: Float64Array) -> float:
-    """How much a member with ``record[4]`` is heard, QUIET to 1."""
-    if not record[1] > 0.0:
+    """How much a member with ``record[5]`` is heard, QUIET to 1."""
+    if not record[0] > 0.0:
         return 1.0
-    labels = record[0] * record[0] / record[1]
-    mean = record[2] / record[0]
+    mean_life, mean = record[2] / record[0], record[3] / record[0]
+    labels = record[0] * record[0] / (record[1] * mean_life)  # independent ones
     if labels < FADE_LABELS or mean <= 0.0:
         return 1.0
-    error = math.sqrt(max(record[3] / record[0] - mean * mean, 0.0) / labels)
-    return min(max((FADE_TO * error - mean) / ((FADE_TO - FADE_FROM) * error + 1e-12), QUIET), 1.0)
+    error = math.sqrt(max(record[4] / record[0] - mean * mean, 0.0) / labels)
+    return float(min(max((FADE_TO * error - mean) / ((FADE_TO - FADE_FROM) * error + 1e-12), QUIET), 1.0))
 
 
 @kernel

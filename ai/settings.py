@@ -96,7 +96,7 @@ class AiSettings(BaseModel):
         json_schema_extra={"unit": "symbols"},
     )  # fmt: skip
     max_disagreement: float = Field(
-        default=0.15, ge=0.0, le=1.0,
+        default=0.08, ge=0.0, le=1.0,
         description="Act on no forecast whose members' probabilities of a side spread wider (standard deviation).",
         json_schema_extra={"unit": "probability"},
     )  # fmt: skip

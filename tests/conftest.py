@@ -31,6 +31,7 @@ KERNEL_TESTS = {
     "ai/labels/test_triple_barrier.py": ("kernel", "nojit"),
     "ai/labels/test_sample_weights.py": ("kernel", "nojit"),
     "ai/features/test_feature_oracles.py": ("kernel",),
+    "ai/guard/test_fading.py": ("kernel",),
 }
 
 
