@@ -3,7 +3,7 @@
 set -euo pipefail
 SECONDS=0
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
-set_up window core dev
+set_up window core dev boost # CatBoost is a member that its tests really train
 
 cd "$ROOT"
 export PYTHONPATH="$ROOT"
