@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import io
 import threading
 from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scripts.benchmarks.bench import SEED, Bench
 from scripts.benchmarks.feature_rows import training_rows
+from scripts.benchmarks.members import members
 from scripts.benchmarks.rows import Goal, Row, absent, measured
 from scripts.benchmarks.timing import in_turn, quantile, repeated
 
@@ -43,39 +45,24 @@ class NoJournal:
 
 def prediction(bench: Bench) -> list[Row]:
     """P9: a member as it is trained by default, one row, through the decision path's predictor."""
-    import lightgbm
-    import xgboost
-
-    from ai.models.boosting import LightgbmModel, XgboostModel
     from ai.models.predictor import IDENTITY, pack, predict_rows
 
     x, y, weight = training_rows(bench, TRAINING_BARS)
     row = np.ascontiguousarray(x[-1:])
-    rows = []
     goal = Goal("≤ 25 µs", at_most=25.0)
-    xgb, lgb = XgboostModel(), LightgbmModel()
-    xgb.fit(x, y, weight)
-    lgb.fit(x, y, weight)
-    booster = xgboost.Booster()
-    booster.load_model(bytearray(xgb.text or b""))
-    trees = xgb.table().trees
-    p = lgb.parameters
-    classifier = lightgbm.LGBMClassifier(
-        n_estimators=p.rounds, num_leaves=2**p.depth, learning_rate=p.learning_rate, min_child_weight=p.min_leaf,
-        reg_lambda=p.l2, max_bin=p.bins - 1, n_jobs=1, verbose=-1,
-    )  # fmt: skip
-    classifier.fit(x, y)
-    sides: list[tuple[str, Any, Callable[[], object], int, str]] = [
-        (f"xgboost {xgboost.__version__} inplace_predict", xgb, lambda: booster.inplace_predict(row), 500,
-         f"{len(trees)} trees, the same on both sides"),
-        (f"lightgbm {lightgbm.__version__} scikit API", lgb, lambda: classifier.predict_proba(row), 50,
-         f"{len(lgb.table().trees)} trees, the peer as many of the same size"),
-    ]  # fmt: skip
-    for title, model, theirs, calls, note in sides:
-        packed = pack([model.table()], [[IDENTITY] * 3], x.shape[1])
+    rows = []
+    for member in members(x, y, weight):
+        packed = pack([member.model.table()], [[IDENTITY] * 3], x.shape[1])
+        gap = float(np.max(np.abs(predict_rows(packed, x[-2000:], False)[0] - member.oracle(x[-2000:]))))
         ours = repeated(lambda packed=packed: predict_rows(packed, row), 5000)  # type: ignore[misc]
-        mine, other = in_turn(ours, repeated(theirs, calls))
-        rows.append(measured("P9", "one-row prediction of a member", 1e6 * mine, "µs", goal, title, 1e6 * other, note))
+        mine, other = in_turn(ours, repeated(lambda member=member: member.peer(row), member.calls))  # type: ignore[misc]
+        note = f"{member.note}; differs from the library by {gap:.0e} at most (2,000 rows)"
+        rows.append(
+            measured("P9", f"one-row prediction, {member.model.kind}", 1e6 * mine, "µs", goal, member.title,
+                     1e6 * other, note)
+        )  # fmt: skip
+    if importlib.util.find_spec("catboost") is None:
+        rows.append(absent("P9", "one-row prediction, catboost", "µs", "≤ 25 µs", "CatBoost is not installed"))
     return rows
 
 
