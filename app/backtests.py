@@ -79,6 +79,7 @@ class Inputs:
     forecasts: Float64Array | None  # [S, T, WIDTH]
     in_sample_bars: int
     model_ids: tuple[str, ...]
+    frames: tuple[Frame, ...] = ()  # with the warm-up
 
 
 def perform(place: Workplace, request: Request) -> tuple[Document, str]:
@@ -181,7 +182,9 @@ def inputs_of(
         in_sample = int((forecasts[:, :, Col.ABSTAIN] == Abstain.IN_SAMPLE).any(axis=0).sum())
     elif strategy.kind != "rule":
         forecasts, in_sample, ids = _by_one_model(place, request, config, grid, frames, fundings, first)
-    return Inputs(config, schema, part, np.ascontiguousarray(features[:, :, first:]), forecasts, in_sample, ids)
+    return Inputs(
+        config, schema, part, np.ascontiguousarray(features[:, :, first:]), forecasts, in_sample, ids, tuple(frames)
+    )  # fmt: skip
 
 
 def _span(request: Request, runs: Sequence[RunInfo] | None, key: SeriesKey) -> Span:
@@ -281,5 +284,17 @@ def _document(
         "symbols": list(inputs.config.symbols), "timeframe": request.timeframe,
         "from": iso(int(times[0])), "to": iso(int(times[-1]) + inputs.grid.step_ms),
         "schedule": None if runs is None else [run.run_id for run in runs], "models": list(inputs.model_ids),
-        "assumptions": list(result.assumptions), "run": inputs.config.digest(),
+        "assumptions": list(result.assumptions), "run": inputs.config.digest(), "analysis": _analysis(inputs, result),
     }  # fmt: skip
+
+
+def _analysis(inputs: Inputs, result: RunResult) -> Document:
+    """Where the result came from, the regimes of the bars that were decided on included."""
+    from ai.regime import regime_labels
+    from trading.analysis import analysis, states_at_entry
+
+    frames = inputs.frames
+    states = states_at_entry(
+        result.trades, [f.open_time for f in frames], [regime_labels(f) for f in frames], inputs.grid.step_ms
+    )
+    return analysis(result.trades, inputs.config.symbols, states)

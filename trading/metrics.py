@@ -146,11 +146,15 @@ def fill_rate(fills: Record, decisions: Record) -> float | None:
 
 def false_signals(trades: Record) -> Float64Array:
     """1.0 for each TRADE row that lost without ever standing in profit by its own stop distance, else 0.0, ``[n]``."""
-    risk = np.abs(trades["entry_price"] - trades["stop"]) / np.where(
-        trades["entry_price"] > 0, trades["entry_price"], 1
-    )
-    out: Float64Array = ((trades["pnl"] < 0.0) & (trades["mfe"] < risk)).astype(np.float64)
+    out: Float64Array = ((trades["pnl"] < 0.0) & (trades["mfe"] < stop_shares(trades))).astype(np.float64)
     return out
+
+
+def stop_shares(trades: Record) -> Float64Array:
+    """Stop distance of each TRADE row as a fraction of its entry price, ``[n]``."""
+    entry = np.where(trades["entry_price"] > 0.0, trades["entry_price"], 1.0)
+    shares: Float64Array = np.abs(trades["entry_price"] - trades["stop"]) / entry
+    return shares
 
 
 def trade_metrics(trades: Record) -> dict[str, float | None]:

@@ -17,6 +17,11 @@ TRADES = [
     Column("fees", form=MONEY), Column("funding", form="+,.2f"), Column("pnl", form="+,.2f"),
 ]  # fmt: skip
 SHOWN_TRADES = 30
+PARTS = (("By exit", "by_exit"), ("By regime at entry", "by_regime"), ("By symbol", "by_symbol"))
+PART = [
+    Column("name"), Column("trades"), Column("wins"), Column("gross", form="+,.2f"), Column("fees", form=MONEY),
+    Column("slippage", form=MONEY), Column("funding", form="+,.2f"), Column("net", form="+,.2f"),
+]  # fmt: skip
 
 
 def show_train(console: Console, document: Mapping[str, Any]) -> None:
@@ -66,6 +71,8 @@ def show_backtest(console: Console, document: Mapping[str, Any]) -> None:
         [Column("metric"), Column("value", form=FIGURE), Column("unit")],
         none="No metric: there was no trade.",
     )
+    for title, key in PARTS:
+        show_table(console, document["analysis"][key], PART, title=title, none=f"{title}: no trade.")
     shown = trades[-SHOWN_TRADES:]
     title = f"Trades (the last {len(shown)} of {len(trades)})" if len(shown) < len(trades) else "Trades"
     show_table(console, shown, TRADES, title=title, none="No trade.")

@@ -64,6 +64,26 @@ def test_a_replay_gives_the_trades_of_the_back_test(ask: Command) -> None:
     assert [{k: t[k] for k in TRADE} for t in replayed] == [{k: t[k] for k in TRADE} for t in finished]
 
 
+def test_the_analysis_of_a_back_test_adds_up_to_its_result(
+    ask: Command, market_home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = ask(*BACKTEST, "--strategy", "rsi-oversold", "--gates", "observe").document
+    found, trades = document["analysis"], document["trades"]
+    assert found["costs"]["net"] == pytest.approx(document["equity_end"] - document["equity_start"], abs=1e-6)
+    for name in ("by_symbol", "by_side", "by_hour", "by_exit", "by_regime"):
+        assert sum(row["trades"] for row in found[name]) == len(trades) > 0
+        assert sum(row["net"] for row in found[name]) == pytest.approx(sum(t["pnl"] for t in trades))
+    exits = {row["name"]: row["trades"] for row in found["by_exit"]}
+    assert exits == {name: sum(t["exit_reason"] == name for t in trades) for name in exits}
+    assert {row["name"] for row in found["by_regime"]} - {"unknown"}
+    from app.main import main
+
+    capfd.readouterr()
+    assert main(["--home", str(market_home), *map(str, BACKTEST), "--strategy", "rsi-oversold"]) == 0
+    printed = capfd.readouterr().out
+    assert "By regime at entry" in printed and "fraction a year" in printed
+
+
 def test_walk_forward_gave_folds_scores_trading_and_a_verdict(ask: Command, market_home: Path) -> None:
     from database.home import Home
 
