@@ -23,7 +23,7 @@ from data.timeframes import DAY_MS, HOUR_MS, MINUTE_MS
 
 PREMIUM_AGE_MS = 2 * MINUTE_MS  # told every second or three; a mark candle counts to its close
 METRICS_AGE_MS = HOUR_MS  # told every five minutes, by some files every half hour
-BOOK_AGE_MS = MINUTE_MS
+BOOK_AGE_MS = 5_000  # stored every second while a stream keeps it; an older one says nothing of the moment
 QUIET_MS = DAY_MS  # no liquidation for so long: nobody was listening
 LATE_MS = 45_000  # so long a live run waits for a symbol behind the others (longer than the longest pause between two
 # looks), and so long after its close the bar of another symbol still counts
