@@ -24,7 +24,7 @@ class Range:
     logarithmic: bool = False  # searched by factors rather than differences
 
 
-ROUNDS = Range("rounds", 20, 120, "turns, one tree for each class in each", whole=True)
+ROUNDS = Range("rounds", 20, 100, "turns, one tree for each class in each", whole=True)
 DEPTH = Range("depth", 2, 5, "questions asked one after another in a tree", whole=True)
 RATE = Range("learning_rate", 0.01, 0.2, "share of each tree that is believed", logarithmic=True)
 ROWS = Range("row_share", 0.4, 1.0, "share of the rows that each tree sees")

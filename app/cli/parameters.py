@@ -132,7 +132,9 @@ ToOption = Annotated[
 ModelsOption = Annotated[
     str | None,
     typer.Option(
-        "--models", help="Members of the ensemble, by commas: logistic, xgboost, lightgbm (default: the setting).",
+        "--models",
+        help="Members of the ensemble, by commas: logistic, random_forest, hist_boosting, xgboost, lightgbm, catboost "
+        "(default: the setting).",
         metavar="a,b",
     ),
 ]  # fmt: skip

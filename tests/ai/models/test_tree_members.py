@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from ai.models.cat_boosting import CatboostModel
 from ai.models.forest import ForestParameters, RandomForestModel, grow_forest
 from ai.models.hist_boosting import HistBoostingModel, boost_histograms
 from ai.models.members import MEMBERS, new_member
+from ai.models.predictor import IDENTITY, pack, predict_rows
 from ai.models.search_space import SEARCH_SPACE
 from ai.models.tree_tables import HUGE
 from data.errors import UserError
@@ -120,6 +122,23 @@ def test_every_range_holds_the_members_own_parameters() -> None:
             value = own[one.name] if isinstance(own, dict) else getattr(own, one.name)
             assert one.low <= value <= one.high, (name, one.name)
             assert one.meaning
+
+
+@pytest.mark.parametrize("name", ["hist_boosting", "xgboost", "lightgbm"])
+def test_the_largest_model_of_the_search_space_is_within_its_time(name) -> None:
+    x, y, w = sample(rows=3000, features=45)
+    largest = {one.name: one.high for one in SEARCH_SPACE[name]}
+    model = new_member(name, 7, {**largest, "min_leaf": 1.0, "l2": 1.0})
+    model.fit(x, y, w)
+    assert len(model.table().trees) == 300
+    packed = pack([model.table()], [[IDENTITY] * 3], 45)
+    predict_rows(packed, x)
+    best = np.inf
+    for _ in range(5):
+        start = time.process_time()
+        predict_rows(packed, x)
+        best = min(best, (time.process_time() - start) / len(x))
+    assert best < 25e-6
 
 
 def test_tuned_parameters_are_obeyed_and_unknown_ones_refused() -> None:
