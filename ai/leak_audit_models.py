@@ -24,9 +24,11 @@ from ai.forecaster import Forecaster, forecast_span
 from ai.known import KnownMarket, chosen_cuts
 from ai.models.files import json_bytes
 from ai.overlay import OVERLAY_FILE
+from ai.regime import RANK_DAYS
 from ai.training import training_data, training_schema
 from data.errors import UserError
 from data.market import Float64Array
+from data.timeframes import DAY_MS
 
 if TYPE_CHECKING:
     from ai.schema import FeatureSchema
@@ -39,6 +41,7 @@ Training = Callable[[KnownMarket, int], Mapping[str, bytes]]
 
 PROBE_BARS = 1_200  # after the warm-up: what the probe model of a verdict is trained on
 SPARE_BARS = 120  # after them: the future that is taken away
+MAX_RANKED = 10_000  # bars before them, among which volatility is ranked: 90 days where those are fewer
 CUTS = 3
 _INDEPENDENT = {int(Extra.THRESHOLD): "threshold", int(Extra.OUTSIDE): "outside", int(Extra.REGIME): "regime"}
 
@@ -197,15 +200,15 @@ def model_forecasts(model: EnsembleModel) -> ForecastFunction:
 
 
 def model_training(
-    model: EnsembleModel, warmup: int, options: EnsembleOptions = PLAIN, calibration_share: float = 0.15
+    model: EnsembleModel, first: int, options: EnsembleOptions = PLAIN, calibration_share: float = 0.15
 ) -> Training:
-    """How ``model`` was trained, on the bars after ``warmup``: same members, features, seed and options."""
+    """How ``model`` was trained, on the bars from ``first`` on: same members, features, seed and options."""
 
     def train(market: KnownMarket, bars: int) -> Mapping[str, bytes]:
         data = training_data(
             market.frame, market.funding, model.profile, model.features, calibration_share, market.beside, market.finer
         )
-        rows = np.arange(warmup, bars, dtype=np.int64)
+        rows = np.arange(first, bars, dtype=np.int64)
         probe = train_ensemble(
             data.x, data.labels, rows, data.context, model.members, model.seed, options=options
         )  # fmt: skip
@@ -225,7 +228,8 @@ def audit_model(
     """
     schema = _schema(model)
     warmup = warmup_bars(schema.names, model.timeframe)
-    market = _newest(market, warmup + PROBE_BARS + SPARE_BARS)
+    ranked = min(RANK_DAYS * DAY_MS // market.frame.key.step_ms, MAX_RANKED)
+    market = _newest(market, warmup + ranked + PROBE_BARS + SPARE_BARS)
     frame, engine = market.frame, FeatureEngine(schema, model.timeframe)
     leaks: list[Leak] = []
     try:
@@ -234,7 +238,8 @@ def audit_model(
         )
         leaks += audit_labels(profile_labels(model.profile, model.timeframe), frame, cuts=CUTS, seed=seed)
         leaks += audit_forecasts(model_forecasts(model), model.members, market, seed=seed)
-        train = model_training(model, warmup, options, calibration_share)
+        first = max(warmup, len(market) - SPARE_BARS - PROBE_BARS)
+        train = model_training(model, first, options, calibration_share)
         leaks += audit_training(train, market, len(market) - SPARE_BARS, seed=seed)
     except UserError as error:
         words = f"the leak audit could not be made: {error}"

@@ -34,7 +34,7 @@ Document = dict[str, Any]
 Progress = Callable[[int, int, str], None]
 
 HOLDOUT_SHARE = 0.15  # newest part of the span that a probe model is scored on before the real one is trained
-AUDIT_BARS = 2_000  # newest bars, after the warm-up of all features, on which a registered model is audited
+AUDIT_BARS = 12_000  # newest bars, after the warm-up of all features, on which a registered model is audited
 KIND = "ensemble"
 NO_SCORES: Document = {"n": 0, **dict.fromkeys(KEPT_SCORES[1:]), "luck": None}
 
