@@ -155,3 +155,11 @@ def calibration_error(bins: Float64Array) -> float | None:
     """Expected calibration error over the classes from ``bins[3, BINS, 3]``, as in :mod:`ai.validation.scores`."""
     labels = float(bins[0, :, 0].sum())
     return None if labels == 0.0 else float(np.abs(bins[:, :, 1] - bins[:, :, 2]).sum() / (3.0 * labels))
+
+
+def warm() -> None:
+    """Compile what is called from outside kernels."""
+    live = np.ones(LIVE)
+    effective(live)
+    limit_of(live, 1.0, 1.0)
+    size_factor(live, 0.0, 1.0, 1.0)

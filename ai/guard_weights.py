@@ -139,3 +139,10 @@ def regret_bound(members: int, lives: Sequence[int], changes: Sequence[int], sha
         part = share / life
         bound -= math.log(part / members) if t in changed else math.log1p(-part * (1.0 - 1.0 / members))
     return bound
+
+
+def warm() -> None:
+    """Compile what is called from outside kernels."""
+    record, out = np.zeros((1, RECORD)), np.empty((1, 2))
+    voice_of(record[0])
+    heard(np.ones(1), record, np.zeros(1, dtype=np.int64), out)

@@ -136,7 +136,9 @@ def test_before_any_model_there_is_no_live_record(market) -> None:
 
 def test_a_model_that_is_wrong_trades_smaller_and_the_next_one_begins_anew(market, guarded, rows) -> None:
     assert np.all(rows[SWITCH:, Extra.SIZE] == 1.0)
-    wrong = dataclasses.replace(guarded, pack=guarded.pack._replace(base=guarded.pack.base + np.array([9.0, 0.0, -9.0])))
+    wrong = dataclasses.replace(
+        guarded, pack=guarded.pack._replace(base=guarded.pack.base + np.array([9.0, 0.0, -9.0]))
+    )
     forecaster = forecaster_of(market, wrong, guarded)
     bent = span_of(forecaster, market, 0, LATER)
     size = bent[SWITCH:, Extra.SIZE]
@@ -160,6 +162,8 @@ def test_a_member_that_is_sure_and_wrong_falls_silent(market, guarded) -> None:
     assert weight[SWITCH] == pytest.approx(1 / 3)
     assert np.all(weight[SWITCH + 700 :] < 0.01)
     assert set(forecaster.live.faded) == {guarded.members[0]}
+    assert np.nanmax(forecaster._state.said[:, 0, 3]) < 0.05  # it learns by the voice it had when it spoke
+    assert np.nanmin(forecaster._state.said[:, 1:, 3]) == 1.0
 
 
 def test_a_guard_survives_the_disk_and_an_older_model_does_without(market, guarded, tmp_path, rows) -> None:
