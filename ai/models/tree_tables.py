@@ -16,7 +16,7 @@ from data.market import Float64Array, Int64Array
 
 NAN_MISSING = 2 << 2  # LightGBM's decision_type bits for "NaN is missing"
 DEFAULT_LEFT = 2
-HUGE = 1e308
+HUGE = 1e100  # beyond any feature, and still finite when a feature map scales it
 
 Tree = Mapping[str, Any]
 
