@@ -157,7 +157,7 @@ class ScoreDrift:
     before: float  # mean loss over the base rate's, nats, before the change; NaN without one
     since: float  # and since
     blocks: int  # looked at
-    since_blocks: int  # after the newest change
+    since_blocks: int  # after the turn
 
     @property
     def sentence(self) -> str:
@@ -178,15 +178,24 @@ def score_drift(excess: Float64Array, limit_bars: int) -> ScoreDrift:
     blocks = len(excess) // length
     means = excess[: blocks * length].reshape(blocks, length).mean(axis=1)
     detector: Any = ADWIN(delta=ADWIN_DELTA, clock=1, grace_period=10, min_window_length=5)  # type: ignore[no-untyped-call]
-    start = change = 0
-    for k, value in enumerate(means):
+    detected = False
+    for value in means:
         detector.update(float(value))
-        if detector.drift_detected:
-            start, change = change, max(k + 1 - int(detector.width), change)
-    if change == 0:
+        detected |= bool(detector.drift_detected)
+    if not detected:
         return ScoreDrift(False, np.nan, np.nan, blocks, blocks)
-    before, since = float(means[start:change].mean()), float(means[change:].mean())
-    return ScoreDrift(since > before, before, since, blocks, blocks - change)
+    turn = _turn(means)
+    before, since = float(means[:turn].mean()), float(means[turn:].mean())
+    return ScoreDrift(since > before, before, since, blocks, blocks - turn)
+
+
+def _turn(values: Float64Array) -> int:
+    """Where ``values[n]`` change their mean most: the greatest difference of means in its own deviations."""
+    n = len(values)
+    k = np.arange(1, n)
+    total = np.cumsum(values)
+    difference = total[:-1] / k - (total[-1] - total[:-1]) / (n - k)
+    return int(k[np.argmax(np.abs(difference) * np.sqrt(k * (n - k)))])
 
 
 def as_metrics(features: FeatureDrift | None, scores: ScoreDrift | None) -> dict[str, Any]:
