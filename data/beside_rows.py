@@ -82,10 +82,10 @@ def beside_of(
         key: series of bars; what stands beside it is of the same exchange, symbol and source.
         open_time: ``[T]`` ms UTC, ascending.
         cross: symbols whose closes are looked at (see :func:`cross_keys`).
-        rows: those of BESIDE that are wanted; the others are left NaN and not read.
+        rows: those of BESIDE that are wanted; a kind of observations of which none is wanted is not read.
     """
     stored = {info.key: info for info in store.series() if info.rows}
-    reader = _Reader(store, key, open_time, stored)
+    reader = _Reader(store, key, open_time, stored, frozenset(rows))
     beside = Beside.nothing(open_time)
     found = False
     for kind, names, work in (
@@ -110,13 +110,15 @@ class _Reader:
     """Stored rows near the closes of the bars, in pieces of bounded size."""
 
     def __init__(
-        self, store: BesideStore, key: SeriesKey, open_time: Int64Array, stored: dict[SeriesKey, SeriesInfo]
-    ) -> None:
+        self, store: BesideStore, key: SeriesKey, open_time: Int64Array, stored: dict[SeriesKey, SeriesInfo],
+        wanted: frozenset[str],
+    ) -> None:  # fmt: skip
         self.store = store
         self.key = key
         self.open_time = open_time
         self.close_time: Int64Array = open_time + key.step_ms
         self.stored = stored
+        self.wanted = wanted
 
     def info(self, kind: str) -> SeriesInfo | None:
         """The stored series of a kind of observations."""
@@ -161,13 +163,13 @@ def _young(
 
 def _premium(reader: _Reader, out: Float64Array) -> None:
     for part, seen in reader.pieces("premium", PREMIUM_AGE_MS):
-        for name in _PREMIUM:
+        for name in reader.wanted.intersection(_PREMIUM):
             out[BESIDE.index(name), part] = _joined(seen, name, reader.close_time[part], PREMIUM_AGE_MS)
 
 
 def _metrics(reader: _Reader, out: Float64Array) -> None:
     for part, seen in reader.pieces("metrics", METRICS_AGE_MS):
-        for name in _METRICS:
+        for name in reader.wanted.intersection(_METRICS):
             out[BESIDE.index(name), part] = _joined(seen, name, reader.close_time[part], METRICS_AGE_MS)
 
 
@@ -176,6 +178,8 @@ def _candles(reader: _Reader, out: Float64Array) -> bool:
     key, found = reader.key, False
     for kind in ("mark", "index"):
         at = BESIDE.index(f"{kind}_price")
+        if f"{kind}_price" not in reader.wanted:
+            continue
         same = (key.exchange, key.symbol, kind, key.source)
         known = [k for k in reader.stored if (k.exchange, k.symbol, k.kind, k.source) == same]
         for candle_key in sorted(known, key=lambda k: k.step_ms):
