@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ai.forecast import Abstain, Col, abstaining_row
 from app.documents import trade_rows
@@ -290,11 +291,13 @@ def _document(
 
 def _analysis(inputs: Inputs, result: RunResult) -> Document:
     """Where the result came from, the regimes of the bars that were decided on included."""
-    from ai.regime import regime_labels
-    from trading.analysis import analysis, states_at_entry
+    from ai.regime import REGIME_NAMES, UNKNOWN, regime_labels
+    from trading.analysis import analysis, bars_of_entry
 
-    frames = inputs.frames
-    states = states_at_entry(
-        result.trades, [f.open_time for f in frames], [regime_labels(f) for f in frames], inputs.grid.step_ms
-    )
-    return analysis(result.trades, inputs.config.symbols, states)
+    regimes: npt.NDArray[np.str_] = np.full(len(result.trades), "unknown", dtype="<U32")
+    for s, frame in enumerate(inputs.frames):
+        states = [UNKNOWN, *regime_labels(frame).tolist()]
+        bars = bars_of_entry(result.trades, s, frame.open_time, inputs.grid.step_ms)
+        names = ["unknown" if states[bar + 1] == UNKNOWN else REGIME_NAMES[states[bar + 1]] for bar in bars]
+        regimes[result.trades["symbol"] == s] = names
+    return analysis(result.trades, inputs.config.symbols, regimes.tolist())

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from app.wiring import strategy_for
 from data.errors import UserError
-from trading.strategy.library import LIBRARY, SUFFIXES, load_strategy, read_strategy
+from trading.strategy.library import LIBRARY, SUFFIXES
 from trading.strategy.spec import StrategySpec
 
 Document = dict[str, Any]
@@ -28,7 +29,7 @@ def shown(name: str) -> Document:
     Raises:
         UserError: no such strategy.
     """
-    return _document(load_strategy(name))
+    return _document(strategy_for(name))
 
 
 def checked(path: str) -> Document:
@@ -39,7 +40,7 @@ def checked(path: str) -> Document:
     """
     if Path(path).suffix not in SUFFIXES:
         raise UserError(f"'{path}' is no strategy file: its name ends with .toml or .json.")
-    return _document(read_strategy(Path(path)))
+    return _document(strategy_for(path))
 
 
 def schema() -> Document:
@@ -56,7 +57,7 @@ def copied(name: str, path: str) -> Document:
     target = Path(path).expanduser()
     if target.suffix != ".json":
         raise UserError(f"'{path}': a copy is JSON: give a name that ends with .json.")
-    spec = load_strategy(name)
+    spec = strategy_for(name)
     text = json.dumps(spec.model_dump(mode="json", exclude_none=True), indent=2)
     try:
         with target.open("x", encoding="utf-8") as file:

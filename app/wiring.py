@@ -299,11 +299,16 @@ def strategy_for(name: str, exit_profile: str | None = None) -> StrategySpec:
     """The named or declared strategy, its exits replaced where ``exit_profile`` is given.
 
     Raises:
-        UserError: no such strategy or file, or the document breaks the grammar.
+        UserError: no such strategy or file, or the document breaks the grammar or names an unknown feature.
     """
-    from trading.strategy.library import load_strategy
+    from trading.strategy.library import LIBRARY, load_strategy
 
     spec = load_strategy(name)
+    if name not in LIBRARY:
+        from ai.features.registry import BY_NAME
+        from trading.strategy.spec import check_features
+
+        check_features(spec, name, {feature.name: feature.unit for feature in BY_NAME.values()})
     return spec if exit_profile is None else with_exits(spec, exit_profile)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ai.regime import REGIME_NAMES, UNKNOWN
 from data.market import Float64Array, Int64Array, Record
 from data.timeframes import HOUR_MS
 from trading.metrics import stop_shares, trade_metrics
@@ -23,14 +22,14 @@ SIDES = {1: "long", -1: "short"}
 _KEPT = ("win_rate", "profit_factor", "expectancy", "payoff_ratio", "false_signal_rate", "time_in_trade")
 
 
-def analysis(trades: Record, symbols: Sequence[str], regimes: Int64Array | None = None) -> Document:
+def analysis(trades: Record, symbols: Sequence[str], regimes: Sequence[str] | None = None) -> Document:
     """The parts of a result.
 
     Args:
         trades: TRADE rows.
         symbols: names by index.
-        regimes: ``[n]`` state of the market at the close that each trade was decided on (:class:`ai.regime.Regime`,
-            ``UNKNOWN``); None leaves the grouping out.
+        regimes: ``[n]`` name of the state of the market at the close that each trade was decided on; None leaves the
+            grouping out.
 
     Money is in the quote currency; excursions are fractions of the entry price, best and worst while held.
     """
@@ -44,13 +43,8 @@ def analysis(trades: Record, symbols: Sequence[str], regimes: Int64Array | None 
         "by_exit": groups(trades, [ExitReason(int(reason)).name.lower() for reason in trades["exit_reason"]]),
     }
     if regimes is not None:
-        document["by_regime"] = groups(trades, [regime_name(int(state)) for state in regimes])
+        document["by_regime"] = groups(trades, regimes)
     return document
-
-
-def regime_name(state: int) -> str:
-    """A state in words."""
-    return "unknown" if state == UNKNOWN else REGIME_NAMES[state]
 
 
 def costs(trades: Record) -> dict[str, float]:
@@ -96,17 +90,11 @@ def _quantiles(values: Float64Array) -> list[float] | None:
     return [float(value) for value in np.quantile(values, QUANTILES)] if len(values) else None
 
 
-def states_at_entry(
-    trades: Record, open_times: Sequence[Int64Array], states: Sequence[Any], step_ms: int
-) -> Int64Array:
-    """The state of its symbol's market at the last close before each trade's entry, ``[n]``; ``UNKNOWN`` before all.
+def bars_of_entry(trades: Record, s: int, open_time: Int64Array, step_ms: int) -> Int64Array:
+    """Index of the bar of symbol ``s`` whose close each of its trades was decided on, ``[n of s]``; -1 before all.
 
-    ``open_times[s]`` and ``states[s]`` are the bars of symbol ``s`` and their states; an entry at the open of a bar was
-    decided on the bar before it.
+    An entry at the open of a bar was decided on the bar before it.
     """
-    found: Int64Array = np.full(len(trades), UNKNOWN, dtype=np.int64)
-    for s, (open_time, state) in enumerate(zip(open_times, states, strict=True)):
-        mine = trades["symbol"] == s
-        at = np.searchsorted(open_time, trades["entry_time"][mine] - step_ms, side="right") - 1
-        found[mine] = np.where(at >= 0, np.asarray(state, dtype=np.int64)[np.maximum(at, 0)], UNKNOWN)
-    return found
+    entries = trades["entry_time"][trades["symbol"] == s]
+    bars: Int64Array = np.searchsorted(open_time, entries - step_ms, side="right").astype(np.int64) - 1
+    return bars

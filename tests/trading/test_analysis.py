@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai.regime import UNKNOWN, Regime
 from tests.trading.cases import SYMBOLS, random_market
-from trading.analysis import analysis, costs, excursions, groups, states_at_entry
+from trading.analysis import analysis, bars_of_entry, costs, excursions, groups
 from trading.backtest import RunResult, run_fast
 from trading.records import TRADE
 
@@ -27,7 +26,7 @@ def traded(seed: int) -> RunResult:
 @given(st.integers(0, 2**31))
 def test_the_parts_of_every_grouping_sum_to_the_whole(seed: int) -> None:
     result = traded(seed)
-    regimes = np.random.default_rng(seed).integers(UNKNOWN, len(Regime), len(result.trades))
+    regimes = np.random.default_rng(seed).choice(["up", "down", "unknown"], len(result.trades)).tolist()
     document = analysis(result.trades, SYMBOLS, regimes)
     whole = document["costs"]
     assert whole["net"] == pytest.approx(result.equity_end - result.equity_start, abs=1e-6)
@@ -65,7 +64,7 @@ def test_trades_stand_in_the_groups_they_belong_to() -> None:
     trades["entry_time"] = [0, 25 * HOUR, 5 * HOUR]
     trades["pnl"], trades["symbol"], trades["side"] = [1.0, -2.0, 4.0], [0, 1, 0], [1, -1, -1]
     trades["exit_reason"] = [1, 2, 2]
-    document = analysis(trades, SYMBOLS, np.array([UNKNOWN, Regime.UP, Regime.UP]))
+    document = analysis(trades, SYMBOLS, ["unknown", "up", "up"])
     nets = {name: {row["name"]: row["net"] for row in document[name]} for name in document if name.startswith("by_")}
     assert nets == {
         "by_symbol": {SYMBOLS[0]: 5.0, SYMBOLS[1]: -2.0}, "by_side": {"long": 1.0, "short": 2.0},
@@ -85,11 +84,11 @@ def test_excursions_are_quantiles_by_outcome() -> None:
     assert excursions(rows(0))["mfe"] is None and groups(rows(0), []) == []
 
 
-def test_an_entry_has_the_state_of_the_close_it_was_decided_on() -> None:
+def test_an_entry_belongs_to_the_close_it_was_decided_on() -> None:
     """Bars open at 0, 1, 2 h; an entry at 2 h was decided at the close of the bar that opened at 1 h."""
     trades = rows(4)
     trades["entry_time"] = [2 * HOUR, HOUR, 0, 9 * HOUR]
-    times, states = HOUR * np.arange(3), np.array([4, 5, 6], dtype=np.int8)
-    assert states_at_entry(trades, [times], [states], HOUR).tolist() == [5, 4, UNKNOWN, 6]
-    trades["symbol"] = [1, 0, 0, 0]
-    assert states_at_entry(trades, [times, times], [states, states - 4], HOUR).tolist() == [1, 4, UNKNOWN, 6]
+    trades["symbol"] = [0, 1, 0, 0]
+    times = HOUR * np.arange(3)
+    assert bars_of_entry(trades, 0, times, HOUR).tolist() == [1, -1, 2]
+    assert bars_of_entry(trades, 1, times, HOUR).tolist() == [0]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ai.exits import DistanceUnit, exit_profile
+from ai.features.registry import BY_NAME
 from ai.forecast import WIDTH, Abstain, Col, Extra
 from data.errors import UserError
 from tests.trading.cases import (
@@ -32,8 +33,9 @@ from trading.backtest import run_fast, run_service
 from trading.records import Action, Reason
 from trading.settings import SizingSettings, TradingSettings
 from trading.state import rules_record
+from trading.strategy import classics
 from trading.strategy.library import LIBRARY, load_strategy
-from trading.strategy.spec import Decides, StrategySpec, parse_strategy
+from trading.strategy.spec import Decides, StrategySpec, check_features, parse_strategy
 
 FLAT = (100.0, 100.0, 100.0, 100.0)
 CALM = merged(FREE, LOOSE)
@@ -240,7 +242,7 @@ def test_a_file_is_held_against_the_registry_by_place(tmp_path: Path, condition:
     file = tmp_path / "own.json"
     file.write_text(json.dumps(own(long=condition)))
     with pytest.raises(UserError) as error:
-        load_strategy(file)
+        check_features(load_strategy(file), str(file), {name: spec.unit for name, spec in BY_NAME.items()})
     assert words in str(error.value) and str(file) in str(error.value)
 
 
@@ -249,7 +251,16 @@ def test_every_document_of_the_library_survives_a_file_and_is_told(tmp_path: Pat
         file = tmp_path / f"{name}.json"
         file.write_text(json.dumps(spec.model_dump(mode="json", exclude_none=True)))
         assert load_strategy(file) == spec
+        check_features(spec, name, {feature: known.unit for feature, known in BY_NAME.items()})
         assert len(spec.meaning) > 60 and spec.source
+
+
+def test_thresholds_of_the_library_are_those_of_the_rooms_that_measure() -> None:
+    from ai import monte_carlo, regime
+
+    up = (classics.STRONG_UP, classics.MODERATE_UP, classics.AVOID_UP)
+    assert up == (monte_carlo.STRONG_UP, monte_carlo.MODERATE_UP, monte_carlo.AVOID_UP) == (0.65, 0.55, 0.45)
+    assert classics.TREND_T == regime.TREND_T and (classics.STRONG_Z, classics.STRONG_SLOPE) == (2.0, 0.5)
 
 
 def test_both_engines_agree_on_the_whole_document() -> None:

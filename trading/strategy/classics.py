@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ai.monte_carlo import AVOID_UP, MODERATE_UP, STRONG_UP
-from ai.regime import TREND_T
-
 Document = dict[str, Any]
 
+STRONG_UP, MODERATE_UP, AVOID_UP = 0.65, 0.55, 0.45  # share of paths that rise, as ai.monte_carlo reads it
+TREND_T = 2.0  # |t| of the slope of 96 closes above this is a trend, as ai.regime reads it
 STRONG_Z = 2.0  # |Z| above this is strong
 STRONG_SLOPE = 0.5  # per mille of price per bar
 ENSEMBLE_THRESHOLD = 0.30  # scalp and swing pay 2.5-3 times the stop: break-even lies near 0.28; EV > 0 decides

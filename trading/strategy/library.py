@@ -9,9 +9,9 @@ from pathlib import Path
 from data.errors import UserError
 from trading.strategy.classics import CLASSICS, ENSEMBLE_THRESHOLD
 from trading.strategy.classics import RSI_OVERSOLD as _RSI_OVERSOLD
-from trading.strategy.spec import StrategySpec, check_features, parse_strategy
+from trading.strategy.spec import StrategySpec, parse_strategy
 
-__all__ = ["AUTO", "ENSEMBLE", "ENSEMBLE_THRESHOLD", "LIBRARY", "RSI_OVERSOLD", "load_strategy", "read_strategy"]
+__all__ = ["AUTO", "ENSEMBLE", "ENSEMBLE_THRESHOLD", "LIBRARY", "RSI_OVERSOLD", "load_strategy"]
 
 MAX_BYTES = 64_000
 SUFFIXES = (".toml", ".json")
@@ -26,7 +26,8 @@ def load_strategy(name_or_path: str | Path) -> StrategySpec:
     """The library strategy of this name, or the one declared in a ``.toml`` or ``.json`` file.
 
     Raises:
-        UserError: no such strategy or file, or the document breaks the grammar (place and reason are named).
+        UserError: no such strategy or file, or the document is refused; names the place (line and column where the
+            text is no TOML or JSON, the path in the document else) and the reason.
     """
     name = str(name_or_path)
     if name in LIBRARY:
@@ -35,19 +36,7 @@ def load_strategy(name_or_path: str | Path) -> StrategySpec:
     if path.suffix not in SUFFIXES:
         known = ", ".join(LIBRARY)
         raise UserError(f"Unknown strategy '{name}': use one of {known}, or a .toml or .json file.")
-    return read_strategy(path)
-
-
-def read_strategy(path: Path) -> StrategySpec:
-    """The strategy declared in a file, its features held against the registry.
-
-    Raises:
-        UserError: the file cannot be read, or the document is refused; names the place (line and column where the
-            text is no TOML or JSON, the path in the document else) and the reason.
-    """
-    spec = parse_strategy(_read(path), str(path))
-    check_features(spec, str(path))
-    return spec
+    return parse_strategy(_read(path), str(path))
 
 
 def _read(path: Path) -> object:

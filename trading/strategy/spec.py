@@ -236,26 +236,24 @@ def _refused(error: ValidationError, origin: str, prefix: str) -> UserError:
     return UserError(f"{origin}: {place}: {first['msg'].removeprefix('Value error, ')}.")
 
 
-def check_features(spec: StrategySpec, origin: str) -> None:
-    """Hold every comparison against the feature registry.
+def check_features(spec: StrategySpec, origin: str, units: Mapping[str, str]) -> None:
+    """Hold every comparison against the feature registry; ``units`` by feature.
 
     Raises:
         UserError: a feature is unknown, or two of different units are compared; names the place.
     """
-    from ai.features.registry import BY_NAME
-
     for place, comparison in spec.comparisons():
-        units = []
+        found = []
         for side in ("left", "right"):
             name = getattr(comparison, side)
             if isinstance(name, str):
-                if name not in BY_NAME:
-                    close = get_close_matches(name, BY_NAME, 1)
+                if name not in units:
+                    close = get_close_matches(name, units, 1)
                     hint = f"did you mean '{close[0]}'?" if close else "'features list' shows the registry."
                     raise UserError(f"{origin}: {place}.{side}: unknown feature '{name}': {hint}")
-                units.append(BY_NAME[name].unit)
-        if len(set(units)) > 1:
+                found.append(units[name])
+        if len(set(found)) > 1:
             raise UserError(
-                f"{origin}: {place}: '{comparison.left}' is in {units[0]} and '{comparison.right}' in {units[1]}: "
+                f"{origin}: {place}: '{comparison.left}' is in {found[0]} and '{comparison.right}' in {found[1]}: "
                 "compare features of one unit."
             )
