@@ -131,6 +131,18 @@ def test_a_window_of_a_few_months_knows_the_ninety_days_before_it(market: Made) 
     assert model is not None and why == ""
 
 
+def test_a_state_inside_a_hole_of_the_training_rows_is_no_target(market: Made) -> None:
+    rows = np.setdiff1d(rows_of(market.data), np.arange(2_000, 2_300))
+    bent = market.data.context.market.regime.state.copy()
+    bent[2_000:2_300] = (bent[2_000:2_300] + 1) % 7
+    path = dataclasses.replace(market.data.context.market.regime, state=bent)
+    other = dataclasses.replace(
+        market.data.context, market=dataclasses.replace(market.data.context.market, regime=path)
+    )  # fmt: skip
+    first, second = (fit_regime(market.data.x, context, rows)[0] for context in (market.data.context, other))
+    assert first is not None and second is not None and first.files() == second.files()
+
+
 def test_features_and_market_path_of_different_bars_are_refused(market: Made) -> None:
     context = dataclasses.replace(market.data.context, market=market.data.context.market.part(slice(5, None)))
     with pytest.raises(ValueError, match="different bars"):

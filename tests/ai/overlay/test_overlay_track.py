@@ -242,3 +242,13 @@ def test_a_bar_that_comes_twice_does_no_harm(market: Made) -> None:
         track.fill(None, *(c[:700] for c in (market.frame.open_time, market.frame.close)), market.data.x[:, :700],
                    np.empty((700, WIDTH)))  # fmt: skip
     assert len(track.checkpoint()["rank"]["values"]) <= 90 * 6
+
+
+def test_a_state_is_not_held_over_bars_on_which_nobody_speaks(market: Made, rows: np.ndarray) -> None:
+    likeliest = rows[:, FIRST:LAST].argmax(axis=1)
+    flicker = np.flatnonzero(likeliest[TRAINED + 10 :] != rows[TRAINED + 10 :, Extra.REGIME])
+    t = TRAINED + 10 + int(flicker[0])
+    mute = dataclasses.replace(market.model, overlay=None)
+    switches = ((TRAINED, "a"), (t - 1, "b"), (t, "a"))
+    broken = forecast_span(market.forecaster(*switches, a=market.model, b=mute), market.frame, market.data.x)
+    assert np.isnan(broken[t - 1, Extra.REGIME]) and broken[t, Extra.REGIME] == likeliest[t]
