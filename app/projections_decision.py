@@ -23,14 +23,16 @@ from app.projection_context import Context, base, digits, newest_bar_ms
 from app.projections_forecast import expected, said, said_row
 from app.projections_judgement import judgement, paths
 from app.projections_ledger import ACTIONS
-from app.wiring import run_warmup, strategy_for
+from app.wiring import extras_for, run_warmup, strategy_for
 from data.errors import UserError
 from database.trading import Filter
 from trading.records import Action
 from trading.risk.gates import verdicts
 
 if TYPE_CHECKING:
-    from data.market import Frame, FundingFrame, Record, SeriesKey
+    from collections.abc import Sequence
+
+    from data.market import Float64Array, Frame, FundingFrame, Record, SeriesKey
     from database.accounts import Account
     from trading.strategy.spec import StrategySpec
 
@@ -41,6 +43,7 @@ BARS_AROUND = 24
 LEAST_MULTIPLE = 0.5  # no profile asks for a smaller multiple, none for a larger share
 UNITS = {
     "percent": "%",
+    "basis points": "bp",
     "standard deviations": "σ",
     "per mille of price per bar": "‰ / bar",
     "index": "",
@@ -63,7 +66,7 @@ def decision(query: DecisionQuery, context: Context) -> DecisionDetail:
     key = context.key_of(symbol)
     frame, funding = _history(context, key, int(row["open_time"]))
     names = _names(strategy)
-    values = FeatureEngine(schema_of(names), key.timeframe).batch(frame, funding) if names and len(frame) else None
+    values = _values(context, frame, funding, names) if names and len(frame) else None
     kind = strategy.kind if strategy is not None else "rule"
     row_said = said_row(context, account, row)
     newest = {} if values is None else {name: float(values[k][-1]) for k, name in enumerate(names)}
@@ -108,6 +111,13 @@ def _names(strategy: StrategySpec | None) -> tuple[str, ...]:
         return ()
     own = strategy.features()
     return tuple(dict.fromkeys([*own, *(MODEL_FEATURES if strategy.kind != "rule" else ("atr_14",))]))
+
+
+def _values(context: Context, frame: Frame, funding: FundingFrame, names: Sequence[str]) -> Float64Array:
+    """``[F, T]`` of the named features, as the run saw them."""
+    place = context.place
+    beside = extras_for(place.database, frame, place.settings.values.ai, names).beside
+    return FeatureEngine(schema_of(names), frame.key.timeframe).batch(frame, funding, beside)
 
 
 def _history(context: Context, key: SeriesKey, open_time: int) -> tuple[Frame, FundingFrame]:

@@ -47,6 +47,7 @@ def modules_with_kernels() -> None:
 def rules_and_engines() -> None:
     """Market, features, labels, and both engines with a rule strategy."""
     from ai.features.engine import FeatureEngine, funding_by_bar
+    from ai.features.registry import schema_of
     from ai.labels import stop_distances, triple_barrier
     from ai.schema import FeatureSchema
     from data.grid import align
@@ -68,6 +69,7 @@ def rules_and_engines() -> None:
     rates = funding_by_bar(frame.open_time, config.step_ms, funding)
     o, h, low, c, v = first
     engine.step(int(frame.open_time[0]), o, h, low, c, v, float(rates[0]))
+    FeatureEngine(schema_of(), "1h").step(int(frame.open_time[0]), o, h, low, c, v, float(rates[0]))
     X = engine.batch(frame, funding)[None]
     feature = None if profile.feature is None else X[0][schema.names.index(profile.feature)]
     distance = stop_distances(profile, frame.close, feature)
