@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.contract.market_views import FeedRow, QuoteRow
+from app.contract.model_views import LiveLine
 from app.contract.results import JobsView
 from app.contract.views import FloatArray, HealthRow, IntArray, PositionsView, StripView
 from data.instruments import INSTRUMENTS
@@ -40,6 +41,7 @@ class Context:
     audit_ms: int | None = None  # when that was
     feeds: tuple[FeedRow, ...] = ()  # of a run that takes its bars from an exchange
     quotes: tuple[QuoteRow, ...] = ()
+    live_models: tuple[LiveLine, ...] = ()  # of a run whose models forecast
 
     @property
     def step_ms(self) -> int:

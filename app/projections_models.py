@@ -16,6 +16,7 @@ from app.contract.results import FoldRow, ModelRow, ModelsView, ReliabilityBin, 
 from app.contract.views import FloatArray
 from app.projection_context import Context
 from app.projections_forecast import member_name
+from app.projections_holds import overlay_lines
 from app.projections_research import score_lines, trial_lines
 from data.timeframes import parse_time
 
@@ -40,7 +41,8 @@ def models(query: ModelsQuery, context: Context) -> ModelsView:
     former = _former(stored)
     shared: dict[str, Any] = {
         "registry": registry, "rollback_to": former, "trials": trial_lines(context),
-        "rollback_blocked": "" if former else "There is no earlier promoted model to go back to.",
+        "live": context.live_models, "overlay": overlay_lines(context),
+        "rollback_blocked": "" if former else "There is no earlier promoted and audited model to go back to.",
     }  # fmt: skip
     if run is None:
         sentence = "Run a walk-forward: it trains and scores every model on bars that it has not seen."
@@ -83,7 +85,7 @@ def _run(query: ModelsQuery, context: Context) -> RunInfo | None:
 
 
 def _former(stored: list[StoredModel]) -> str:
-    """The model that a roll-back would return to: promoted before the present one of its series."""
+    """The model that a roll-back would return to: promoted before the present one of its series, its audit passed."""
     active = [m for m in stored if m.state == "promoted"]
     if not active:
         return ""
@@ -91,6 +93,7 @@ def _former(stored: list[StoredModel]) -> str:
     before = [
         m for m in stored
         if m.key == newest.key and m.promoted_ms is not None and m.promoted_ms < (newest.promoted_ms or 0)
+        and m.audited
     ]  # fmt: skip
     return max(before, key=lambda m: m.promoted_ms or 0).model_id if before else ""
 
@@ -175,7 +178,21 @@ def _model(row: StoredModel, features: int | None, size: int | None) -> ModelRow
         auc=scores.get("auc"), auc_low=scores.get("auc_low"), auc_high=scores.get("auc_high"), log_loss_gain=gain,
         ece=scores.get("ece"), deflated_sharpe=scores.get("deflated_sharpe"), size_bytes=size, state=state,
         state_words=STATE_WORDS.get(state, ""),
-        verdict=VERDICTS[None if gain is None else beats],
+        verdict=_verdict(gain, scores.get("luck")),
         verdict_level="idle" if gain is None else "ok" if beats else "warn",
-        promote_blocked="It makes the forecasts already." if state == "active" else "",
+        promote_blocked="It makes the forecasts already." if state == "active" else _audit_missing(row),
     )  # fmt: skip
+
+
+def _verdict(gain: float | None, luck: float | None) -> str:
+    """Against the base rate, and how often luck alone ranks direction as well where that is known."""
+    words = VERDICTS[None if gain is None else gain > 0]
+    return f"{words}, luck does as well in {luck:.0%}" if gain is not None and gain > 0 and luck is not None else words
+
+
+def _audit_missing(row: StoredModel) -> str:
+    """Why the model cannot be promoted; empty where its leak audit has passed."""
+    if row.audited:
+        return ""
+    found = row.audit
+    return f"Its leak audit found: {found['sentence']}." if found else "It has no leak audit yet: audit it first."

@@ -33,6 +33,7 @@ from data.errors import QuantError, UserError
 
 if TYPE_CHECKING:
     from app.contract.market_views import FeedRow, QuoteRow
+    from app.contract.model_views import LiveLine
     from app.projection_context import Context
     from database.audit import AuditReport
 
@@ -290,8 +291,17 @@ class Runtime:
             keys=service.plan.keys if service.plan is not None else (), strip=strip(service),
             positions=positions_view(service), jobs=self._jobs_view(), health=self._health(service),
             audit=self.audit[0] if self.audit else None, audit_ms=self.audit[1] if self.audit else None, feeds=feeds,
-            quotes=quotes,
+            quotes=quotes, live_models=self._live_models(service),
         )  # fmt: skip
+
+    @staticmethod
+    def _live_models(service: TradingService) -> tuple[LiveLine, ...]:
+        """How the run's models fare; nothing where none forecasts."""
+        from app.live_model_views import live_lines
+
+        if service.trader is None or service.switching is None:
+            return ()
+        return live_lines(service.trader, service.switching.watch)
 
     def _market(self, service: TradingService) -> tuple[tuple[FeedRow, ...], tuple[QuoteRow, ...]]:
         """Feeds and markets of a run on an exchange."""

@@ -14,6 +14,7 @@ from ai.ensemble import EnsembleModel
 from ai.features.engine import FeatureEngine, funding_by_bar
 from ai.forecast import Abstain, Col, abstaining_row
 from ai.forecaster import Forecaster
+from ai.guard_live import LiveRecord
 from ai.schema import FeatureSchema
 from app.wiring import BesideSource
 from data.beside import Beside
@@ -94,6 +95,10 @@ class Trader:
     def member_names(self, s: int) -> tuple[str, ...]:
         """Names of the members behind symbol ``s``'s forecast rows."""
         return self._forecasters[s].member_names if self._forecasters is not None else ()
+
+    def live(self, s: int) -> LiveRecord | None:
+        """What became of the forecasts of symbol ``s``'s present model; ``None`` where none forecasts."""
+        return self._forecasters[s].live if self._forecasters is not None else None
 
     def add_model(self, s: int, model_id: str, model: EnsembleModel, from_ms: int) -> None:
         """From the bar that opens at ``from_ms`` on, this model forecasts symbol ``s``."""
