@@ -125,10 +125,8 @@ def _load(a: int, constants: Float64Array, X: Float64Array, first: int, n: int, 
             buffer[i] = constants[-a - 1]
         return
     missing = min(n + 1, max(0, 1 - first))
-    for i in range(missing):
-        buffer[i] = np.nan
-    for i in range(missing, n + 1):
-        buffer[i] = X[a, first - 1 + i]
+    buffer[:missing] = np.nan
+    buffer[missing : n + 1] = X[a, first - 1 + missing : first + n]
 
 
 @kernel
@@ -156,19 +154,21 @@ def _compare(operation: int, left: Float64Array, right: Float64Array, n: int, tr
 @kernel
 def _combine(operation: int, a: int, b: int, stack: UInt8Array, top: int, n: int) -> None:
     """ALL, ANY or AT_LEAST of the ``a`` values from ``top`` on, into the first of them."""
+    result = stack[top]
+    for j in range(1, a):
+        part = stack[top + j]
+        if operation == OP_ALL:
+            for i in range(n):
+                result[i] &= part[i]
+        elif operation == OP_ANY:
+            for i in range(n):
+                result[i] |= part[i]
+        else:
+            for i in range(n):
+                result[i] += part[i]
     if operation == OP_AT_LEAST:
         for i in range(n):
-            true = 0
-            for j in range(a):
-                true += stack[top + j, i]
-            stack[top, i] = true >= b
-        return
-    for j in range(1, a):
-        for i in range(n):
-            if operation == OP_ALL:
-                stack[top, i] &= stack[top + j, i]
-            else:
-                stack[top, i] |= stack[top + j, i]
+            result[i] = result[i] >= b
 
 
 @kernel
@@ -217,8 +217,10 @@ def signals(
                 top += 1
             elif operation == OP_EMIT:
                 top -= 1
+                truth = stack[top, back : back + n]
+                bits = out[start : start + n]
                 for i in range(n):
-                    out[start + i] |= np.uint8(stack[top, back + i] * a)
+                    bits[i] |= np.uint8(truth[i] * a)
             elif operation in (OP_WITHIN, OP_BEFORE):
                 _look_back(operation, a, stack[top - 1], back + n)
             else:
