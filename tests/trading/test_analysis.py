@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trading.cases import SYMBOLS, random_market
@@ -23,6 +23,7 @@ def traded(seed: int) -> RunResult:
     return run_fast(market.config, market.grid, market.X, market.forecasts)
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 2**31))
 def test_the_parts_of_every_grouping_sum_to_the_whole(seed: int) -> None:
     result = traded(seed)
