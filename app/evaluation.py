@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,14 +47,15 @@ NO_TRADE, BUY_AND_HOLD = "no trade", "buy and hold"
 class TradingEvaluator:
     """Trades forecast rows by the compiled engine, twice: gates observed (edge) and enforced (account).
 
-    ``trials`` are the configurations tried on the series; the ``present`` one is counted whether it is among them or
-    not. ``rules``: those of the exchange; without them the built-in or inferred ones hold.
+    ``trials`` gives the configurations tried on the series by the time that it is asked (an inner search counts too);
+    the ``present`` one is counted whether it is among them or not. ``rules``: those of the exchange; without them the
+    built-in or inferred ones hold.
     """
 
     settings: Loaded
-    trials: Sequence[Trial] = ()
+    trials: Callable[[], Sequence[Trial]] = tuple
     present: str = ""  # digest
-    search: Sequence[Trial] | None = None  # those among which the present one is chosen; None: all
+    kind: str | None = None  # of the search in which the present one is chosen; None: all trials
     seed: int | None = None
     rules: Instrument | None = None
     beside: Beside | None = None
@@ -65,6 +66,7 @@ class TradingEvaluator:
         tested = np.flatnonzero(~np.isin(rows[:, Col.ABSTAIN], (Abstain.NO_MODEL, Abstain.MISSING)))
         first, stop = (int(tested[0]), int(tested[-1]) + 1) if len(tested) else (0, 0)
         results: dict[str, Any] = {}
+        trials = self.trials()
         for name, enforce in (("edge", False), ("account", True)):
             result = self._run(frame, funding, rows, profile, enforce, first, stop)
             daily = days_of(result, frame.key.step_ms)
@@ -72,7 +74,7 @@ class TradingEvaluator:
                 self.daily = daily
             label_ms = exit_profile(profile, frame.key.timeframe).limit_bars * frame.key.step_ms
             bands = return_document(daily, max(1, -(-label_ms // DAY_MS)), self._seed)
-            results[name] = {**trading_document(result), **bands, **self._search(daily)}
+            results[name] = {**trading_document(result), **bands, **self._search(daily, trials)}
         results["baselines"] = self._baselines(frame, funding, first, stop)
         return results
 
@@ -96,8 +98,9 @@ class TradingEvaluator:
     def _seed(self) -> int:
         return self.settings.values.ai.seed if self.seed is None else self.seed
 
-    def _search(self, daily: Daily) -> dict[str, Any]:
-        return search_document(daily, self.trials, self.present, self._seed, self.search)
+    def _search(self, daily: Daily, trials: Sequence[Trial]) -> dict[str, Any]:
+        search = [t for t in trials if self.kind in (None, t.kind)]
+        return search_document(daily, trials, self.present, self._seed, search)
 
     def _baselines(self, frame: Frame, funding: FundingFrame, first: int, stop: int) -> dict[str, Any]:
         """Doing nothing, and buying at the first tested open to sell at the last tested close."""

@@ -85,9 +85,8 @@ def perform(
     place.database.audit.append(None, STARTED, {**about, "digest": run})
     trial = place.database.trials.begin(info.key, WALK_FORWARD, {RUN: run, **about})
     try:
-        trials = tried(place, info.key)
         evaluator = TradingEvaluator(
-            place.settings, trials, trial, [t for t in trials if t.kind == WALK_FORWARD], spec.seed,
+            place.settings, partial(tried, place, info.key), trial, WALK_FORWARD, spec.seed,
             rules_of(place.database, info.key, frame), extras.beside,
         )  # fmt: skip
         result = walk_forward(

@@ -267,12 +267,13 @@ def judged(walked: Walked) -> Judged:
         whole = np.tile(abstaining_row(Abstain.NO_MODEL), (len(frame), 1))
         at = np.searchsorted(frame.open_time, run.open_time)
         rules = rules_of(place.database, key, frame)
-        evaluator = TradingEvaluator(place.settings, (), "one", None, SEED, rules)
+        evaluator = TradingEvaluator(place.settings, tuple, "one", None, SEED, rules)
         whole[at] = confident(run.rows, 2)
         evaluator.evaluate(frame, funding, whole, "swing")
         other = dict(evaluator.daily or {})
         failed = Trial(key, "tuning", "two", {}, 0, 1, failure="no result")
-        evaluator.trials = [failed, Trial(key, "walk-forward", "three", {}, 0, 1, sharpe=sharpe_of(other), daily=other)]
+        second = Trial(key, "walk-forward", "three", {}, 0, 1, sharpe=sharpe_of(other), daily=other)
+        evaluator.trials = lambda: [failed, second]
         whole[at] = confident(run.rows, 1)
         said = dict(evaluator.evaluate(frame, funding, whole, "swing"))
         place.database.forecasts.save(

@@ -1,0 +1,61 @@
+"""Finer bars are used where they cover the whole span, the finest first, and never for another series."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ai.settings import AiSettings
+from app.finer_bars import covered, finer_frame
+from app.wiring import Workplace, extras_for
+from data.market import Frame
+from data.resample import resample
+from data.synthetic import synthetic_market
+
+
+@pytest.fixture(scope="module")
+def minutes() -> Frame:
+    return synthetic_market("BTCUSDT", "1m", 15 * 400, 3)[0]
+
+
+def without(frame: Frame, share: float, seed: int = 1) -> Frame:
+    keep = np.random.default_rng(seed).random(len(frame)) >= share
+    return frame.take(keep)
+
+
+def test_the_finest_bars_that_cover_the_span_are_chosen(home: Path, minutes: Frame) -> None:
+    quarters, fives = resample(minutes, "15m"), resample(minutes, "5m")
+    with Workplace.opened(home) as place:
+        store = place.database.candles
+        store.write(quarters)
+        assert finer_frame(store, quarters) is None
+        other = replace(minutes, key=replace(minutes.key, symbol="ETH/USDT:USDT"))
+        for stored in (other, replace(minutes, key=replace(minutes.key, source="exchange"))):
+            store.write(stored)
+        assert finer_frame(store, quarters) is None
+        store.write(fives)
+        found = finer_frame(store, quarters)
+        assert found is not None and found.key == fives.key
+        store.write(minutes)
+        found = finer_frame(store, quarters.slice(10, 300))
+        assert found is not None and found.key == minutes.key
+        assert (found.open_time[0], len(found)) == (quarters.open_time[10], 290 * 15)
+        assert finer_frame(store, minutes) is None  # nothing is finer than a minute
+        extras = extras_for(place.database, quarters, AiSettings())
+        assert extras.finer is not None and extras.finer.key == minutes.key
+        assert extras_for(place.database, quarters, AiSettings(finer_labels=False)).finer is None
+        assert extras_for(place.database, quarters, AiSettings(), ()).finer is None  # a back-test makes no labels
+
+
+def test_bars_with_too_many_holes_are_not_used(home: Path, minutes: Frame) -> None:
+    quarters = resample(minutes, "15m")
+    few, many = without(minutes, 0.0002), without(minutes, 0.002)
+    assert covered(quarters, few) >= 0.995 > covered(quarters, many)
+    with Workplace.opened(home) as place:
+        place.database.candles.write(many)
+        assert finer_frame(place.database.candles, quarters) is None
+        place.database.candles.write(few)  # fills most of the holes
+        assert finer_frame(place.database.candles, quarters) is not None
