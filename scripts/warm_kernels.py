@@ -16,6 +16,7 @@ from trading.journal import AccountKey, Batch, Checkpoint
 
 BARS = 400
 MODEL_BARS = 4000
+SLOW_BARS = 2500  # of four hours: more than the 90 days of a regime's rank
 SEED = 7
 
 
@@ -83,7 +84,7 @@ def models_and_forecasts() -> None:
     """An ensemble of small models, its forecasts bar by bar and in a span, its score's band, and the fast engine."""
     import numpy as np
 
-    from ai.ensemble import train_ensemble
+    from ai.ensemble import EnsembleOptions, train_ensemble
     from ai.exits import exit_profile
     from ai.features.engine import FeatureEngine
     from ai.forecast import Col, ModelSwitch
@@ -102,7 +103,11 @@ def models_and_forecasts() -> None:
     frame, funding = synthetic_market("BTCUSDT", "15m", MODEL_BARS, SEED)
     strategy = load_strategy("ensemble")
     data = training_data(frame, funding, "swing", None)
-    model = train_ensemble(data.x, data.labels, np.arange(data.warmup, len(frame) * 3 // 4), data.context)
+    fit_rows, options = np.arange(data.warmup, len(frame) * 3 // 4), EnsembleOptions(adaptive_threshold=True)
+    model = train_ensemble(data.x, data.labels, fit_rows, data.context, options=options)
+    slow = training_data(synthetic_market("BTCUSDT", "4h", SLOW_BARS, SEED)[0], None, "swing")
+    fit_rows, options = np.arange(slow.warmup, SLOW_BARS), EnsembleOptions(regime_filter=True)
+    train_ensemble(slow.x, slow.labels, fit_rows, slow.context, ("logistic",), options=options)
     switch = ModelSwitch(int(frame.open_time[0]), "warm")
     profile = exit_profile("swing", "15m")
     forecaster = Forecaster({"warm": model}, (switch,), data.schema, profile, "15m")
