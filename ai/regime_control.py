@@ -15,7 +15,7 @@ from ai.regime import regime_ahead, regime_warmup_bars
 from ai.regime_model import frame_inputs
 from ai.regime_scores import RegimeScores, RegimeWalk, walk_regimes
 from ai.validation.splits import Duration, walk_forward_windows
-from data.market import Frame
+from data.market import Float64Array, Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,13 @@ class RegimeReport:
 
 def flipped_market(frame: Frame, generator: np.random.Generator) -> Frame:
     """The same bars with their directions drawn by a fair coin, from the first open on; gaps between bars turn too."""
+    return turned_market(frame, generator.choice([-1.0, 1.0], len(frame)))
+
+
+def turned_market(frame: Frame, sign: Float64Array) -> Frame:
+    """The same bars, those with ``sign[T]`` -1 upside down, each from the close before it on; 1 leaves it as it was."""
     if not len(frame):
         return frame
-    sign = generator.choice([-1.0, 1.0], len(frame))
     before = np.concatenate([frame.open[:1], frame.close[:-1]])
     opened, high, low, close = (np.log(x / before) * sign for x in (frame.open, frame.high, frame.low, frame.close))
     level = np.log(frame.open[0]) + np.concatenate([[0.0], np.cumsum(close)[:-1]])
