@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ai.forecast import REGIMES, Extra
+from app.contract.judgement import NamedAmount
 from app.contract.model_views import LiveLine
-from app.contract.views import NamedAmount
 from app.documents import number
 from app.projections_forecast import member_name
 from app.projections_judgement import regime_words

@@ -11,7 +11,8 @@ import numpy as np
 
 from ai.ensemble import EnsembleModel
 from ai.forecast import Col, Forecast
-from app.contract.views import MemberRow, NamedAmount
+from app.contract.judgement import NamedAmount
+from app.contract.views import MemberRow
 from app.documents import number
 from app.projection_context import Context
 from data.errors import UserError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ai.forecast import ABSTAIN_WORDS, FIRST_ADVICE, REGIMES, Abstain, Col, Extra
 from ai.monte_carlo import DrawKey, MonteCarlo, Simulation, Unknown, simulate
 from ai.regime import REGIME_NAMES
-from app.contract.views import JudgementView, NamedAmount, PathsView
+from app.contract.judgement import JudgementView, NamedAmount, PathsView
 from app.documents import number
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ai.validation.overfitting import probabilistic_sharpe, sharpe_moments
+from app.contract.judgement import NamedAmount
 from app.contract.queries import PerformanceQuery
 from app.contract.results import GroupRow, MonthRow, PerformanceView, Score
-from app.contract.views import FloatArray, NamedAmount
+from app.contract.views import FloatArray
 from app.documents import exit_name
 from app.projection_context import Context, thinned
 from app.projections_ledger import in_r

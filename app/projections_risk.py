@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.contract.judgement import NamedAmount
 from app.contract.queries import RiskQuery
 from app.contract.results import BlockedRow, RiskView
-from app.contract.views import GateRow, NamedAmount
+from app.contract.views import GateRow
 from app.documents import SIDES, number
 from app.projection_context import Context, thinned
 from app.projections_decision import TIERS, gate_views

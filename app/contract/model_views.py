@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.contract.views import NamedAmount
+from app.contract.judgement import NamedAmount
 
 
 @dataclass(frozen=True, slots=True)

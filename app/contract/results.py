@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from app.contract.judgement import NamedAmount
 from app.contract.model_views import LiveLine, OverlayLine, ScoreLine, TrialLine
-from app.contract.views import FloatArray, GateRow, IntArray, NamedAmount, no_floats, no_times
+from app.contract.views import FloatArray, GateRow, IntArray, no_floats, no_times
 
 
 @dataclass(frozen=True, slots=True)

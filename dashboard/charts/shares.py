@@ -8,8 +8,9 @@ import numpy as np
 from PyQt6.QtCore import QPointF, QRectF
 from PyQt6.QtGui import QPainter, QPen
 
+from app.contract.judgement import NamedAmount
 from app.contract.results import GroupRow, MonthRow
-from app.contract.views import FloatArray, NamedAmount, no_floats
+from app.contract.views import FloatArray, no_floats
 from dashboard import numbers, painting
 from dashboard.charts.plot import Plot, edges, round_ticks, tick_digits, upright
 from dashboard.theme import font, theme

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from app.contract import judgement as jd
 from app.contract import model_views as m
 from app.contract import results as r
 from app.contract import views as v
@@ -423,7 +424,7 @@ def detail(rule: bool = False) -> v.DecisionDetail:
         ()
         if rule
         else tuple(
-            v.NamedAmount(a, b)
+            jd.NamedAmount(a, b)
             for a, b in (
                 ("Target", 0.0034),
                 ("Stop", -0.00213),
@@ -456,17 +457,17 @@ def detail(rule: bool = False) -> v.DecisionDetail:
         base="BTC",
         judgement=None
         if rule
-        else v.JudgementView(
+        else jd.JudgementView(
             "",
             "Range",
-            (v.NamedAmount("Range", 0.62), v.NamedAmount("Up", 0.2)),
+            (jd.NamedAmount("Range", 0.62), jd.NamedAmount("Up", 0.2)),
             0.041,
             0.022,
             ("short", "neutral"),
             0.54,
             0.8,
         ),
-        paths=v.PathsView(1000, 24, 0.46, 117_180.0, 0.31, 0.44, 114_950.0, 119_410.0),
+        paths=jd.PathsView(1000, 24, 0.46, 117_180.0, 0.31, 0.44, 114_950.0, 119_410.0),
     )
 
 
@@ -706,8 +707,8 @@ def models() -> r.ModelsView:
         live=(
             m.LiveLine(
                 "BTC/USDT:USDT", "swing-0711", "worse: trades smaller", "warn", 1_204, 96.0, 0.981, 0.962, 0.014, 0.031,
-                0.018, 0.55, 0.88, 0.9, (v.NamedAmount("XGBoost", 0.2),), ("atr_pct", "volume_zscore_20"),
-                "2 of 90 features moved", "Range", (v.NamedAmount("Range", 0.62), v.NamedAmount("Up", 0.2)),
+                0.018, 0.55, 0.88, 0.9, (jd.NamedAmount("XGBoost", 0.2),), ("atr_pct", "volume_zscore_20"),
+                "2 of 90 features moved", "Range", (jd.NamedAmount("Range", 0.62), jd.NamedAmount("Up", 0.2)),
             ),
         ),
         trials=(
@@ -756,7 +757,7 @@ def performance() -> r.PerformanceView:
         r.Score("Worst drawdown", -0.0231, "fraction", None, None, True, "limit −5 %"),
     )
     costs = tuple(
-        v.NamedAmount(a, b)
+        jd.NamedAmount(a, b)
         for a, b in (("Gross", 2360.0), ("Fees", -1631.7), ("Slippage", -205.8), ("Funding", 39.4), ("Net", 561.9))
     )
     return r.PerformanceView(
@@ -800,7 +801,7 @@ def risk() -> r.RiskView:
         gates(),
         blocked,
         23,
-        (v.NamedAmount("BTC", 0.222), v.NamedAmount("ETH", 0.155), v.NamedAmount("SOL", -0.22)),
+        (jd.NamedAmount("BTC", 0.222), jd.NamedAmount("ETH", 0.155), jd.NamedAmount("SOL", -0.22)),
         0.157,
         0.597,
         1.0,
