@@ -18,6 +18,7 @@ from ai.models.evidence import evidence
 from ai.models.registry import model_id_of
 from ai.training import TrainingData, training_data
 from ai.validation.scores import score_rows
+from app.live_record import live_calibration
 from app.retraining import KEPT_SCORES, finite, fold_forecasts, load_model
 from app.tuning import tuned_for
 from app.version import VERSION
@@ -161,8 +162,10 @@ def _register(
 
 
 def listed(place: Workplace) -> Document:
-    """Every registered model, newest first."""
-    return {"models": [_model_document(row) for row in place.database.models.all()]}
+    """Every registered model, newest first; those that forecast in the newest account with how it came true."""
+    live = {found.row.model_id: found.as_dict() for found in live_calibration(place)}
+    rows = place.database.models.all()
+    return {"models": [{**_model_document(row), "live": live.get(row.model_id)} for row in rows]}
 
 
 def promote(place: Workplace, text: str) -> Document:
@@ -230,7 +233,8 @@ def _model_document(row: ModelRow) -> Document:
     return {
         "model_id": row.model_id, "state": row.state, "kind": row.kind, "exchange": row.key.exchange,
         "symbol": row.key.symbol, "timeframe": row.key.timeframe, "source": row.key.source, "profile": row.profile,
-        "members": list(row.params.get("members", ())), "train_from": iso(row.from_ms), "train_to": iso(row.to_ms),
+        "members": list(row.params.get("members", ())), "parent": row.params.get("parent"),
+        "train_from": iso(row.from_ms), "train_to": iso(row.to_ms),
         "scores": {name: value for name, value in row.scores.items() if name != "audit"},
         "audit": dict(row.audit) or None, "seed": row.seed, "created": iso(row.created_ms),
         "promoted": iso(row.promoted_ms), "path": row.path, "code_version": row.code_version,

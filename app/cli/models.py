@@ -116,8 +116,11 @@ def _show_models(console: Console, document: Mapping[str, Any]) -> None:
     columns = [
         Column("model_id", "id"), Column("state"), Column("symbol"), Column("timeframe"), Column("members"),
         Column("train_from"), Column("train_to"), Column("created"), Column("audit", "leak audit"),
+        Column("live"),
     ]  # fmt: skip
-    rows = [{**row, "audit": _audit_words(row["audit"])} for row in document["models"]]
+    rows = [
+        {**row, "audit": _audit_words(row["audit"]), "live": _live_words(row.get("live"))} for row in document["models"]
+    ]
     show_table(console, rows, columns, none="No model yet: 'train' makes one.")
 
 
@@ -125,3 +128,11 @@ def _audit_words(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "not made"
     return "passed" if found["passed"] else str(found["sentence"])
+
+
+def _live_words(found: Mapping[str, Any] | None) -> str:
+    if found is None or not found["n"]:
+        return ""
+    loss = found["log_loss"]
+    fold = "" if loss["fold"] is None else f", {loss['fold']:.3f} in its fold"
+    return f"log loss {loss['value']:.3f} of {found['n']:,}{fold}{': worse' if found['worse'] else ''}"
