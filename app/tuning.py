@@ -264,7 +264,7 @@ def tuning_job(
     members: tuple[str, ...] | None = None, trials: int | None = None, seed: int | None = None,
     time_limit_s: float | None = None,
 ) -> Document:  # fmt: skip
-    """Search in a process of its own; the document without the parameters' details stays in the home.
+    """Search in a process of its own; gives the document of ``tune``.
 
     A job that is cancelled loses nothing: the same search goes on where it stopped.
     """
