@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from app.contract import commands as c
 from app.projections_data import series_of
 from app.service import FINISHED, HALTED, PAUSED, STOPPED, TradingService
-from app.workers import CHECK, DOWNLOAD, IMPORT, WALK_FORWARD
+from app.workers import CHECK, DOWNLOAD, IMPORT, TUNE, WALK_FORWARD
 from data.errors import UserError
 from data.market import SeriesKey, short_symbol, unified_symbol
 from data.timeframes import parse_time
@@ -103,6 +103,8 @@ class RuntimeCommands:
         match command:
             case c.RunWalkForward(symbol, timeframe):
                 return self._walk_forward(symbol, timeframe)
+            case c.TuneModels(symbol, timeframe):
+                return self._tune(symbol, timeframe)
             case c.ImportFiles(paths, symbol, timeframe, kind):
                 return self._import(paths, symbol, timeframe, kind)
             case c.ExportSeries(key, path):
@@ -156,6 +158,14 @@ class RuntimeCommands:
         }  # fmt: skip
         return self._job(f"Walk-forward {short_symbol(key.symbol)} {key.timeframe}", WALK_FORWARD, arguments)
 
+    def _tune(self, symbol: str, timeframe: str) -> c.Outcome:
+        key = self._key(symbol, timeframe)
+        arguments = {
+            "home": str(self._runtime.home), "symbol": key.symbol, "timeframe": key.timeframe,
+            "exchange": key.exchange, "source": key.source, "seed": self._runtime.options.seed,
+        }  # fmt: skip
+        return self._job(f"Hyper-parameters {short_symbol(key.symbol)} {key.timeframe}", TUNE, arguments)
+
     def _import(self, paths: Sequence[str], symbol: str, timeframe: str, kind: str) -> c.Outcome:
         arguments = {
             "home": str(self._runtime.home), "paths": list(paths), "symbol": unified_symbol(symbol),
@@ -208,6 +218,7 @@ def _number(job_id: str) -> int:
 
 _RESULTS = {
     WALK_FORWARD: lambda r: (str(r["verdict"]), "models"),
+    TUNE: lambda r: (f"{r['tried']:,} configurations tried, {r['failed']:,} failed", "models"),
     IMPORT: lambda r: (f"{r['inserted']:,} new rows, {r['revised']:,} revised, {r['gaps']} gaps", "data"),
     DOWNLOAD: lambda r: (f"{r['inserted']:,} new rows, {r['revised']:,} revised, {r['gaps']} gaps", "data"),
     CHECK: lambda r: (str(r["sentence"]), "data"),

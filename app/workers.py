@@ -11,6 +11,7 @@ from app.wiring import Workplace
 from data.market import SeriesKey
 
 WALK_FORWARD = "app.workers:walk_forward_job"
+TUNE = "app.tuning:tuning_job"
 IMPORT = "app.workers:import_job"
 DOWNLOAD = "app.workers:download_job"
 CHECK = "app.workers:check_job"

@@ -71,6 +71,17 @@ class RunWalkForward:
 
 
 @dataclass(frozen=True, slots=True)
+class TuneModels:
+    """Start a search for the models' hyper-parameters; empty symbol and timeframe: what the run trades.
+
+    A cancelled search goes on where it stopped when it is started again.
+    """
+
+    symbol: str = ""
+    timeframe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PromoteModel:
     """Make this model the active one (paper)."""
 
@@ -154,6 +165,7 @@ class UseExchangeData:
 
 Command = (
     Start | Pause | Resume | Stop | EmergencyStop | ClosePosition | SetSetting | ResetSetting | RunWalkForward
+    | TuneModels
     | PromoteModel | RollbackModel | CancelJob | DismissJob | VerifyAudit | ExportTable | ImportFiles | UseExchangeData
     | DownloadSeries | CheckSeries | ExportSeries
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
-from app.contract.commands import PromoteModel, RollbackModel, RunWalkForward
+from app.contract.commands import PromoteModel, RollbackModel, RunWalkForward, TuneModels
 from app.contract.queries import ModelsQuery
 from app.contract.results import ModelRow, ModelsView
 from dashboard import numbers
@@ -99,9 +99,10 @@ class ModelsTab(Tab):
         self.registry_card = Card("Models")
         self.page = Segments(PAGES, PAGES[0], 26)
         self.run_button = Button("Run walk-forward", icon="play", height=26)
+        self.tune_button = Button("Tune", height=26)
         self.rollback = Button("Roll back…", height=26)
         self.promote = Button("Promote…", height=26)
-        self.registry_card.control(self.page, self.run_button, self.rollback, self.promote)
+        self.registry_card.control(self.page, self.run_button, self.tune_button, self.rollback, self.promote)
         self.registry = DataTable(Rows(model_columns(), lambda r: r.model_id), row_height=ROW_DENSE_H)
         self.tables = {
             "Registry": self.registry,
@@ -120,6 +121,7 @@ class ModelsTab(Tab):
         self.registry_card.empty(self.blank)
         self.page.chosen.connect(lambda _: self._show_page())
         self.run_button.clicked.connect(self._run)
+        self.tune_button.clicked.connect(lambda: self.do(TuneModels()))
         self.rollback.clicked.connect(self._roll_back)
         self.promote.clicked.connect(self._promote)
         self.registry.picked.connect(self._pick)
@@ -156,6 +158,9 @@ class ModelsTab(Tab):
             self.tables[name].rows.replace(rows)
         self._show_page()
         self.run_button.block(v.training_blocked, "Train and score month by month; it runs beside the trading")
+        self.tune_button.block(
+            v.training_blocked, "Search for hyper-parameters on inner, purged folds; cancelled, it goes on another time"
+        )
         self.rollback.setText(f"Roll back to {v.rollback_to}…" if v.rollback_to else "Roll back…")
         self.rollback.updateGeometry()
         self.rollback.block(v.rollback_blocked or ("" if v.rollback_to else "No earlier model was active."))

@@ -193,11 +193,14 @@ def test_the_audit_is_verified_and_a_table_exported(seat, tmp_path):
     assert not seat.send(c.ExportTable("decisions", str(tmp_path / "none" / "x.csv"))).ok
 
 
-def test_a_walk_forward_is_started_followed_and_cancelled(seat):
-    assert seat.send(c.RunWalkForward()).ok
+@pytest.mark.parametrize(
+    ("command", "name"), [(c.RunWalkForward(), "Walk-forward"), (c.TuneModels(), "Hyper-parameters")]
+)
+def test_a_walk_forward_or_a_search_is_started_followed_and_cancelled(seat, command, name):
+    assert seat.send(command).ok
     seat.until(lambda: jobs(seat))
     job = jobs(seat)[0]
-    assert job.name == "Walk-forward" and job.cancellable
+    assert job.name == name and job.cancellable
     assert seat.send(c.CancelJob(job.job_id)).ok
     seat.until(lambda: [e for e in seat.events if isinstance(e, JobEvent)])
     seat.until(lambda: jobs(seat)[0].state == "cancelled")
