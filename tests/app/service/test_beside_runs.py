@@ -130,7 +130,14 @@ def test_only_what_a_run_reads_is_looked_for(seen):
 
 async def test_a_run_on_an_exchange_waits_for_the_symbol_that_its_features_look_at(tmp_path, exchange: Exchange, ask):
     exchange.server.market.add(*synthetic_market("ETHUSDT", "15m", BEFORE + 700, 3))
-    key = SeriesKey("binanceusdm", ETH, "15m")
+    served, key = exchange.server.market.candles, SeriesKey("binanceusdm", ETH, "15m")
+    whole = served["ETHUSDT", "15m"]
+
+    def slow() -> None:
+        """Bars of the other symbol are shown 12 s after their close."""
+        served["ETHUSDT", "15m"] = whole.between(0, exchange.clock.ms - STEP - 12_000)
+
+    exchange.moved = slow
     with Home(tmp_path).open() as database:
         one = np.ones(1)
         old = np.array([START + 100 * STEP], dtype=np.int64)
