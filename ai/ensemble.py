@@ -122,6 +122,7 @@ class EnsembleModel:
     pack: Pack = field(repr=False)
     overlay: Overlay | None = field(default=None, repr=False)
     guard: Guard | None = field(default=None, repr=False)
+    versions: Mapping[str, str] = field(default_factory=lambda: library_versions(), repr=False)  # that trained it
 
     @property
     def schema(self) -> FeatureSchema:
@@ -144,7 +145,7 @@ class EnsembleModel:
             "optional": list(self.optional), "members": list(self.members), "profile": self.profile,
             "timeframe": self.timeframe, "symbol": self.symbol, "seed": self.seed,
             "span": [self.train_from_ms, self.seen_until_ms], "base": list(self.base), "rows": self.rows,
-            "payoffs": asdict(self.payoffs), "params": dict(self.params), "versions": library_versions(),
+            "payoffs": asdict(self.payoffs), "params": dict(self.params), "versions": dict(self.versions),
         }  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
@@ -192,6 +193,7 @@ class EnsembleModel:
             manifest["symbol"], manifest["seed"], manifest["span"][0], manifest["span"][1], (short, neutral, long),
             manifest["rows"], Payoffs(**manifest["payoffs"]), manifest["params"], dict(files),
             compile_pack(members, files, len(features)), Overlay.of(files), Guard.of(files),
+            dict(manifest["versions"]),
         )  # fmt: skip
 
 

@@ -67,6 +67,12 @@ def test_a_saved_ensemble_is_the_same_one(model, tmp_path) -> None:
     assert all(p.suffix in (".json", ".txt") for p in (tmp_path / "swing-1").iterdir())
 
 
+def test_a_model_stays_the_same_when_the_libraries_are_upgraded(model, tmp_path, monkeypatch) -> None:
+    model.save(tmp_path / "m")
+    monkeypatch.setattr("ai.ensemble.library_versions", lambda: {"numpy": "99.0"})
+    assert EnsembleModel.load(tmp_path / "m").digest == model.digest
+
+
 def test_a_corrupt_or_foreign_ensemble_is_refused_in_one_sentence(model, tmp_path) -> None:
     folder = tmp_path / "m"
     model.save(folder)
