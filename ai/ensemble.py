@@ -20,6 +20,7 @@ from ai.calibration import (
     choose_calibration,
     fit_calibrators,
 )
+from ai.features.registry import BESIDE_FEATURES
 from ai.guard import Guard, fit_guard, held_back, held_back_rows
 from ai.labels import Labels
 from ai.models.base import CLASSES
@@ -46,6 +47,8 @@ KIND = "ensemble"
 CALIBRATION_FILE = "calibration.json"
 MIN_FIT_ROWS = 200
 MIN_SLICE_ROWS = 20
+_BESIDE = frozenset(BESIDE_FEATURES)
+ENOUGH = 0.6  # share of a training window's bars for which what stands beside them must be there, to be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +244,7 @@ def train_ensemble(
     """
     if len(set(members)) != len(members) or not members:
         raise UserError("Name at least one model for the ensemble, and each only once.")
+    context = _covered(x, rows, context)
     fresh = {name: new_member(name, seed, options.parameters.get(name)) for name in members}
     used = usable_rows(x, labels, rows, context)
     parts = calibration_slice(rows, labels.end, context.calibration_share)
@@ -292,6 +296,22 @@ def train_ensemble(
         len(known), payoffs_of(labels, known, effective),
         {name: model.describe() for name, model in fresh.items()}, files,
         compile_pack(members, files, len(columns)), overlay, guard,
+    )  # fmt: skip
+
+
+def _covered(x: Float64Array, rows: Int64Array, context: TrainingContext) -> TrainingContext:
+    """Without the features that stand beside the candles and are known for less than :data:`ENOUGH` of ``rows``.
+
+    The window alone decides: what is there later says nothing to an earlier training.
+    """
+    beside = [name for name in context.features if name in _BESIDE]
+    known = {name: float(np.isfinite(x[context.schema.index(name), rows]).mean()) for name in beside if len(rows)}
+    gone = {name for name in beside if known.get(name, 0.0) < ENOUGH}
+    if not gone:
+        return context
+    return replace(
+        context, features=tuple(name for name in context.features if name not in gone),
+        optional=tuple(name for name in context.optional if name not in gone),
     )  # fmt: skip
 
 

@@ -18,8 +18,6 @@ from ai.schema import FeatureSchema
 from data.beside import Beside
 from data.market import Float64Array, Frame, FundingFrame
 
-ENOUGH = 0.6  # share of the bars for which what stands beside them must be there, for members to read it
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
@@ -46,11 +44,14 @@ def training_schema(profile_name: str, timeframe: str, features: tuple[str, ...]
     return schema_of(dict.fromkeys([*chosen, *([] if distance is None else [distance]), *TRACK_FEATURES]))
 
 
-def covered_features(schema: FeatureSchema, x: Float64Array, offered: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of ``offered`` that need no data beside the candles, or have it for :data:`ENOUGH` of the bars."""
-    missing = np.isnan(x).mean(axis=1) if x.shape[1] else np.zeros(len(schema))
+def known_features(schema: FeatureSchema, x: Float64Array, offered: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of ``offered`` that need no data beside the candles, or have it for some bar.
+
+    Whether that is enough for members to read them is for each training window to say (:mod:`ai.ensemble`).
+    """
+    gone: npt.NDArray[np.bool_] = np.asarray(np.isnan(x).all(axis=1))
     beside = frozenset(BESIDE_FEATURES)
-    return tuple(name for name in offered if name not in beside or missing[schema.index(name)] <= 1.0 - ENOUGH)
+    return tuple(name for name in offered if name not in beside or not gone[schema.index(name)])
 
 
 def training_data(
@@ -64,7 +65,7 @@ def training_data(
         funding: its settlements.
         profile_name: exit profile of the labels.
         features: that the members read; by default the registry's model and funding features, and those of what stands
-            beside the bars that are there for :data:`ENOUGH` of them.
+            beside the bars that are there for some of them.
         calibration_share: last part of a training window that calibrates.
         beside: what else was known at each close.
         finer: bars of a shorter timeframe that decide which barrier was touched first (see :mod:`ai.labels_finer`).
@@ -74,7 +75,7 @@ def training_data(
     offered = (*MODEL_FEATURES, *FUNDING_FEATURES, *(() if beside is None else BESIDE_FEATURES))
     schema = training_schema(profile_name, timeframe, features or offered)
     x = FeatureEngine(schema, timeframe).batch(frame, funding, beside)
-    chosen = features or covered_features(schema, x, offered)
+    chosen = features or known_features(schema, x, offered)
     distance = stop_distances(profile, frame.close, x[schema.index(profile.feature)] if profile.feature else None)
     inside = None if finer is None else finer_bars(frame, finer)
     whole, doubt = labelled(frame.open, frame.high, frame.low, frame.close, distance, profile, finer=inside)

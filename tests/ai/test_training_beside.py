@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ai.ensemble import train_ensemble
+from ai.ensemble import ENOUGH, train_ensemble
 from ai.exits import exit_profile
 from ai.features.registry import BESIDE_FEATURES, FUNDING_FEATURES, MODEL_FEATURES
 from ai.forecast import Abstain, Col, ModelSwitch
 from ai.forecaster import Forecaster, forecast_span
-from ai.training import ENOUGH, TrainingData, training_data
+from ai.training import TrainingData, training_data
 from data.beside import BESIDE, Beside
 from data.synthetic import synthetic_market
 
@@ -30,15 +30,26 @@ def data_with(known: Beside | None) -> TrainingData:
     return training_data(FRAME, FUNDING, "swing", beside=known)
 
 
-def test_members_read_what_is_there_for_enough_of_the_bars() -> None:
+def test_what_stands_beside_is_offered_where_it_is_known_at_all() -> None:
     plain = (*MODEL_FEATURES, *FUNDING_FEATURES)
     assert data_with(None).context.features == plain
-    mostly, hardly = data_with(beside(600)), data_with(beside(int((1 - ENOUGH) * len(FRAME)) + 1))
-    assert mostly.context.features == (*plain, *INTEREST)
-    assert set(INTEREST) <= set(mostly.context.optional), "a bar without it is no reason to abstain"
-    assert hardly.context.features == plain
-    assert set(BESIDE_FEATURES) <= set(mostly.schema.names), "a model of another day may have read them"
-    assert mostly.warmup == data_with(None).warmup
+    known = data_with(beside(1_900))
+    assert known.context.features == (*plain, *INTEREST)
+    assert set(INTEREST) <= set(known.context.optional), "a bar without it is no reason to abstain"
+    assert set(BESIDE_FEATURES) <= set(known.schema.names), "a model of another day may have read them"
+    assert known.warmup == data_with(None).warmup
+
+
+@pytest.mark.workers
+def test_members_read_what_is_there_for_enough_of_their_own_window() -> None:
+    rows = np.arange(900, 1_600, dtype=np.int64)
+    border = int(rows[0] + (1 - ENOUGH) * len(rows))
+    read = {}
+    for first in (border - 110, border + 10):  # the z-score of 96 bars is there 96 bars later
+        data = data_with(beside(first))
+        read[first] = set(train_ensemble(data.x, data.labels, rows, data.context, ("logistic",), 3).features)
+    assert set(INTEREST) <= read[border - 110]
+    assert not set(INTEREST) & read[border + 10], "what comes after the window says nothing to it"
 
 
 @pytest.mark.workers
