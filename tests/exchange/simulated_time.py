@@ -13,6 +13,8 @@ import itertools
 from collections.abc import Callable
 
 QUIET_TURNS = 15  # loop turns without work after which the loop is at rest
+BUSY_TURNS = 30  # turns after which a thread is what keeps the loop busy
+THREAD_S = 0.0003
 
 
 class SimulatedClock:
@@ -80,8 +82,13 @@ class SimulatedClock:
         await self.run_for(max(0.0, (ms - self.ms) / 1000))
 
     async def settle(self) -> None:
-        """Return when the loop is at rest."""
-        quiet = 0
+        """Return when the loop is at rest.
+
+        What keeps it busy for long is a thread (a write to the store): turning on and on would take the interpreter
+        from it at every step, so the loop then lets real time pass between two looks.
+        """
+        quiet = busy = 0
         while quiet < QUIET_TURNS:
-            await asyncio.sleep(0)
-            quiet = 0 if any(question() for question in self.busy) else quiet + 1
+            await asyncio.sleep(THREAD_S if busy > BUSY_TURNS else 0)
+            at_work = any(question() for question in self.busy)
+            quiet, busy = (0, busy + 1) if at_work else (quiet + 1, 0)
