@@ -60,12 +60,16 @@ def model_columns() -> list[Column]:
 
 
 def _skill_cell(r: ScoreLine) -> Cell:
-    words = _band(r.skill, r.skill_low, r.skill_high, 4, signed=True)
-    better = r.skill_high is not None and r.skill_high < 0
-    worse = r.skill_low is not None and r.skill_low > 0
+    if r.skill is None:
+        return Cell(numbers.UNKNOWN, "text3", sort=-9.0)
+    words = numbers.percent(r.skill, 2, signed=True)
+    if r.skill_low is not None and r.skill_high is not None:
+        ends = (numbers.percent(end, 2, signed=True) for end in (r.skill_low, r.skill_high))
+        words += f" [{', '.join(ends)}]"
+    better = r.skill_low is not None and r.skill_low > 0
+    worse = r.skill_high is not None and r.skill_high < 0
     tone = "profit" if better else "loss" if worse else "text2"
-    tip = "Log loss minus that of the base rate in nats: below 0 is better. 95 % band."
-    return Cell(words, tone, tip=tip, sort=r.skill if r.skill is not None else 9.0)
+    return Cell(words, tone, tip="Share of the base rate's log loss that is saved, with its 95 % band", sort=r.skill)
 
 
 def score_columns() -> list[Column]:

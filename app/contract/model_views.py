@@ -15,7 +15,7 @@ class ScoreLine:
     kind: str  # ensemble | part | member | baseline | trading
     rows: int | None
     log_loss: float | None  # nats
-    skill: float | None  # log loss minus that of the base rate: below 0 is better
+    skill: float | None  # share of the base rate's log loss that is saved: above 0 is better
     skill_low: float | None
     skill_high: float | None
     auc: float | None  # of the direction
