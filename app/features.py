@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ai.features.registry import REGISTRY
-from app.wiring import Workplace, market_for
+from app.wiring import Workplace, extras_for, market_for
 from data.clock import iso
 from data.market import Frame, FundingFrame, unified_symbol
 from data.timeframes import timeframe_ms
@@ -46,8 +46,9 @@ def audit(
     from ai.features.leak_audit import audit_all
 
     frame, funding = _bars(place, symbol, timeframe or "1h", exchange, source)
-    cases = transforms(frame, funding)
-    leaks = audit_all(frame, funding, frame.key.timeframe, cases, seed=place.settings.values.ai.seed)
+    cases, ai = transforms(frame, funding), place.settings.values.ai
+    beside = None if symbol is None else extras_for(place.database, frame, ai).beside
+    leaks = audit_all(frame, funding, frame.key.timeframe, cases, seed=ai.seed, beside=beside)
     return {
         "leaks": [{"kind": k.kind, "name": k.name, "at": iso(k.at_ms), "detail": k.detail} for k in leaks],
         "bars": len(frame), "series": str(frame.key), "checked": len(REGISTRY) + len(cases),
