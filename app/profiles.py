@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 EIGHT = (BTC, ETH, *(f"{coin}/USDT:USDT" for coin in ("SOL", "XRP", "BNB", "ADA", "DOGE", "LTC")))
-MEMBERS = ("logistic", "xgboost", "lightgbm")
+MEMBERS = ("logistic", "random_forest", "hist_boosting", "xgboost", "lightgbm")  # CatBoost is an extra
 SAFETY = MappingProxyType({  # the limits that the designs share
     "trading.limits.margin_share": 0.08, "trading.limits.max_leverage": 5.0, "trading.limits.exchange_leverage": 20.0,
     "trading.limits.loss_at_stop": 0.02, "trading.limits.daily_loss": 0.02, "trading.limits.daily_trades": 15,
@@ -28,9 +28,10 @@ SAFETY = MappingProxyType({  # the limits that the designs share
     "trading.limits.black_swan": 3.0, "trading.limits.black_swan_action": "block",
     "trading.sizing.risk_share": 0.02, "trading.sizing.margin_share": 0.08, "trading.sizing.leverage": 5.0,
 })  # fmt: skip
-WALK_FORWARD = MappingProxyType({
+MODELS = MappingProxyType({  # how the designs train and what stands over a forecast; a profile that wants more says so
     "ai.enable_training": True, "ai.walk_forward_train": "6mo", "ai.walk_forward_test": "1mo",
-    "ai.walk_forward_step": "1mo",
+    "ai.walk_forward_step": "1mo", "ai.members": MEMBERS, "ai.meta_model": False, "ai.regime_filter": False,
+    "ai.adaptive_threshold": False, "ai.conformal_coverage": 0.0, "ai.cross_asset_symbols": (BTC, ETH),
 })  # fmt: skip
 
 
@@ -51,76 +52,70 @@ class Profile:
 
 def _bundle(timeframe: str, symbols: tuple[str, ...], strategy: str, **own: object) -> Mapping[str, object]:
     """What every profile says, and its own; ``limits__drawdown`` is ``trading.limits.drawdown``."""
-    trading = {f"trading.{name.replace('__', '.')}": v for name, v in own.items() if not name.startswith("ai__")}
-    models = {name.replace("__", "."): v for name, v in own.items() if name.startswith("ai__")}
+    said = {name.replace("__", "."): value for name, value in own.items()}
+    groups = ("ai.", "data.")
     return MappingProxyType({
         "data.symbols": symbols, "data.timeframe": timeframe, "run.strategy": strategy, **SAFETY,
-        "trading.limits.allowed_symbols": EIGHT, **WALK_FORWARD, **models, **trading,
+        "trading.limits.allowed_symbols": EIGHT, **MODELS,
+        **{key if key.startswith(groups) else f"trading.{key}": value for key, value in said.items()},
     })  # fmt: skip
 
 
 PROFILES: tuple[Profile, ...] = (
     Profile(
         "quantai",
-        "An ensemble that learns walk-forward (6 months, then 1) and retrains while it trades; stop 1.5 ATR, target "
-        "2.5 times the stop, on 15m bars.",
+        "An ensemble of five members that learns walk-forward (6 months, then 1) and retrains every 2,000 bars while "
+        "it trades; stop 1.5 ATR, target 2.5 times the stop, on 15m bars.",
         "swing",
-        _bundle("15m", (BTC,), "auto", ai__members=MEMBERS, ai__model_retrain_every_n_steps=2000),
+        _bundle("15m", (BTC,), "auto", ai__model_retrain_every_n_steps=2000),
         (
-            "Random forest, histogram boosting and CatBoost are not among the members.",
+            "CatBoost is an extra: where it is installed, add it to ai.members.",
             "Sequence models (LSTM, TSMixer, PatchTST) are not built.",
         ),
     ),
     Profile(
         "weex",
-        "An ensemble whose stop and target both stand two standard deviations away, so that they follow volatility, "
-        "on 15m bars.",
+        "An ensemble that trades in favourable regimes only, through a meta-model, with a threshold that rises in "
+        "unusual volatility; stop and target both two standard deviations away, on 15m bars.",
         "even",
-        _bundle("15m", (BTC, ETH), "auto", ai__members=MEMBERS, sizing__volatility_target=0.20),
-        (
-            "The filter that trades in favourable regimes only, and the meta-model behind it, are not built.",
-            "Thresholds do not move with volatility, only the exits do.",
-            "A model trained on other exchanges is not calibrated to one; bars come from Binance, not from WEEX.",
-        ),
+        _bundle("15m", (BTC, ETH), "auto", ai__meta_model=True, ai__regime_filter=True, ai__adaptive_threshold=True,
+                data__exchange="weex", sizing__volatility_target=0.20),
+        ("A model trained on another exchange is brought to WEEX by 'calibrate', which a person has to call.",),
     ),
     Profile(
         "sigma",
-        "Scalping by a rule on 5m bars: 2 % risk at most, stop 1.5 ATR, target 2.5 times the stop, safety limits on "
-        "every day.",
+        "Scalping on 5m bars by 1,000 Monte-Carlo paths: up-probability over 65 %, or over 55 % with a strong slope; "
+        "2 % risk at most, stop 1.5 ATR, target 2.5 times the stop, safety limits on every day.",
         "swing",
-        _bundle("5m", (BTC,), "rsi-oversold", sizing__kelly_share=0.25, sizing__volatility_target=0.20),
+        _bundle("5m", (BTC,), "monte-carlo", sizing__kelly_share=0.25, sizing__volatility_target=0.20),
         (
-            "The rule is rsi-oversold: no strategy reads the Monte-Carlo probability of 1,000 paths.",
             "Strategies are not made from plain language, and there is no chat.",
-            "Stop and target do not trail, and the target is not taken in parts.",
+            "A rule has no calibrated probability: the Kelly quarter counts only where a model strategy is chosen.",
         ),
     ),
     Profile(
         "four-layer",
-        "Long, short or neutral by triple barriers of +1.5 % and -0.5 % within 60 minutes, on 1m bars; a black swan "
-        "closes every position.",
+        "Regime, models, signal, position: long, short or neutral by triple barriers of +1.5 % and -0.5 % within 60 "
+        "minutes, on 1m bars, in regimes that have earned; a black swan closes every position.",
         "scalp",
-        _bundle("1m", (BTC, ETH), "auto", ai__members=MEMBERS, limits__black_swan_action="flatten",
-                limits__minimum_trades=10),
+        _bundle("1m", (BTC, ETH), "auto", ai__regime_filter=True, ai__meta_model=True,
+                limits__black_swan_action="flatten", limits__minimum_trades=10),
         (
-            "Of its layers there is one: no regime classifier, no pattern models (TFT, TabNet), no learned position "
-            "manager.",
-            "Order book, trade flow, open interest and liquidations are not among the features.",
+            "The pattern layer has no deep models (TFT, TabNet), and no learned position manager follows the signal.",
+            "Order book, trade flow, open interest and liquidations are among the features only where they are stored.",
         ),
     ),
     Profile(
         "hierarchical",
-        "Eight perpetuals in one account on 1h bars, each sized to 20 % annual volatility; stop 1.5 ATR, target 2.5 "
-        "times the stop.",
+        "Eight perpetuals in one account on 1h bars: the ensemble's forecast, never against the long trend, each "
+        "position sized to 20 % annual volatility; features look across to Bitcoin and Ether.",
         "swing",
-        _bundle("1h", EIGHT, "auto", ai__members=MEMBERS, sizing__volatility_target=0.20,
-                limits__black_swan_action="halt"),
+        _bundle("1h", EIGHT, "ensemble-with-trend", sizing__volatility_target=0.20, limits__black_swan_action="halt"),
         (
             "There are no portfolio gates (VaR, expected shortfall, correlation, concentration): each symbol is "
-            "limited by itself.",
-            "Sizes are not scaled by the correlation between symbols, and features do not look across them.",
-            "Reinforcement learning (strategic over tactical policy) and smart execution (TWAP, VWAP, iceberg) are not "
-            "built.",
+            "limited by itself, and sizes are not scaled by correlation.",
+            "Reinforcement learning (strategic over tactical policy) is not built: the trend filter is a fixed rule.",
+            "Smart execution (TWAP, VWAP, iceberg) is not built.",
             "News, sentiment and on-chain series are not read.",
         ),
     ),

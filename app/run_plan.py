@@ -96,9 +96,11 @@ def plan_run(place: Workplace, options: RunOptions, source: str | None = None) -
     exchange = options.exchange or data.exchange
     keys, bars_source = _series(place, options, asked, symbols, timeframe, exchange)
     schedule = tuple(stored_run(place, key, options.schedule) for key in keys) if options.schedule else ()
-    name = options.strategy or (ENSEMBLE if schedule else run.strategy)
     exits = profile_of_runs(schedule, options.exit_profile) if schedule else options.exit_profile
+    name = options.strategy or run.strategy
     strategy = strategy_for(name, exits)
+    if schedule and options.strategy is None and strategy.kind in ("rule", AUTO):
+        strategy = strategy_for(ENSEMBLE, exits)  # stored forecasts are asked for: they are traded
     if schedule and strategy.kind == "rule":
         raise UserError(f"Strategy '{name}' reads no forecasts: leave out --schedule, or use --strategy ensemble.")
     seed = place.settings.values.ai.seed if options.seed is None else options.seed

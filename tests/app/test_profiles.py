@@ -85,7 +85,7 @@ def test_what_was_said_explicitly_goes_before_the_profile(stocked: Path, tmp_pat
     bare = RunOptions(home, source="replay", replay=(1_704_500_000_000, 1_704_800_000_000))
     with Workplace.opened(home) as place:
         plan = planned(place, profile("sigma").options(bare))
-        assert (plan.timeframe, plan.config.strategy.name, plan.config.profile.name) == ("5m", "rsi-oversold", "swing")
+        assert (plan.timeframe, plan.config.strategy.name, plan.config.profile.name) == ("5m", "monte-carlo", "swing")
         from dataclasses import replace
 
         own = replace(bare, timeframe="1h", exit_profile="even", symbols=("BTC/USDT:USDT",))
@@ -122,7 +122,7 @@ def test_run_with_a_profile_trades_what_it_says(
     replay = ("run", "--source", "replay", "--replay", "2024-01-10..2024-01-14", "--speed", "max")
     with_it = ask(*replay, "--profile", "sigma")
     assert with_it["bars"] == 4 * 288
-    by_hand = ask(*replay, "--timeframe", "5m", "--strategy", "rsi-oversold", "--exit-profile", "swing")
+    by_hand = ask(*replay, "--timeframe", "5m", "--strategy", "monte-carlo", "--exit-profile", "swing")
     assert by_hand["account"] == with_it["account"]  # finished already: it is the same run
     assert main(["--home", str(home), "--json", *replay, "--profile", "moon"]) == 1
     assert "Unknown profile 'moon'" in capfd.readouterr().err

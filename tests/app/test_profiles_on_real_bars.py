@@ -1,0 +1,188 @@
+"""Each profile replayed through the service over recorded bars: its own numbers are the ones in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ai.ensemble import EnsembleOptions
+from ai.exits import DistanceUnit
+from ai.forecast import WIDTH, Abstain, Col, ModelSwitch
+from app.main import main
+from app.options import MAX_SPEED, RunOptions
+from app.profiles import profile
+from app.run_plan import plan_run
+from app.wiring import Workplace, load_settings
+from data.market import Frame, SeriesKey
+from data.timeframes import parse_span, timeframe_ms
+from database.accounts import Account
+from database.trading import Filter
+from trading.records import Action
+from trading.risk.gates import GATES
+
+pytestmark = pytest.mark.data
+
+FIVE = ("logistic", "random_forest", "hist_boosting", "xgboost", "lightgbm")
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+EIGHT = (BTC, ETH, *(f"{coin}/USDT:USDT" for coin in ("SOL", "XRP", "BNB", "ADA", "DOGE", "LTC")))
+HISTORY = 3_000  # bars before the replayed ones
+SWING = {"unit": DistanceUnit.ATR, "stop": 1.5, "ratio": 2.5, "bars": 24, "max_stop": 0.06, "min_target": 2.5}
+SCALP = {"unit": DistanceUnit.PERCENT, "stop": 0.005, "ratio": 3.0, "bars": 60, "max_stop": 0.005, "min_target": 0.015}
+EVEN = {"unit": DistanceUnit.VOLATILITY, "stop": 2.0, "ratio": 1.0, "bars": 4, "max_stop": 1.0, "min_target": 1.0}
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a design says, and bars on which to see it."""
+
+    timeframe: str
+    symbols: tuple[str, ...]
+    strategy: str
+    exits: dict[str, Any]
+    span: str
+    reads: set[str]  # indicators among the features that the run computes
+    swan: str = "block"
+    training: dict[str, Any] = field(default_factory=dict)  # what stands over a forecast, where not off
+
+
+DESIGNS = {
+    "quantai": Design("15m", (BTC,), "auto", SWING, "2024-03-01..2024-05-01", {"rsi_14", "ema_200", "atr_14"}),
+    "weex": Design(
+        "15m", (BTC, ETH), "auto", EVEN, "2024-03-01..2024-05-01", {"rsi_14", "ema_200", "volatility_96"},
+        training={"meta_model": True, "regime_filter": True, "adaptive_threshold": True},
+    ),
+    "sigma": Design("5m", (BTC,), "monte-carlo", SWING, "2024-03-01..2024-03-04", {"mc_up_24", "slope_10", "atr_14"}),
+    "four-layer": Design(
+        "1m", (BTC, ETH), "auto", SCALP, "2025-05-10..2025-05-12", {"taker_imbalance_12", "book_imbalance_5"},
+        swan="flatten",
+        training={"meta_model": True, "regime_filter": True},
+    ),
+    "hierarchical": Design(
+        "1h", EIGHT, "ensemble-with-trend", SWING, "2024-03-01..2024-03-21", {"ema_200", "atr_14"}, "halt"
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stocked(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the recorded bars that the designs are shown on, and forecasts for the one that needs some."""
+    home = tmp_path_factory.mktemp("designs") / "home"
+    with Workplace.opened(home) as place:
+        for design in DESIGNS.values():
+            start, end = parse_span(design.span)
+            for symbol in design.symbols:
+                key = SeriesKey("binanceusdm", symbol, design.timeframe)
+                place.database.candles.write(bars(shared_data, key, start, end))
+        start, end = parse_span(DESIGNS["hierarchical"].span)
+        for symbol in EIGHT:
+            store_forecasts(place, SeriesKey("binanceusdm", symbol, "1h"), start, end)
+    return home
+
+
+def bars(folder: Path, key: SeriesKey, start: int, end: int) -> Frame:
+    """Recorded bars of the span with the history before it."""
+    pandas = pytest.importorskip("pandas")
+    first = start - HISTORY * key.step_ms
+    for path in sorted((folder / "ohlcv/binance_um" / key.timeframe).glob(f"{key.symbol.split('/')[0]}USDT-*")):
+        table = pandas.read_parquet(path)
+        times = table["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+        inside = (times >= first) & (times < end)
+        if inside.any() and times[-1] >= end - key.step_ms:
+            columns = (table[name].to_numpy()[inside] for name in ("open", "high", "low", "close", "volume"))
+            return Frame.of(key, times[inside], *columns)
+    raise AssertionError(f"no recorded bars of {key}")
+
+
+def store_forecasts(place: Workplace, key: SeriesKey, start: int, end: int) -> None:
+    """A walk-forward's rows in which either side's target is likelier than its stop: the trend filter chooses."""
+    times = np.arange(start, end, key.step_ms, dtype=np.int64)
+    rows = np.full((len(times), WIDTH), np.nan)
+    rows[:, [Col.P_LONG, Col.P_SHORT, Col.P_NEUTRAL]] = 0.45, 0.45, 0.1
+    rows[:, [Col.L_TARGET, Col.L_STOP, Col.L_TIME]] = rows[:, [Col.S_TARGET, Col.S_STOP, Col.S_TIME]] = 0.5, 0.4, 0.1
+    rows[:, [Col.L_TIME_RETURN, Col.S_TIME_RETURN, Col.MODEL, Col.MEMBERS]] = 0.0
+    rows[:, Col.ABSTAIN] = Abstain.NO
+    place.database.forecasts.save(
+        f"given-{key.symbol}", key, 1, times, rows, (ModelSwitch(int(times[0]), "given"),), (), {"profile": "swing"}, {}
+    )
+
+
+@pytest.fixture
+def without_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment goes before a profile: a minute's training is another test's business."""
+    monkeypatch.setenv("QUANTAI_AI__ENABLE_TRAINING", "false")
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_profile_runs_over_recorded_bars_with_its_own_numbers(
+    stocked: Path, name: str, without_training: None
+) -> None:
+    design = DESIGNS[name]
+    words = ["run", "--profile", name, "--source", "replay", "--replay", design.span, "--speed", "max"]
+    if name == "hierarchical":
+        words += ["--schedule", "walk-forward"]
+    assert main(["--home", str(stocked), "--json", *words]) == 0
+    with Workplace.opened(stocked) as place:
+        place = replace(place, settings=load_settings(place.home, place.database, name))
+        check_plan(place, name, design)
+        account = place.database.accounts.newest()
+        assert account is not None and account.finished
+        check_decisions(place, account, design)
+
+
+def check_plan(place: Workplace, name: str, design: Design) -> None:
+    """What the run was made of, before its first bar."""
+    schedule = "walk-forward" if name == "hierarchical" else None
+    options = RunOptions(
+        place.home.path, source="replay", replay=parse_span(design.span), speed=MAX_SPEED, schedule=schedule
+    )
+    plan = plan_run(place, profile(name).options(options))
+    config, exits = plan.config, plan.config.profile
+    assert (plan.timeframe, config.symbols, config.strategy.name) == (design.timeframe, design.symbols, design.strategy)
+    assert {
+        "unit": exits.unit, "stop": exits.stop, "ratio": exits.target_ratio, "bars": exits.limit_bars,
+        "max_stop": exits.max_stop, "min_target": exits.min_target,
+    } == design.exits  # fmt: skip
+    assert design.reads <= set(plan.schema.names)
+    assert config.settings.limits.black_swan_action == design.swan and config.enforce
+    assert set(design.symbols) <= set(config.settings.limits.allowed_symbols) == set(EIGHT)
+    sizing = config.settings.sizing
+    assert (sizing.risk_share, sizing.margin_share, sizing.leverage) == (0.02, 0.08, 5.0)
+    ai = place.settings.values.ai
+    assert (ai.members, ai.walk_forward_train, ai.walk_forward_test) == (FIVE, "6mo", "1mo")
+    over = EnsembleOptions.of(ai)
+    off = {"meta_model": False, "regime_filter": False, "adaptive_threshold": False, "conformal_coverage": 0.0}
+    assert {key: getattr(over, key) for key in off} == {**off, **design.training}
+    account = place.database.accounts.newest()
+    assert account is not None and account.key == plan.account_key(ai.model_dump(mode="json"))
+
+
+def check_decisions(place: Workplace, account: Account, design: Design) -> None:
+    """What the desk held its plans against, bar by bar."""
+    found = place.database.trading.decisions(account.id, Filter(), actions=(Action.LONG, Action.SHORT, Action.BLOCKED))
+    assert len(found) >= 3
+    limits = found.rows["gate_limits"]
+    assert (limits == limits[0]).all(where=~np.isnan(limits))
+    said = {gate.name: float(limits[0, g]) for g, gate in enumerate(GATES)}
+    wanted = {
+        "Margin": 0.08, "Leverage": 5.0, "Stop distance": design.exits["max_stop"],
+        "Target distance": design.exits["min_target"], "Loss at stop": 0.02, "Daily loss": 0.02, "Daily trades": 15.0,
+        "Loss streak": 8.0, "Drawdown": 0.05, "Sharpe": 0.5, "Black swan": 3.0, "Symbol": 1.0,
+        "Exchange leverage": 20.0,
+    }  # fmt: skip
+    assert {gate: said[gate] for gate in wanted} == wanted
+    rows = found.rows
+    shares = np.abs(rows["stop"] - rows["entry"]) / rows["entry"]
+    ratios = np.abs(rows["target"] - rows["entry"]) / np.abs(rows["stop"] - rows["entry"])
+    assert ratios == pytest.approx(design.exits["ratio"], rel=0.02)
+    if design.exits["unit"] is DistanceUnit.PERCENT:
+        assert shares == pytest.approx(design.exits["stop"], rel=0.01)
+    else:
+        assert len(np.unique(shares.round(9))) >= 3  # they follow the market
+    step = timeframe_ms(design.timeframe)
+    assert (rows["time_limit"] - rows["open_time"] == (1 + design.exits["bars"]) * step).all()
+    assert (rows["leverage"] == 5.0).all()
+    assert (rows["risk_amount"] <= 0.02 * account.start_equity * 1.05).all()
