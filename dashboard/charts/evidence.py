@@ -102,8 +102,15 @@ class GainPlot(Plot):
     right = 52.0
 
     def __init__(self) -> None:
-        super().__init__(220, 84)
+        super().__init__(220, 56)
         self._folds: tuple[FoldRow, ...] = ()
+        self._dated = True
+
+    def show_dates(self, shown: bool) -> None:
+        """Whether the time axis has its dates; without them the folds' chart above tells the time."""
+        self._dated = shown
+        self.bottom = 22.0 if shown else 4.0
+        self.update()
 
     @staticmethod
     def gain(fold: FoldRow) -> float | None:
@@ -126,7 +133,8 @@ class GainPlot(Plot):
         grid_y(p, box, -reach, reach, lambda v, d: numbers.percent(v, max(0, d - 2), signed=True), 4)
         inner = box.adjusted(10, 0, -10, 0)
         t = _times(self._folds)
-        grid_time(p, inner, int(t[0]), int(t[-1]), lines=False)
+        if self._dated:
+            grid_time(p, inner, int(t[0]), int(t[-1]), lines=False)
         x = _fold_x(box, self._folds)
         wide = max(2.0, min(11.0, inner.width() / max(1, len(x)) * 0.62))
         middle = box.center().y()

@@ -61,6 +61,7 @@ class ModelsTab(Tab):
             widget.hide()
         self.grid.setRowStretch(3, 1)
         self.view: ModelsView | None = None
+        self._shares = (62, 38)
         self._picked: ModelRow | None = None
 
     def _folds_cards(self) -> None:
@@ -132,7 +133,9 @@ class ModelsTab(Tab):
 
     def set_narrow(self, width: int) -> None:
         self.fold_legend.setVisible(width >= NARROW)
-        self.verdict.setFixedHeight(108 if width >= NARROW else 126)
+        self.gain.show_dates(width >= NARROW)
+        self.verdict.setFixedHeight(108 if width >= NARROW else 122)
+        self._shares = (62, 38) if width >= NARROW else (50, 50)
 
     def show_view(self, view: Any) -> None:
         v: ModelsView = view
@@ -141,7 +144,7 @@ class ModelsTab(Tab):
         for widget in self._evidence:
             widget.setVisible(not empty)
         self.nothing.setVisible(empty)
-        for line, share in ((1, 62), (2, 38), (3, 0)):
+        for line, share in ((1, self._shares[0]), (2, self._shares[1]), (3, 0)):
             self.grid.setRowStretch(line, share if not empty else int(line == 3))
         self.verdict.say(v.title or "No verdict yet", v.level, v.badge, v.sentence, v.scores)
         self.folds_card.subtitle.setText(v.about)
