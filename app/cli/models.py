@@ -119,7 +119,13 @@ def _show_models(console: Console, document: Mapping[str, Any]) -> None:
         Column("live"),
     ]  # fmt: skip
     rows = [
-        {**row, "audit": _audit_words(row["audit"]), "live": _live_words(row.get("live"))} for row in document["models"]
+        {
+            **row,
+            "members": ", ".join(row["members"]),
+            "audit": _audit_words(row["audit"]),
+            "live": _live_words(row.get("live")),
+        }
+        for row in document["models"]
     ]
     show_table(console, rows, columns, none="No model yet: 'train' makes one.")
 
