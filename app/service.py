@@ -35,7 +35,7 @@ from data.exchange.session import ExchangeSession
 from data.grid import Grid
 from data.market import short_symbol
 from database.accounts import Account
-from trading.session import BarOutcome
+from trading.outcome import BarOutcome
 from trading.state import Trading
 
 STOPPED, WARMING_UP, RUNNING, PAUSED, HALTED, FINISHED = (

@@ -24,7 +24,8 @@ from database.forecasts import ForecastRun
 from trading.bar import bar_at
 from trading.config import TradingConfig
 from trading.journal import Checkpoint, Journal
-from trading.session import BarOutcome, TradingSession
+from trading.outcome import BarOutcome
+from trading.session import TradingSession
 
 LOOK_AHEAD = 200  # bars whose surroundings are read together
 

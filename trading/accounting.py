@@ -7,55 +7,24 @@ import math
 from data.compiled import kernel
 from data.market import Float64Array
 from data.timeframes import DAY_MS
-from trading.costs import price_of, quantity_of, ticks_of
+from trading.costs import price_of, quantity_of, ticks_of, value_of
+from trading.positions import increase, keep_rest, open_position, reduce
 from trading.records import ExitReason, Purpose, Row
 from trading.risk.system import measure_sharpe, resume_by_rule
 from trading.state import RING_DAYS
 
 _ENTRY = int(Purpose.ENTRY)
-_EXIT = int(Purpose.EXIT)
 _LIQUIDATION = int(ExitReason.LIQUIDATION)
 
 
 @kernel
-def liquidation_ticks(side: int, entry: float, quantity: float, margin: float, instrument: Row) -> int:
-    """Isolated: ``(wallet - side·qty·entry) / (qty·(maintenance rate - side))``, at the tick first reached."""
-    price = (margin - side * quantity * entry) / (quantity * (instrument["maintenance"] - side))
-    ticks: float = price * instrument["tick_den"] / instrument["tick_num"]
-    return math.ceil(ticks) if side > 0 else math.floor(ticks)
-
-
-@kernel
-def _open_position(p: Row, instrument: Row, intent: Row, price: float, quantity: float) -> None:
-    """A filled entry: stop and target keep their distance from the price really paid."""
-    side = intent["side"]
-    p["side"] = side
-    p["lots"] = intent["lots"]
-    p["entry"] = intent["ticks"]
-    p["entry_time"] = intent["time"]
-    p["stop"] = max(1, intent["ticks"] - side * p["work_stop"])
-    p["target"] = max(1, intent["ticks"] + side * p["work_target"])
-    p["deadline"] = p["work_deadline"]
-    p["plan_id"] = p["work_plan"]
-    p["exit_at_open"] = 0
-    p["best"] = intent["ticks"]
-    p["worst"] = intent["ticks"]
-    p["margin"] = price * quantity / p["work_leverage"]
-    p["liquidation"] = liquidation_ticks(side, price, quantity, p["margin"], instrument)
-    p["fees"] = 0.0
-    p["funding"] = 0.0
-    p["slippage"] = 0.0
-    p["risk_amount"] = p["work_risk"] * intent["lots"] / p["work_lots"]
-    p["work_side"] = 0
-
-
-@kernel
 def _write_trade(trade: Row, trade_id: int, s: int, p: Row, instrument: Row, fill: Row) -> None:
-    """A closed position as a TRADE row."""
+    """A closed position as a TRADE row: prices are averages over all its fills, the stop is the plan's."""
     side = p["side"]
     exit_ticks = ticks_of(fill["price"], instrument)
     best = max(p["best"] * side, exit_ticks * side) * side
     worst = min(p["worst"] * side, exit_ticks * side) * side
+    entry = p["spent"] / p["opened"]
     trade["trade_id"] = trade_id
     trade["plan_id"] = p["plan_id"]
     trade["symbol"] = s
@@ -64,47 +33,25 @@ def _write_trade(trade: Row, trade_id: int, s: int, p: Row, instrument: Row, fil
     trade["_pad"] = 0
     trade["entry_time"] = p["entry_time"]
     trade["exit_time"] = fill["time"]
-    trade["entry_price"] = price_of(p["entry"], instrument)
-    trade["exit_price"] = fill["price"]
-    trade["quantity"] = fill["quantity"]
+    trade["entry_price"] = entry * instrument["tick_num"] / instrument["tick_den"]
+    trade["exit_price"] = p["sold"] / p["opened"] * instrument["tick_num"] / instrument["tick_den"]
+    trade["quantity"] = quantity_of(p["opened"], instrument)
     trade["fees"] = p["fees"]
     trade["funding"] = p["funding"]
-    trade["pnl"] = fill["realised"] - p["fees"] + p["funding"]
-    trade["stop"] = price_of(p["stop"], instrument)
+    trade["pnl"] = p["realised"] - p["fees"] + p["funding"]
+    trade["stop"] = price_of(p["first_stop"], instrument)
     trade["target"] = price_of(p["target"], instrument)
     trade["risk_amount"] = p["risk_amount"]
-    trade["mfe"] = side * (best - p["entry"]) / p["entry"]
-    trade["mae"] = side * (worst - p["entry"]) / p["entry"]
+    trade["mfe"] = side * (best - entry) / entry
+    trade["mae"] = side * (worst - entry) / entry
     trade["slippage"] = p["slippage"]
 
 
 @kernel
-def apply_fill(a: Row, p: Row, instrument: Row, rules: Row, s: int, work: Row, fill: Row, trade: Row) -> int:
-    """Book the fill in INTENT ``work``: account, position, FILL ``fill`` and, if it closes, TRADE ``trade``.
-
-    Returns 1 when a trade was closed, else 0.
-    """
-    price = price_of(work["ticks"], instrument)
-    quantity = quantity_of(work["lots"], instrument)
-    rate = rules["maker"] if work["maker"] == 1 else rules["taker"]
-    fee = price * quantity * rate
-    realised = 0.0
-    if work["purpose"] == _ENTRY:
-        _open_position(p, instrument, work, price, quantity)
-        a["trades_today"] += 1
-    else:
-        realised = p["side"] * price_of(work["ticks"] - p["entry"], instrument) * quantity
-        if work["reason"] == _LIQUIDATION:
-            fee = min(price * quantity * instrument["liquidation_fee"], max(0.0, p["margin"] + realised))
-    slippage = max(0.0, work["side"] * price_of(work["ticks"] - work["reference"], instrument)) * quantity
-    p["fees"] += fee
-    p["slippage"] += slippage
-    a["realised"] += realised
-    a["fees"] += fee
-    a["cash"] = a["start"] + a["realised"] - a["fees"] + a["funding"]
-    a["fills"] += 1
-    fill["fill_id"] = a["fills"]
-    fill["plan_id"] = p["plan_id"]
+def _write_fill(fill: Row, fill_id: int, s: int, plan_id: int, work: Row, price: float, quantity: float) -> None:
+    """What a FILL row says besides money."""
+    fill["fill_id"] = fill_id
+    fill["plan_id"] = plan_id
     fill["symbol"] = s
     fill["purpose"] = work["purpose"]
     fill["reason"] = work["reason"]
@@ -114,18 +61,52 @@ def apply_fill(a: Row, p: Row, instrument: Row, rules: Row, s: int, work: Row, f
     fill["time"] = work["time"]
     fill["price"] = price
     fill["quantity"] = quantity
+
+
+@kernel
+def apply_fill(a: Row, p: Row, instrument: Row, rules: Row, s: int, work: Row, fill: Row, trade: Row) -> int:
+    """Book the fill in INTENT ``work``: account, position, FILL ``fill`` and, if nothing is left, TRADE ``trade``.
+
+    Returns 1 when a trade was closed, else 0.
+    """
+    price = price_of(work["ticks"], instrument)
+    quantity = quantity_of(work["lots"], instrument)
+    entry = work["purpose"] == _ENTRY
+    fee = price * quantity * (instrument["maker"] if work["maker"] == 1 else instrument["taker"])
+    realised = 0.0
+    plan_id = p["work_plan"] if entry else p["plan_id"]
+    if entry:
+        if p["side"] == 0:
+            open_position(p, rules, work)
+        if p["filled_plan"] != plan_id:
+            a["trades_today"] += 1
+        increase(a, p, instrument, rules, work, price * quantity)
+    else:
+        wallet = p["wallet"]
+        realised = reduce(p, instrument, work)
+        if work["reason"] == _LIQUIDATION:
+            fee = min(price * quantity * instrument["liquidation_fee"], max(0.0, wallet + realised))
+    slippage = max(0.0, work["side"] * price_of(work["ticks"] - work["reference"], instrument)) * quantity
+    p["fees"] += fee
+    p["slippage"] += slippage
+    a["realised"] += realised
+    a["fees"] += fee
+    a["cash"] = a["start"] + a["realised"] - a["fees"] + a["funding"]
+    a["fills"] += 1
+    _write_fill(fill, a["fills"], s, plan_id, work, price, quantity)
     fill["fee"] = fee
     fill["realised"] = realised
     fill["slippage"] = slippage
-    if work["purpose"] == _ENTRY:
+    if entry:
+        return 0
+    if p["lots"] > 0:
+        keep_rest(p, instrument, rules)
         return 0
     a["trades"] += 1
     a["closed_today"] += 1
     _write_trade(trade, a["trades"], s, p, instrument, fill)
     a["loss_streak"] = a["loss_streak"] + 1 if trade["pnl"] < 0.0 else 0
     p["side"] = 0
-    p["lots"] = 0
-    p["margin"] = 0.0
     p["exit_at_open"] = 0
     return 1
 
@@ -181,7 +162,7 @@ def roll_day(a: Row, ring: Float64Array, rules: Row, moment: int) -> None:
 @kernel
 def unrealised_of(p: Row, instrument: Row) -> float:
     """Profit of an open position at the last close, in quote units."""
-    return float(p["side"] * price_of(p["last"] - p["entry"], instrument) * quantity_of(p["lots"], instrument))
+    return float(p["side"] * value_of(p["last"] * p["lots"] - p["cost"], instrument))
 
 
 @kernel

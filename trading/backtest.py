@@ -12,11 +12,13 @@ from data.grid import Grid
 from data.market import Float64Array, Int64Array, Record
 from trading.bar import bar_at
 from trading.config import TradingConfig
+from trading.finer import FinerGrid
 from trading.journal import Journal
 from trading.metrics import metrics
+from trading.outcome import no_forecasts
 from trading.records import DECISION, EQUITY, FILL, TRADE, ExitReason
-from trading.run_bars import CODE_SHIFT, run_bars
-from trading.session import TradingSession, no_forecasts
+from trading.run_bars import CODE_SHIFT, FILLS, run_bars
+from trading.session import TradingSession
 from trading.state import TradingState
 from trading.steps import apply_fill, close_out, mark
 from trading.strategy.program import compile_program, signals
@@ -52,11 +54,12 @@ class RunResult:
 
 def run_fast(
     config: TradingConfig, grid: Grid, X: Float64Array, forecasts: Float64Array | None,
-    schema: FeatureSchema | None = None,
+    schema: FeatureSchema | None = None, finer: FinerGrid | None = None,
 ) -> RunResult:  # fmt: skip
     """The compiled engine over ``X[S, F, T]`` and ``forecasts[S, T, WIDTH]`` (None for rules).
 
-    ``schema`` names the rows of X; without one they are ``config.features()`` in order.
+    ``schema`` names the rows of X; without one they are ``config.features()`` in order. ``finer``: bars inside those of
+    ``grid``, read where ``matching.both_touched`` says so.
 
     Raises:
         UserError: the schema lacks a feature that the run reads.
@@ -70,25 +73,31 @@ def run_fast(
     for s in range(symbols):
         signals(program.code, program.constants, program.used, program.depth, program.back, X[s], bits[s])
     rows = no_forecasts(symbols)[:, None, :] if forecasts is None else np.ascontiguousarray(forecasts)
+    inside = _finer_of(config, finer) or FinerGrid.none(symbols)
     codes = np.zeros((symbols, bars), dtype=np.uint8)
     equity: Record = np.empty(bars, dtype=EQUITY)
     kept: list[tuple[Record, Record, Record]] = []
-    at = 0
+    at, room = 0, FILLS * symbols + 1  # one bar always fits
     while at < bars:
-        fills: Record = np.empty(FILL_ROWS, dtype=FILL)
-        trades: Record = np.empty(FILL_ROWS, dtype=TRADE)
-        decisions: Record = np.empty(PLAN_ROWS, dtype=DECISION)
+        fills: Record = np.empty(FILL_ROWS + room, dtype=FILL)
+        trades: Record = np.empty(FILL_ROWS + room, dtype=TRADE)
+        decisions: Record = np.empty(PLAN_ROWS + room, dtype=DECISION)
         counts: Int64Array = np.zeros(3, dtype=np.int64)
         at = run_bars(
             at, bars, state.account, state.positions, state.ring, state.instruments, state.rules, state.limits,
             state.plans, state.intent, grid.open_time, grid.open, grid.high, grid.low, grid.close, grid.volume,
             grid.present, grid.funding_start, grid.funding_time, grid.funding_rate, grid.funding_mark,
+            inside.high, inside.low, inside.begin, inside.parts,
             X, bits, rows, codes, equity, fills, trades, decisions, counts,
         )  # fmt: skip
         kept.append((fills[: counts[0]].copy(), trades[: counts[1]].copy(), decisions[: counts[2]].copy()))
     if bars:
         kept.append(_close_open_positions(state, grid, equity))
     return _result(config, grid, state, kept, equity, codes)
+
+
+def _finer_of(config: TradingConfig, finer: FinerGrid | None) -> FinerGrid | None:
+    return finer if config.settings.matching.both_touched == "finer" else None
 
 
 def _close_open_positions(state: TradingState, grid: Grid, equity: Record) -> tuple[Record, Record, Record]:
@@ -117,10 +126,11 @@ def _close_open_positions(state: TradingState, grid: Grid, equity: Record) -> tu
 
 def run_service(
     config: TradingConfig, grid: Grid, X: Float64Array, forecasts: Float64Array | None, journal: Journal,
-    account_id: int, schema: FeatureSchema | None = None,
+    account_id: int, schema: FeatureSchema | None = None, finer: FinerGrid | None = None,
 ) -> RunResult:  # fmt: skip
     """The service's session over the same inputs, one bar at a time; everything it does is committed to ``journal``."""
     session = TradingSession(config, schema or FeatureSchema(config.features()), journal, account_id)
+    inside = _finer_of(config, finer)
     symbols, bars = len(config.symbols), grid.bars
     window = np.full((symbols, X.shape[1], 2), np.nan)
     codes = np.zeros((symbols, bars), dtype=np.uint8)
@@ -130,7 +140,7 @@ def run_service(
         window[:, :, 0] = window[:, :, 1]
         window[:, :, 1] = X[:, :, t]
         rows = None if forecasts is None else np.ascontiguousarray(forecasts[:, t])
-        outcome = session.on_bar(bar_at(grid, t), window, rows)
+        outcome = session.on_bar(bar_at(grid, t, inside), window, rows)
         equity[t] = outcome.equity[0]
         made = outcome.decisions
         codes[:, t] = made["action"] | made["reason"] << CODE_SHIFT

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from data.grid import Grid
 from data.market import Float64Array, Int64Array
+from trading.finer import FinerGrid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,14 +29,16 @@ class MarketBar:
     funding_time: Int64Array  # [N]
     funding_rate: Float64Array  # [N]
     funding_mark: Float64Array  # [N] NaN where no mark price is stored
+    finer: FinerGrid | None = None  # the finer bars inside it: ``finer.begin[S, 1]``
 
 
-def bar_at(grid: Grid, t: int) -> MarketBar:
+def bar_at(grid: Grid, t: int, finer: FinerGrid | None = None) -> MarketBar:
     """Bar ``t`` of a grid (views)."""
+    inside = None if finer is None else FinerGrid(finer.high, finer.low, finer.begin[:, t : t + 1], finer.parts)
     return MarketBar(
         int(grid.open_time[t]), grid.open[:, t], grid.high[:, t], grid.low[:, t], grid.close[:, t], grid.volume[:, t],
         grid.present[:, t], grid.funding_start[:, t], grid.funding_start[:, t + 1], grid.funding_time,
-        grid.funding_rate, grid.funding_mark,
+        grid.funding_rate, grid.funding_mark, inside,
     )  # fmt: skip
 
 

@@ -21,6 +21,12 @@ def quantity_of(lots: int, instrument: Row) -> float:
 
 
 @kernel
+def value_of(steps: int, instrument: Row) -> float:
+    """Money in quote units of a sum of ticks × lots: one rounding, so that exact sums stay exact."""
+    return float(steps * instrument["value_num"] / instrument["value_den"])
+
+
+@kernel
 def ticks_of(price: float, instrument: Row) -> int:
     """The nearest tick."""
     ticks: float = price * instrument["tick_den"] / instrument["tick_num"] + 0.5

@@ -7,9 +7,17 @@ import math
 from ai.forecast import FIRST_ADVICE, Abstain, Col, Extra
 from data.compiled import kernel
 from data.market import Float64Array, Record
-from trading.costs import price_of, quantity_of, whole_lots
-from trading.plan import distances, expected_funding, expected_slip, expected_value, payoffs
-from trading.records import Action, Reason, Row
+from trading.costs import price_of, quantity_of
+from trading.plan import (
+    distances,
+    entry_level,
+    expected_funding,
+    expected_slip,
+    expected_value,
+    most_lots,
+    payoffs,
+)
+from trading.records import Action, Entry, Reason, Row
 from trading.risk.compliance import compliance_values
 from trading.risk.daily import daily_values
 from trading.risk.gates import gates
@@ -26,7 +34,7 @@ _NONE, _WARMING_UP, _NO_SIGNAL = int(Reason.NONE), int(Reason.WARMING_UP), int(R
 _NO_MODEL, _BELOW, _NEGATIVE = int(Reason.NO_MODEL), int(Reason.BELOW_THRESHOLD), int(Reason.NEGATIVE_EV)
 _OPEN, _TOO_SMALL, _PAUSED = int(Reason.POSITION_OPEN), int(Reason.TOO_SMALL), int(Reason.PAUSED)
 _HALTED, _INVALID, _EXIT = int(Reason.HALTED), int(Reason.INVALID_FORECAST), int(Reason.EXIT_SIGNAL)
-_MISSING = int(Reason.BAR_MISSING)
+_MISSING, _WORKING = int(Reason.BAR_MISSING), int(Reason.ENTRY_WORKING)
 _STATE_PAUSED, _STATE_HALTED = int(Trading.PAUSED), int(Trading.HALTED)
 _P_LONG, _P_SHORT, _P_NEUTRAL, _WHY, _MODEL = (
     int(c) for c in (Col.P_LONG, Col.P_SHORT, Col.P_NEUTRAL, Col.ABSTAIN, Col.MODEL)
@@ -39,6 +47,7 @@ _DISAGREES, _FORBIDS = int(Reason.MODEL_DISAGREES), int(Reason.RULE_FORBIDS)
 _RULE, _ENSEMBLE, _AUTO = int(Decides.RULE), int(Decides.ENSEMBLE), int(Decides.AUTO)
 _AGREE, _PROBABILITY, _FILTER = int(Decides.AGREE), int(Decides.PROBABILITY), int(Decides.FILTER)
 _THRESHOLD, _SIZE = int(Extra.THRESHOLD), int(Extra.SIZE)
+_MARKET = int(Entry.MARKET)
 _SUM_TOLERANCE = 1e-6
 _LOSS_GATE = int(Gate.LOSS_AT_STOP)
 
@@ -109,6 +118,8 @@ def _idle(account: Row, position: Row, bits: int, present: bool) -> int:
     if position["side"] != 0:
         leaving = bits & (EXIT_LONG if position["side"] > 0 else EXIT_SHORT)
         return _EXIT if leaving and position["exit_at_open"] == 0 else _OPEN
+    if position["work_side"] != 0:
+        return _WORKING
     if account["state"] == _STATE_HALTED:
         return _HALTED
     return _PAUSED if account["state"] == _STATE_PAUSED else 0
@@ -123,8 +134,8 @@ def _threshold(rules: Row, forecast: Float64Array) -> float:
 
 @kernel
 def _choose(
-    row: Row, position: Row, rules: Row, forecast: Float64Array, entry_time: int, win: float, loss: float,
-    slip: float,
+    row: Row, position: Row, rules: Row, taker: float, forecast: Float64Array, entry_time: int, win: float,
+    loss: float, slip: float,
 ) -> int:  # fmt: skip
     """The forecast's side: over the threshold, with the higher expected value, and that positive. 0: see the reason."""
     side = 0
@@ -134,7 +145,7 @@ def _choose(
     for way in (1, -1):
         p = forecast[_P_LONG] if way > 0 else forecast[_P_SHORT]
         funding = expected_funding(position, rules, way, entry_time)
-        value = expected_value(forecast, way, rules, win, loss, slip, funding)
+        value = expected_value(forecast, way, taker, win, loss, slip, funding)
         if p >= threshold and (side == 0 or value > best):
             side = way
             best = value
@@ -152,8 +163,8 @@ def _choose(
 
 @kernel
 def _combined(
-    row: Row, position: Row, rules: Row, forecast: Float64Array, bits: int, entry_time: int, win: float, loss: float,
-    slip: float,
+    row: Row, position: Row, rules: Row, taker: float, forecast: Float64Array, bits: int, entry_time: int,
+    win: float, loss: float, slip: float,
 ) -> int:  # fmt: skip
     """The side that conditions and forecast come to together, by ``Decides``; 0: see the reason."""
     signal = _side_of(bits)
@@ -162,12 +173,12 @@ def _combined(
         funding = expected_funding(position, rules, signal, entry_time)
         row["threshold"] = _threshold(rules, forecast)
         row["confidence"] = p
-        row["expected_value"] = expected_value(forecast, signal, rules, win, loss, slip, funding)
+        row["expected_value"] = expected_value(forecast, signal, taker, win, loss, slip, funding)
         if p >= row["threshold"]:
             return signal
         row["reason"] = _BELOW
         return 0
-    side = _choose(row, position, rules, forecast, entry_time, win, loss, slip)
+    side = _choose(row, position, rules, taker, forecast, entry_time, win, loss, slip)
     if rules["ensemble"] == _AGREE and side == -signal:
         row["reason"] = _DISAGREES
         return 0
@@ -178,7 +189,7 @@ def _combined(
 
 
 @kernel
-def _held_margin(positions: Record, instruments: Record) -> float:
+def held_margin(positions: Record, instruments: Record) -> float:
     """Margin of open positions and of entries that wait for their fill."""
     total = 0.0
     for s in range(positions.shape[0]):
@@ -192,25 +203,27 @@ def _held_margin(positions: Record, instruments: Record) -> float:
 
 @kernel
 def _write_plan(
-    row: Row, plan: Row, account: Row, instrument: Row, rules: Row, side: int, last: int, lots: int,
+    row: Row, plan: Row, account: Row, instrument: Row, rules: Row, side: int, entry: int, lots: int,
     stop: int, target: int, win: float, loss: float, entry_time: int,
 ) -> None:  # fmt: skip
-    """The plan in ticks for the order, in prices for people."""
+    """The plan in ticks for the order, in prices for people; ``entry`` is where it is expected to fill."""
     account["plans"] += 1
     plan["plan_id"] = account["plans"]
     plan["side"] = side
     plan["lots"] = lots
+    plan["kind"] = rules["entry"]
+    plan["price"] = entry if rules["entry"] != _MARKET else 0
     plan["stop"] = stop
     plan["target"] = target
     plan["deadline"] = entry_time + rules["limit_bars"] * rules["step"]
-    plan["until"] = entry_time + rules["step"]
+    plan["until"] = entry_time + rules["entry_bars"] * rules["step"]
     plan["leverage"] = rules["leverage"]
     quantity = quantity_of(lots, instrument)
-    plan["risk"] = quantity * price_of(last, instrument) * loss
+    plan["risk"] = quantity * price_of(entry, instrument) * loss
     row["plan_id"] = plan["plan_id"]
-    row["entry"] = price_of(last, instrument)
-    row["stop"] = price_of(last - side * stop, instrument)
-    row["target"] = price_of(last + side * target, instrument)
+    row["entry"] = price_of(entry, instrument)
+    row["stop"] = price_of(entry - side * stop, instrument)
+    row["target"] = price_of(entry + side * target, instrument)
     row["quantity"] = quantity
     row["leverage"] = plan["leverage"]
     row["risk_amount"] = plan["risk"]
@@ -220,7 +233,7 @@ def _write_plan(
 
 
 @kernel
-def _judge(
+def judge(
     row: Row, account: Row, positions: Record, instrument: Row, rules: Row, limits: Float64Array, s: int,
     stop: float, target: float,
 ) -> None:  # fmt: skip
@@ -259,32 +272,33 @@ def _plan(
     stop_share = price_of(stop, instrument) / price
     target_share = price_of(target, instrument) / price
     slip = expected_slip(rules, account["equity"], price, volume, p["sigma"])
-    win, loss = payoffs(rules, stop_share, target_share, slip)
+    win, loss = payoffs(instrument, stop_share, target_share, slip)
     side = row["signal"]
     lower = math.nan
     row["expected_value"] = math.nan
     row["confidence"] = math.nan
     if modelled:
         if rules["ensemble"] >= _AGREE:
-            side = _combined(row, p, rules, forecast, bits, entry_time, win, loss, slip)
+            side = _combined(row, p, rules, instrument["taker"], forecast, bits, entry_time, win, loss, slip)
         else:
-            side = _choose(row, p, rules, forecast, entry_time, win, loss, slip)
+            side = _choose(row, p, rules, instrument["taker"], forecast, entry_time, win, loss, slip)
         if side == 0:
             return _ABSTAIN
         lower = forecast[_LOWER_LONG] if side > 0 else forecast[_LOWER_SHORT]
         if math.isnan(lower):
             lower = forecast[_L_FIRST] if side > 0 else forecast[_S_FIRST]
-    free = account["equity"] - _held_margin(positions, instruments)
+    free = account["equity"] - held_margin(positions, instruments)
     bets = modelled and rules["ensemble"] != _PROBABILITY  # there the edge is the rule's, not the forecast's
     notional = notional_of(rules, account["equity"], free, loss, win, p["sigma"], bets, lower)
     if modelled and not math.isnan(forecast[_SIZE]):
         notional *= min(1.0, max(0.0, forecast[_SIZE]))
-    lots = whole_lots(notional / price, instrument)
-    if lots < 1 or quantity_of(lots, instrument) * price < instrument["min_notional"]:
+    entry = entry_level(rules, side, p["last"], stop)
+    lots = most_lots(notional, price_of(entry, instrument), instrument)
+    if lots == 0:
         row["reason"] = _TOO_SMALL
         return _ABSTAIN
-    _write_plan(row, plans[s], account, instrument, rules, side, p["last"], lots, stop, target, win, loss, entry_time)
-    _judge(row, account, positions, instrument, rules, limits, s, stop_share, target_share)
+    _write_plan(row, plans[s], account, instrument, rules, side, entry, lots, stop, target, win, loss, entry_time)
+    judge(row, account, positions, instrument, rules, limits, s, stop_share, target_share)
     return int(row["action"])
 
 
@@ -344,11 +358,12 @@ def decide(
 def place_entry(p: Row, plan: Row) -> None:
     """A plan becomes the working entry order of its symbol; it works from the next open."""
     p["work_side"] = plan["side"]
+    p["work_kind"] = plan["kind"]
+    p["work_price"] = plan["price"]
     p["work_lots"] = plan["lots"]
     p["work_plan"] = plan["plan_id"]
     p["work_stop"] = plan["stop"]
     p["work_target"] = plan["target"]
-    p["work_deadline"] = plan["deadline"]
     p["work_until"] = plan["until"]
     p["work_leverage"] = plan["leverage"]
     p["work_risk"] = plan["risk"]

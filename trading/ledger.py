@@ -27,7 +27,7 @@ class Buffers:
 
     def __init__(self, bars: int, symbols: int) -> None:
         self.decisions: Record = blank_decisions(bars * symbols)
-        self.fills: Record = np.zeros(bars * symbols * 2 + symbols, dtype=FILL)
+        self.fills: Record = np.zeros(bars * symbols * 2 + symbols, dtype=FILL)  # grows where there are more
         self.trades: Record = np.zeros(bars * symbols * 2 + symbols, dtype=TRADE)
         self.equity: Record = np.zeros(bars + 1, dtype=EQUITY)
         self.said: list[tuple[int, int, Float64Array]] = []  # open time, symbol, forecast row
@@ -35,6 +35,11 @@ class Buffers:
         self.made = 0  # decisions
         self.n_fills = 0
         self.n_trades = 0
+
+    def make_room(self) -> None:
+        """Space for one more fill; partial exits make more of them than there are bars."""
+        if self.n_fills + 1 >= len(self.fills):
+            self.fills = np.concatenate([self.fills, np.zeros(len(self.fills), dtype=FILL)])
 
 
 class Ledger:
@@ -51,6 +56,7 @@ class Ledger:
     def book(self, s: int, buffers: Buffers) -> None:
         """Book the fill in the state's ``intent``."""
         state = self._state
+        buffers.make_room()
         buffers.n_trades += apply_fill(
             state.account, state.positions, state.instruments, state.rules, s, state.intent,
             buffers.fills, buffers.n_fills, buffers.trades, buffers.n_trades,

@@ -1,9 +1,10 @@
 """Matching on bars: what the working orders do at the open and within the bar. Changes no money.
 
-Each function finds at most one fill and writes it as an INTENT; ``trading.accounting.apply_fill`` books it.
-A fill at the open is timed at the open, any other at the close. Taker fills pay half the spread and the impact and
-are rounded to the tick against the taker; a target is a resting limit order and fills as maker at its price.
-Between two levels touched by one bar the worse one counts.
+Each function finds at most one fill and writes it as an INTENT; ``trading.accounting.apply_fill`` books it. Where a
+fill leaves something held, the function is called again: several partial targets may fill on one bar. A fill at the
+open is timed at the open, any other at the close. Taker fills pay half the spread and the impact and are rounded to the
+tick against the taker; limit orders fill as maker at their price. Between two levels touched by one bar the worse one
+counts, unless finer bars say otherwise. ``docs/matching.md`` lists every rule with its test.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ import math
 
 from data.compiled import kernel
 from trading.costs import quantity_of, slip_of, taker_ticks, ticks_of, volume_share, whole_lots
-from trading.records import ExitReason, Purpose, Row
+from trading.positions import next_level, next_lots, within_risk
+from trading.records import Entry, ExitReason, Purpose, Row
 
 TRADE_THROUGH = 1  # ticks beyond a limit price that the market must trade before the limit counts as filled
 _ENTRY = int(Purpose.ENTRY)
 _EXIT = int(Purpose.EXIT)
-_STOP = int(ExitReason.STOP)
 _TARGET = int(ExitReason.TARGET)
 _TIME = int(ExitReason.TIME)
 _LIQUIDATION = int(ExitReason.LIQUIDATION)
+_MARKET, _LIMIT = int(Entry.MARKET), int(Entry.LIMIT)
 
 
 @kernel
@@ -38,37 +40,100 @@ def _write(
 
 
 @kernel
-def _exit_taker(
-    position: Row, instrument: Row, rules: Row, reason: int, time: int, reference: int, volume: float,
-    intent: Row,
-) -> None:  # fmt: skip
-    """A market exit of the whole position at ``reference``, a liquidation no worse than the bankruptcy price."""
-    side = position["side"]
-    quantity = quantity_of(position["lots"], instrument)
-    slip = slip_of(rules, position["sigma"], volume_share(quantity, volume))
-    ticks = taker_ticks(reference, -side, slip)
-    if reason == _LIQUIDATION:
-        room = position["margin"] / quantity * instrument["tick_den"] / instrument["tick_num"]
-        if side > 0:
-            ticks = max(ticks, math.floor(position["entry"] - room), 1)
-        else:
-            ticks = min(ticks, math.ceil(position["entry"] + room))
-    _write(intent, _EXIT, reason, 0, -side, time, ticks, reference, position["lots"])
+def _exit_lots(p: Row, instrument: Row, rules: Row, reason: int, open_time: int, volume: float) -> int:
+    """Lots of a market exit on this bar: all, or what the volume allows; the rest goes on at the next open."""
+    lots: int = p["lots"]
+    if rules["exit_share"] == 0 or reason == _LIQUIDATION:
+        return lots
+    allowed = whole_lots(rules["volume_share"] * volume, instrument)
+    if allowed < lots:
+        p["exit_at_open"] = reason
+        p["exit_bar"] = open_time
+    return min(lots, allowed)
 
 
 @kernel
-def _enter(
-    position: Row, instrument: Row, rules: Row, open_time: int, open_ticks: int, volume: float, intent: Row
+def _exit_taker(
+    p: Row, instrument: Row, rules: Row, reason: int, lots: int, time: int, reference: int, volume: float, intent: Row
 ) -> bool:
-    """The working entry at the open: at most a share of the bar's volume, the rest is cancelled."""
-    lots = min(position["work_lots"], whole_lots(rules["volume_share"] * volume, instrument))
-    if open_time >= position["work_until"] or lots < 1:
-        position["work_side"] = 0
+    """A market exit of ``lots`` at ``reference``; a liquidation costs no more than the money behind the position."""
+    if lots < 1:
         return False
-    side = position["work_side"]
-    slip = slip_of(rules, position["sigma"], volume_share(quantity_of(lots, instrument), volume))
-    _write(intent, _ENTRY, 0, 0, side, open_time, taker_ticks(open_ticks, side, slip), open_ticks, lots)
+    side = p["side"]
+    quantity = quantity_of(lots, instrument)
+    slip = slip_of(rules, p["sigma"], volume_share(quantity, volume))
+    ticks = taker_ticks(reference, -side, slip)
+    if reason == _LIQUIDATION:
+        room = p["wallet"] / quantity * instrument["tick_den"] / instrument["tick_num"]
+        paid = p["cost"] / p["lots"]
+        ticks = max(ticks, math.floor(paid - room), 1) if side > 0 else min(ticks, math.ceil(paid + room))
+    _write(intent, _EXIT, reason, 0, -side, time, ticks, reference, lots)
     return True
+
+
+@kernel
+def _leave(
+    p: Row, instrument: Row, rules: Row, reason: int, open_time: int, time: int, reference: int, volume: float,
+    intent: Row,
+) -> bool:  # fmt: skip
+    """A market exit of what the bar's volume allows."""
+    lots = _exit_lots(p, instrument, rules, reason, open_time, volume)
+    return _exit_taker(p, instrument, rules, reason, lots, time, reference, volume, intent)
+
+
+@kernel
+def _exit_maker(p: Row, time: int, intent: Row) -> None:
+    """The next target, at its price."""
+    level = next_level(p)
+    _write(intent, _EXIT, _TARGET, 1, -p["side"], time, level, level, next_lots(p))
+
+
+@kernel
+def _enter(p: Row, instrument: Row, rules: Row, time: int, reference: int, volume: float, intent: Row) -> bool:
+    """The working entry at ``reference``: at most a share of the bar's volume, and within the risk it was sized for."""
+    side = p["work_side"]
+    maker = 1 if p["work_kind"] == _LIMIT else 0
+    lots = min(p["work_lots"], whole_lots(rules["volume_share"] * volume, instrument))
+    ticks: int = reference
+    if maker == 0 and lots > 0:
+        slip = slip_of(rules, p["sigma"], volume_share(quantity_of(lots, instrument), volume))
+        ticks = taker_ticks(reference, side, slip)
+    if p["side"] != 0:
+        lots = within_risk(p, instrument, rules, ticks, lots)
+    if lots < 1:
+        if rules["entry_rest"] == 0:
+            p["work_side"] = 0
+        return False
+    _write(intent, _ENTRY, 0, maker, side, time, ticks, reference, lots)
+    return True
+
+
+@kernel
+def _enter_at_open(p: Row, instrument: Row, rules: Row, open_time: int, at: int, volume: float, intent: Row) -> bool:
+    """A working entry at the open; one that is no longer valid is dropped."""
+    if open_time >= p["work_until"]:
+        p["work_side"] = 0
+        return False
+    kind = p["work_kind"]
+    if kind == _MARKET:
+        return _enter(p, instrument, rules, open_time, at, volume, intent)
+    beyond = p["work_side"] * (at - p["work_price"])
+    if kind == _LIMIT:
+        return beyond <= -TRADE_THROUGH and _enter(p, instrument, rules, open_time, p["work_price"], volume, intent)
+    return beyond >= 0 and _enter(p, instrument, rules, open_time, at, volume, intent)
+
+
+@kernel
+def _enter_within(
+    p: Row, instrument: Row, rules: Row, close_time: int, high: int, low: int, volume: float, intent: Row
+) -> bool:
+    """A limit or stop entry that the bar reaches, at its level."""
+    side, level = p["work_side"], p["work_price"]
+    if p["work_kind"] == _LIMIT:
+        reached = side * (level - (low if side > 0 else high)) >= TRADE_THROUGH
+    else:
+        reached = side * ((high if side > 0 else low) - level) >= 0
+    return bool(reached) and _enter(p, instrument, rules, close_time, level, volume, intent)
 
 
 @kernel
@@ -79,18 +144,21 @@ def match_open(p: Row, instrument: Row, rules: Row, open_time: int, open_: float
         return False
     at = ticks_of(open_, instrument)
     if side == 0:
-        return _enter(p, instrument, rules, open_time, at, volume, intent)
+        return _enter_at_open(p, instrument, rules, open_time, at, volume, intent)
     if side * (at - p["liquidation"]) <= 0:
-        _exit_taker(p, instrument, rules, _LIQUIDATION, open_time, at, volume, intent)
-    elif p["exit_at_open"] != 0:
-        _exit_taker(p, instrument, rules, p["exit_at_open"], open_time, at, volume, intent)
-    elif side * (at - p["stop"]) <= 0:
-        _exit_taker(p, instrument, rules, _STOP, open_time, at, volume, intent)
-    elif side * (at - p["target"]) >= TRADE_THROUGH:
-        _write(intent, _EXIT, _TARGET, 1, -side, open_time, p["target"], p["target"], p["lots"])
-    else:
-        return False
-    return True
+        return _leave(p, instrument, rules, _LIQUIDATION, open_time, open_time, at, volume, intent)
+    if p["exit_at_open"] != 0:
+        if p["exit_bar"] == open_time:
+            return False  # this bar has given its share
+        return _leave(p, instrument, rules, p["exit_at_open"], open_time, open_time, at, volume, intent)
+    if side * (at - p["stop"]) <= 0:
+        return _leave(p, instrument, rules, p["stop_reason"], open_time, open_time, at, volume, intent)
+    if side * (at - next_level(p)) >= TRADE_THROUGH:
+        _exit_maker(p, open_time, intent)
+        return True
+    if p["work_side"] != 0:
+        return _enter_at_open(p, instrument, rules, open_time, at, volume, intent)
+    return False
 
 
 @kernel
@@ -102,38 +170,48 @@ def see_close(position: Row, instrument: Row, close: float) -> None:
 @kernel
 def match_bar(
     p: Row, instrument: Row, rule: Row, open_time: int, high: float, low: float, close: float, volume: float,
-    intent: Row,
+    target_first: bool, intent: Row,
 ) -> bool:  # fmt: skip
-    """Stop, target and time limit of POSITION ``p`` within a bar; True when ``intent`` holds a fill.
+    """Entry level, stop, targets and time limit of POSITION ``p`` within a bar; True when ``intent`` holds a fill.
 
-    Liquidation is tested on the bar's low or high (bars carry no mark price).
+    ``target_first``: finer bars show that the next target was reached before the stop. On the bar within which an
+    entry fills only stop and liquidation count after it. Liquidation is tested on the bar's low or high (bars carry
+    no mark price).
     """
     see_close(p, instrument, close)
     side = p["side"]
-    if side == 0:
+    if side == 0 and p["work_side"] == 0:
         return False
     high_ticks = ticks_of(high, instrument)
     low_ticks = ticks_of(low, instrument)
+    close_time = open_time + rule["step"]
+    entered = p["filled_at"] == close_time
+    within = p["work_side"] != 0 and p["work_kind"] != _MARKET and not entered
+    if within and _enter_within(p, instrument, rule, close_time, high_ticks, low_ticks, volume, intent):
+        return True
+    if side == 0:
+        return False
     adverse = low_ticks if side > 0 else high_ticks
     favourable = high_ticks if side > 0 else low_ticks
-    close_time = open_time + rule["step"]
-    stopped = side * (adverse - p["stop"]) <= 0
-    if side * (adverse - p["liquidation"]) <= 0 and (not stopped or side * (p["liquidation"] - p["stop"]) >= 0):
-        _exit_taker(p, instrument, rule, _LIQUIDATION, close_time, p["liquidation"], volume, intent)
-        return True
+    reached = side * (favourable - next_level(p)) >= TRADE_THROUGH and not entered
+    before = target_first and reached
+    stopped = side * (adverse - p["stop"]) <= 0 and not before
+    liquidated = side * (adverse - p["liquidation"]) <= 0 and not before
+    if liquidated and (not stopped or side * (p["liquidation"] - p["stop"]) >= 0):
+        return _leave(p, instrument, rule, _LIQUIDATION, open_time, close_time, p["liquidation"], volume, intent)
+    if p["exit_at_open"] != 0:
+        return False  # a market exit goes on at the next open
     if stopped:
-        _exit_taker(p, instrument, rule, _STOP, close_time, p["stop"], volume, intent)
+        return _leave(p, instrument, rule, p["stop_reason"], open_time, close_time, p["stop"], volume, intent)
+    if reached:
+        _exit_maker(p, close_time, intent)
         return True
-    if side * (favourable - p["target"]) >= TRADE_THROUGH:
-        _write(intent, _EXIT, _TARGET, 1, -side, close_time, p["target"], p["target"], p["lots"])
-        return True
-    if side * (favourable - p["best"]) > 0:
+    if side * (favourable - p["best"]) > 0 and not entered:
         p["best"] = favourable
     if side * (adverse - p["worst"]) < 0:
         p["worst"] = adverse
-    if close_time >= p["deadline"]:
-        _exit_taker(p, instrument, rule, _TIME, close_time, p["last"], volume, intent)
-        return True
+    if close_time >= p["deadline"] and not entered:
+        return _leave(p, instrument, rule, _TIME, open_time, close_time, p["last"], volume, intent)
     return False
 
 
@@ -143,5 +221,4 @@ def close_out(p: Row, instrument: Row, rules: Row, reason: int, time: int, volum
     p["work_side"] = 0
     if p["side"] == 0:
         return False
-    _exit_taker(p, instrument, rules, reason, time, p["last"], volume, intent)
-    return True
+    return _exit_taker(p, instrument, rules, reason, p["lots"], time, p["last"], volume, intent)

@@ -8,13 +8,14 @@ from ai.exits import DistanceUnit
 from ai.forecast import Col
 from data.compiled import kernel
 from data.market import Float64Array
-from trading.costs import slip_of, volume_share
-from trading.records import Row
+from trading.costs import quantity_of, slip_of, volume_share, whole_lots
+from trading.records import Entry, Row
 
 _PERCENT = int(DistanceUnit.PERCENT)
 _ATR = int(DistanceUnit.ATR)
 _L_TARGET, _L_STOP, _L_TIME, _L_RETURN = (int(c) for c in (Col.L_TARGET, Col.L_STOP, Col.L_TIME, Col.L_TIME_RETURN))
 _S_TARGET, _S_STOP, _S_TIME, _S_RETURN = (int(c) for c in (Col.S_TARGET, Col.S_STOP, Col.S_TIME, Col.S_TIME_RETURN))
+_MARKET, _LIMIT = int(Entry.MARKET), int(Entry.LIMIT)
 _ROUNDING = 1e-9
 
 
@@ -33,6 +34,26 @@ def distances(rules: Row, instrument: Row, price: float, feature: float) -> tupl
 
 
 @kernel
+def entry_level(rules: Row, side: int, last: int, stop: int) -> int:
+    """Where an entry is expected to fill, in ticks: the close, or the level of a limit or stop entry."""
+    kind = rules["entry"]
+    if kind == _MARKET:
+        return last
+    away: float = rules["entry_distance"] * stop
+    ticks = max(1, math.floor(away + 0.5))
+    return max(1, last - side * ticks) if kind == _LIMIT else max(1, last + side * ticks)
+
+
+@kernel
+def most_lots(notional: float, price: float, instrument: Row) -> int:
+    """Lots within ``notional`` (quote units) at ``price`` and within the symbol's rules; 0: no order is allowed."""
+    lots = min(whole_lots(min(notional, instrument["max_notional"]) / price, instrument), instrument["max_lots"])
+    if lots < instrument["min_lots"] or quantity_of(lots, instrument) * price < instrument["min_notional"]:
+        return 0
+    return int(lots)
+
+
+@kernel
 def expected_slip(rules: Row, equity: float, price: float, volume: float, sigma: float) -> float:
     """Half spread and impact of the largest position that sizing allows, by the last bar's volume."""
     most = rules["margin_share"] * rules["leverage"] * max(0.0, equity) / price
@@ -41,10 +62,13 @@ def expected_slip(rules: Row, equity: float, price: float, volume: float, sigma:
 
 
 @kernel
-def payoffs(rules: Row, stop: float, target: float, slip: float) -> tuple[float, float]:
-    """Net (win at the target, loss at the stop) as fractions of notional: fees, spread and impact taken off."""
-    win = target - rules["taker"] - rules["maker"] * (1.0 + target) - slip
-    loss = stop + (2.0 + stop) * (rules["taker"] + slip)
+def payoffs(instrument: Row, stop: float, target: float, slip: float) -> tuple[float, float]:
+    """Net (win at the target, loss at the stop) as fractions of notional: fees, spread and impact taken off.
+
+    The entry counts as a taker's, whatever order it is.
+    """
+    win = target - instrument["taker"] - instrument["maker"] * (1.0 + target) - slip
+    loss = stop + (2.0 + stop) * (instrument["taker"] + slip)
     return win, loss
 
 
@@ -62,12 +86,12 @@ def expected_funding(position: Row, rules: Row, side: int, entry_time: int) -> f
 
 @kernel
 def expected_value(
-    row: Float64Array, side: int, rules: Row, win: float, loss: float, slip: float, funding: float
+    row: Float64Array, side: int, taker: float, win: float, loss: float, slip: float, funding: float
 ) -> float:
     """Σ p·return after fees, spread, slippage and expected funding, as a fraction of notional."""
     if side > 0:
         target, stop, time, time_return = row[_L_TARGET], row[_L_STOP], row[_L_TIME], row[_L_RETURN]
     else:
         target, stop, time, time_return = row[_S_TARGET], row[_S_STOP], row[_S_TIME], row[_S_RETURN]
-    timed = time * (time_return - 2.0 * (rules["taker"] + slip)) if time > 0.0 else 0.0
+    timed = time * (time_return - 2.0 * (taker + slip)) if time > 0.0 else 0.0
     return float(target * win - stop * loss + timed - funding)

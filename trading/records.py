@@ -50,6 +50,7 @@ class Reason(IntEnum):
     MODELS_ADVISE_AGAINST = 16  # there is a forecast, and its ``abstain`` says why not to act on it
     MODEL_DISAGREES = 17  # the rule signals one side, the ensemble takes the other
     RULE_FORBIDS = 18  # the ensemble takes a side whose conditions do not hold
+    ENTRY_WORKING = 19  # an entry order of the symbol still works
 
 
 class ExitReason(IntEnum):
@@ -57,12 +58,20 @@ class ExitReason(IntEnum):
 
     STOP = 1
     TARGET = 2
-    TRAILING = 3
+    TRAILING = 3  # a stop that was moved: trailing, to break-even, or to keep profit
     TIME = 4
     LIQUIDATION = 5
     SIGNAL = 6
     EMERGENCY = 7
     END = 8
+
+
+class Entry(IntEnum):
+    """The order that opens a position."""
+
+    MARKET = 0  # at the next open
+    LIMIT = 1  # rests nearer to the stop than the close, as a maker
+    STOP = 2  # waits beyond the close, fills as a taker
 
 
 class Purpose(IntEnum):

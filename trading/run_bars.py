@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,13 +11,18 @@ from data.compiled import kernel
 from data.market import Float64Array, Int64Array, Record, UInt8Array
 from trading.accounting import apply_fill, apply_funding, exposure_of, mark, roll_day, unrealised_of
 from trading.desk import decide, glance, place_entry, place_exit
+from trading.finer import target_first
+from trading.margin import share_wallet
 from trading.matching import match_bar, match_open, see_close
-from trading.records import Action, ExitReason, Reason
+from trading.protection import protect
+from trading.records import Action, ExitReason, Purpose, Reason
 from trading.risk.system import halt, must_flatten, shocked, watch
+from trading.scaling import add_due, plan_add
 
 _ABSTAIN, _BLOCKED = int(Action.ABSTAIN), int(Action.BLOCKED)
 _EXIT_SIGNAL, _SIGNAL = int(Reason.EXIT_SIGNAL), int(ExitReason.SIGNAL)
-_EMERGENCY = int(ExitReason.EMERGENCY)
+_EMERGENCY, _OPEN, _ENTRY = int(ExitReason.EMERGENCY), int(Reason.POSITION_OPEN), int(Purpose.ENTRY)
+FILLS = 12  # of one symbol on one bar, more than there can be: an entry, its rest, the targets, the stop, twice
 CODE_SHIFT = 2  # a bar's code is ``action | reason << 2``
 
 
@@ -26,6 +33,7 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
     open_time: Int64Array, open_: Float64Array, high: Float64Array, low: Float64Array, close: Float64Array,
     volume: Float64Array, present: npt.NDArray[np.bool_], funding_start: Int64Array, funding_time: Int64Array,
     funding_rate: Float64Array, funding_mark: Float64Array,
+    finer_high: Float64Array, finer_low: Float64Array, finer_begin: Int64Array, finer_parts: int,
     X: Float64Array, bits: UInt8Array, forecasts: Float64Array,
     codes: UInt8Array, equity: Record, fills: Record, trades: Record, decisions: Record, counts: Int64Array,
 ) -> int:  # fmt: skip
@@ -33,6 +41,7 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
 
     It stops early when a buffer could overflow within the next bar. ``counts`` = rows used of fills, trades and
     decisions (plans only). ``forecasts`` is ``[S, T or 1, WIDTH]``, ``codes`` ``[S, T]``, ``equity`` ``[T]``.
+    ``finer_begin`` is ``[S, T]``, or ``[S, 0]`` without finer bars.
     """
     S = open_.shape[0]
     a = account[0]
@@ -41,25 +50,30 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
     per_bar = forecasts.shape[1] == open_.shape[1]  # else one blank row for all bars
     step = rule["step"]
     row_sigma, row_shock, row_distance = rule["row_volatility"], rule["row_black_swan"], rule["row_distance"]
+    row_atr = rule["row_atr"]
+    finer = finer_begin.shape[1] > 0
+    managed, adding, cross = rule["managed"] == 1, rule["adds"] > 0, rule["cross"] == 1
     n_fills = counts[0]
     n_trades = counts[1]
     n_rows = counts[2]
     t = start
     while t < stop:
-        if n_fills + 2 * S > len(fills) or n_trades + 2 * S > len(trades) or n_rows + S >= len(decisions):
+        if n_fills + FILLS * S > len(fills) or n_trades + 2 * S > len(trades) or n_rows + S >= len(decisions):
             break
         at = open_time[t]
         if at >= a["next_midnight"]:
             roll_day(a, ring, rule, at)
         for s in range(S):
             p = positions[s]
-            if (
+            while (
                 present[s, t]
                 and (p["side"] != 0 or p["work_side"] != 0)
                 and match_open(p, instruments[s], rule, at, open_[s, t], volume[s, t], work)
             ):
                 n_trades += apply_fill(a, p, instruments[s], rule, s, work, fills[n_fills], trades[n_trades])
                 n_fills += 1
+                if p["side"] == 0 or work["purpose"] == _ENTRY:
+                    break
         for s in range(S):
             for k in range(funding_start[s, t], funding_start[s, t + 1]):
                 apply_funding(
@@ -71,17 +85,32 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
         for s in range(S):
             p = positions[s]
             if present[s, t]:
-                if p["side"] == 0:
+                if p["side"] == 0 and p["work_side"] == 0:
                     see_close(p, instruments[s], close[s, t])
-                elif match_bar(p, instruments[s], rule, at, high[s, t], low[s, t], close[s, t], volume[s, t], work):
-                    n_trades += apply_fill(a, p, instruments[s], rule, s, work, fills[n_fills], trades[n_trades])
-                    n_fills += 1
+                else:
+                    order = finer and target_first(p, instruments[s], finer_high, finer_low, finer_begin[s, t],
+                                                   finer_parts)  # fmt: skip
+                    while match_bar(
+                        p, instruments[s], rule, at, high[s, t], low[s, t], close[s, t], volume[s, t], order, work
+                    ):
+                        n_trades += apply_fill(a, p, instruments[s], rule, s, work, fills[n_fills], trades[n_trades])
+                        n_fills += 1
+                        if p["side"] == 0:
+                            break
+                        order = finer and target_first(p, instruments[s], finer_high, finer_low, finer_begin[s, t],
+                                                       finer_parts)  # fmt: skip
             if p["side"] != 0:
                 unrealised += unrealised_of(p, instruments[s])
                 exposure += exposure_of(p, instruments[s])
         mark(a, unrealised, exposure, at, equity[t])
         if at + step >= a["next_midnight"]:
             roll_day(a, ring, rule, at + step)
+        if managed:
+            for s in range(S):
+                if positions[s]["side"] != 0 and present[s, t]:
+                    protect(positions[s], instruments[s], rule, X[s, row_atr, t] if row_atr >= 0 else math.nan)
+        if cross:
+            share_wallet(a, positions, instruments)
         shock = False
         for s in range(S):
             p = positions[s]
@@ -93,6 +122,15 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
                 action = decide(
                     account, positions, plans, instruments, rules, limits, s, at, volume[s, t], bits[s, t], feature,
                     forecasts, t if per_bar else 0, decisions, n_rows, reason,
+                )  # fmt: skip
+                reason = decisions[n_rows]["reason"]
+            elif adding and reason == _OPEN and add_due(a, p, rule):
+                decide(
+                    account, positions, plans, instruments, rules, limits, s, at, volume[s, t], bits[s, t], feature,
+                    forecasts, t if per_bar else 0, decisions, n_rows, reason,
+                )  # fmt: skip
+                action = plan_add(
+                    account, positions, plans, instruments, rules, limits, s, at, decisions, n_rows
                 )  # fmt: skip
                 reason = decisions[n_rows]["reason"]
             codes[s, t] = action | reason << CODE_SHIFT

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from ai.forecast import WIDTH, Abstain, Col, has_forecast
+from ai.forecast import WIDTH, has_forecast
 from ai.schema import FeatureSchema
 from data.instruments import Instrument
-from data.market import Float64Array, Record
+from data.market import Float64Array
 from trading.bar import MarketBar
 from trading.config import TradingConfig, changed_rules
 from trading.costs import price_of
@@ -20,37 +19,17 @@ from trading.execution.orders import Order
 from trading.execution.paper import PaperVenue
 from trading.journal import AuditEvent, Batch, Checkpoint, Journal
 from trading.ledger import Buffers, Ledger
-from trading.records import SAID, Action, ExitReason, Reason
-from trading.risk.limits import GATES
+from trading.outcome import BarOutcome, halt_words, no_forecasts
+from trading.protection import WORDS as MOVED
+from trading.protection import Moved
+from trading.records import SAID, Action, ExitReason, Purpose, Reason
 from trading.risk.system import must_flatten
 from trading.state import MANUAL_HALT, Trading, TradingState
-from trading.steps import decide, halt, resume, watch
+from trading.steps import decide, halt, protect, resume, share_wallet, watch
 from trading.strategy.reader import SignalReader
 
 ENDS = "the exchange ends trading"
 _BLOCKED, _ABSTAIN, _EXIT_SIGNAL = int(Action.BLOCKED), int(Action.ABSTAIN), int(Reason.EXIT_SIGNAL)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BarOutcome:
-    """What one bar led to: views of the batch's rows."""
-
-    open_time: int
-    decisions: Record  # DECISION[S]
-    fills: Record  # FILL[n]
-    trades: Record  # TRADE[m]
-    equity: Record  # EQUITY[1]
-    funding_paid: int  # settlements that touched a position
-    halted: bool  # the account halted on this bar
-
-
-def no_forecasts(symbols: int) -> Float64Array:
-    """``[S, WIDTH]`` rows that abstain because there is no model."""
-    rows = np.full((symbols, WIDTH), np.nan)
-    rows[:, Col.ABSTAIN] = Abstain.NO_MODEL
-    rows[:, Col.MODEL] = -1
-    rows[:, Col.MEMBERS] = 0
-    return rows
 
 
 class TradingSession:
@@ -167,9 +146,10 @@ class TradingSession:
         for s in symbols:
             if not bar.present[s] or venue.idle(s):
                 continue
-            if venue.at_open(s, bar):
-                self._book(s, bar.open_time, buffers)
-            elif venue.idle(s):
+            while venue.at_open(s, bar):
+                if not self._book(s, bar.open_time, buffers):
+                    break
+            if not venue.entry_works(s):
                 self._orders.entry_gone(s, bar.open_time)
         for s in sorted(self._gone):
             if not bar.present[s] and venue.at_last_close(s, ExitReason.EMERGENCY, bar.open_time, 0.0):
@@ -177,13 +157,30 @@ class TradingSession:
         for s in symbols:
             paid += ledger.settle(s, bar, self._step)
         for s in symbols:
-            if bar.present[s] and venue.within_bar(s, bar):
+            while bar.present[s] and venue.within_bar(s, bar):
                 self._book(s, close_time, buffers)
+                if self.state.positions["side"][s] == 0:
+                    break
         return paid
 
-    def _book(self, s: int, ms: int, buffers: Buffers) -> None:
+    def _book(self, s: int, ms: int, buffers: Buffers) -> bool:
+        """Book a fill; True where it closed a part and something is still held."""
         self._ledger.book(s, buffers)
         self._orders.filled(s, self.state.intent[0], self.state.positions[s], ms)
+        return bool(self.state.positions["side"][s] != 0) and int(self.state.intent["purpose"][0]) == Purpose.EXIT
+
+    def _protect(self, bar: MarketBar, X: Float64Array) -> None:
+        """Stops move at the close, and the wallet of cross margin is shared out anew."""
+        state, close_time, newest = self.state, bar.open_time + self._step, X.shape[2] - 1
+        if state.rules["managed"][0]:
+            for s in range(len(self.config.symbols)):
+                moved = protect(state.positions, state.instruments, state.rules, s, X, newest) if bar.present[s] else 0
+                if moved == Moved.CROSSED:
+                    self._orders.leave(s, state.positions[s], ExitReason.TRAILING, close_time, MOVED[Moved.CROSSED])
+                elif moved:
+                    self._orders.protect(s, state.positions[s], close_time, MOVED[Moved(moved)])
+        if state.rules["cross"][0]:
+            share_wallet(state.account, state.positions, state.instruments)
 
     def _decide(
         self, bar: MarketBar, X: Float64Array, forecasts: Float64Array, buffers: Buffers, hold: Sequence[int]
@@ -193,6 +190,7 @@ class TradingSession:
         close_time = bar.open_time + self._step
         newest = X.shape[2] - 1
         rows = forecasts.reshape(count, 1, WIDTH)
+        self._protect(bar, X)
         for s in range(count):
             k = buffers.made
             present = bool(bar.present[s])
@@ -210,6 +208,8 @@ class TradingSession:
                     self._orders.leave(s, state.positions[s], ExitReason.SIGNAL, close_time)
             elif action != _BLOCKED:
                 self._orders.enter(s, state.plans[s], close_time)
+                if state.positions["side"][s] != 0:
+                    self._orders.protect(s, state.positions[s], close_time, "moved for the addition")
         if not watch(state.account, state.positions, state.rules, close_time):
             return False
         self._orders.cancel_entries(close_time, "trading halted")
@@ -264,6 +264,7 @@ class TradingSession:
             return False
         del self._coming[s]
         self.config = self._orders.config = self.config.with_instrument(s, rules)
+        self.state.obey(s, self.config)  # fees and tiers at once: they say nothing about ticks and lots
         if changed:
             self.state.adopt(s, self.config, price)
             self._note("rules", {"symbol": rules.symbol, **changed})
@@ -385,12 +386,3 @@ class TradingSession:
         self._orders.journalled()
         self._events = []
         self._buffers = Buffers(self._batch, len(self.config.symbols))
-
-
-def halt_words(reason: int) -> str:
-    """Why an account is halted, for people."""
-    if reason == 0:
-        return ""
-    if reason == MANUAL_HALT:
-        return "halted by the operator"
-    return GATES[reason - 1].words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ALLOWED_SYMBOLS = (
     "BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT", "XRP/USDT:USDT",
@@ -25,8 +25,8 @@ def _number(default: float, low: float, high: float, unit: str, words: str) -> A
 class CostSettings(Group):
     """What a fill costs."""
 
-    taker_fee: float = _number(0.0005, 0.0, 0.01, "fraction of notional", "Fee of a fill that takes liquidity.")
-    maker_fee: float = _number(0.0002, 0.0, 0.01, "fraction of notional", "Fee of a fill at a resting limit price.")
+    taker_fee: float = _number(0.0005, 0.0, 0.01, "fraction of notional", "Taker fee where the symbol's is unknown.")
+    maker_fee: float = _number(0.0002, 0.0, 0.01, "fraction of notional", "Maker fee where the symbol's is unknown.")
     spread: float = _number(0.0001, 0.0, 0.05, "fraction of price", "Bid-ask spread; a taker fill pays half of it.")
     impact: float = _number(
         0.1, 0.0, 10.0, "factor", "Market impact k: a taker fill pays k × σ × √(quantity / bar volume), σ per bar."
@@ -34,6 +34,86 @@ class CostSettings(Group):
     volume_share: float = _number(
         0.10, 0.0001, 1.0, "fraction of bar volume", "Most of a bar's volume an entry may take; the rest is cancelled."
     )
+
+
+class MatchingSettings(Group):
+    """How orders meet the bars."""
+
+    entry: Literal["market", "limit", "stop"] = Field(
+        default="market", json_schema_extra={"unit": "name"},
+        description="Order that opens a position: at the next open; a resting limit (post-only, maker) nearer to the "
+        "stop than the close; or a stop order beyond the close.",
+    )  # fmt: skip
+    entry_distance: float = _number(
+        0.25, 0.0, 10.0, "stop distances", "Distance from the close to the level of a limit or stop entry."
+    )
+    entry_bars: int = Field(
+        default=1, ge=1, le=10_000, description="Bars for which an entry order works before it expires.",
+        json_schema_extra={"unit": "bars"},
+    )  # fmt: skip
+    entry_rest: Literal["cancel", "work"] = Field(
+        default="cancel", json_schema_extra={"unit": "name"},
+        description="What the volume share leaves of an entry: cancelled, or working on until the entry expires.",
+    )  # fmt: skip
+    exit_fill: Literal["whole", "volume"] = Field(
+        default="whole", json_schema_extra={"unit": "name"},
+        description="Market exits: whole whatever the volume, or at most the volume share of each bar, bar after bar.",
+    )  # fmt: skip
+    both_touched: Literal["stop", "finer"] = Field(
+        default="stop", json_schema_extra={"unit": "name"},
+        description="Stop and target within one bar: the stop counts, or finer bars say the order where stored.",
+    )  # fmt: skip
+    margin_mode: Literal["isolated", "cross"] = Field(
+        default="isolated", json_schema_extra={"unit": "name"},
+        description="Whether a position is backed by its own margin or by the whole account.",
+    )  # fmt: skip
+
+
+class ManagementSettings(Group):
+    """What happens to an open position; 0 or empty: off. Levels move at a bar's close, and to the safer side only."""
+
+    target_at: tuple[float, ...] = Field(
+        default=(), max_length=3, json_schema_extra={"unit": "stop distances"},
+        description="Partial targets before the plan's own, by rising distance from the entry.",
+    )  # fmt: skip
+    target_share: tuple[float, ...] = Field(
+        default=(), max_length=3, json_schema_extra={"unit": "fraction of the quantity"},
+        description="What each partial target closes; all of it together leaves nothing to the plan's target.",
+    )  # fmt: skip
+    trailing: float = _number(0.0, 0.0, 100.0, "stop distances or ATR", "Distance of the trailing stop; 0: off.")
+    trailing_unit: Literal["stop", "atr"] = Field(
+        default="stop", description="What the trailing distance is a multiple of.", json_schema_extra={"unit": "name"}
+    )
+    trailing_after: float = _number(1.0, 0.0, 100.0, "stop distances", "Best profit from which the stop trails.")
+    break_even_after: float = _number(
+        0.0, 0.0, 100.0, "stop distances", "Best profit from which the stop stands at entry plus costs; 0: off."
+    )  # fmt: skip
+    give_back: float = _number(
+        0.0, 0.0, 1.0, "fraction of the best profit", "Most of the best unrealised profit that is given back; 0: off."
+    )
+    give_back_after: float = _number(1.0, 0.0, 100.0, "stop distances", "Best profit from which that holds.")
+    adds: int = Field(
+        default=0, ge=0, le=5, description="How often a winning position is added to; 0: never.",
+        json_schema_extra={"unit": "times"},
+    )  # fmt: skip
+    add_after: float = _number(1.0, 0.01, 100.0, "stop distances", "Profit at a close before each further addition.")
+    add_share: float = _number(0.5, 0.01, 1.0, "fraction of the first quantity", "Quantity of each addition.")
+
+    @model_validator(mode="after")
+    def _targets_in_order(self) -> ManagementSettings:
+        at, share = self.target_at, self.target_share
+        if len(at) != len(share):
+            raise ValueError("target_at and target_share need one number each for every partial target")
+        if any(not before < here for before, here in zip((0.0, *at), at, strict=False)):
+            raise ValueError("target_at: distances must be positive and rise")
+        if any(not 0.0 < part <= 1.0 for part in share) or sum(share) > 1.0 + 1e-9:
+            raise ValueError("target_share: shares must be over 0 and sum to 1 at most")
+        return self
+
+    @property
+    def active(self) -> bool:
+        """Whether levels may move after the entry."""
+        return self.trailing > 0.0 or self.break_even_after > 0.0 or self.give_back > 0.0
 
 
 class LimitSettings(Group):
@@ -120,6 +200,10 @@ class TradingSettings(Group):
     """Everything the trading floor can be told."""
 
     costs: CostSettings = Field(default=CostSettings(), description="What a fill costs.")
+    matching: MatchingSettings = Field(default=MatchingSettings(), description="How orders meet the bars.")
+    management: ManagementSettings = Field(
+        default=ManagementSettings(), description="What happens to an open position."
+    )
     limits: LimitSettings = Field(default=LimitSettings(), description="What the gates ask of every plan.")
     sizing: SizingSettings = Field(default=SizingSettings(), description="How large a position may be.")
     paper: PaperSettings = Field(default=PaperSettings(), description="The simulated account.")

@@ -10,7 +10,6 @@ import hashlib
 import json
 import struct
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Self
 
@@ -22,12 +21,14 @@ from data.market import Float64Array, Record
 from data.timeframes import DAY_MS
 from trading.config import ON_HALT, TradingConfig
 from trading.costs import ticks_of
-from trading.records import GATE_SLOTS
+from trading.instrument_rules import instrument_records
+from trading.records import GATE_SLOTS, Entry
 from trading.risk.limits import gate_limits
 
 YEAR_MS = 365 * DAY_MS
 RING_DAYS = 90  # daily returns that the Sharpe gate looks back on
-STATE_VERSION = 2
+STATE_VERSION = 3
+PARTS = 3  # partial targets
 _MAGIC = b"QTS1"
 
 
@@ -48,6 +49,7 @@ ACCOUNT = np.dtype(
         ("cash", "<f8"),  # start + realised - fees + funding
         ("equity", "<f8"), ("unrealised", "<f8"), ("exposure", "<f8"),
         ("high_water", "<f8"), ("drawdown", "<f8"),
+        ("maintenance", "<f8"),  # margin that all positions must keep, at the last close; cross margin only
         ("day_start", "<f8"),  # equity at 00:00 UTC
         ("next_midnight", "<i8"),
         ("trades_today", "<i8"),  # filled entries
@@ -70,9 +72,21 @@ POSITION = np.dtype(
     [
         ("side", "<i8"),  # -1, 0 flat, 1
         ("lots", "<i8"),
-        ("entry", "<i8"),  # ticks
+        ("entry", "<i8"),  # ticks; of several fills the average, rounded
+        ("cost", "<i8"),  # ticks × lots paid for what is held: money is reckoned from this, exactly
+        ("opened", "<i8"), ("spent", "<i8"),  # lots of all entry fills, their ticks × lots
+        ("sold", "<i8"), ("realised", "<f8"),  # ticks × lots of the parts closed, their gross profit
+        ("origin", "<i8"), ("distance", "<i8"),  # ticks: price of the first fill, stop distance of the plan
+        ("first_lots", "<i8"), ("first_stop", "<i8"),  # of the first fill
         ("entry_time", "<i8"),
+        ("filled_at", "<i8"), ("filled_plan", "<i8"),  # of the newest entry fill
         ("stop", "<i8"), ("target", "<i8"), ("liquidation", "<i8"),  # ticks
+        ("stop_reason", "<i8"),  # ExitReason when the stop is reached
+        ("parts", "<i8"), ("next_part", "<i8"),  # partial targets before the target, and which is next
+        ("part_ticks", "<i8", (PARTS,)), ("part_lots", "<i8", (PARTS,)),
+        ("adds", "<i8"),  # additions planned so far
+        ("exit_bar", "<i8"),  # open time of the bar that filled part of a market exit
+        ("wallet", "<f8"),  # money behind the position: its margin, or with cross margin the account's
         ("deadline", "<i8"),  # ms: out at the close of the first bar that ends then or later
         ("plan_id", "<i8"),
         ("exit_at_open", "<i8"),  # ExitReason of a market exit waiting for the next open, 0 = none
@@ -80,10 +94,12 @@ POSITION = np.dtype(
         ("margin", "<f8"), ("fees", "<f8"), ("funding", "<f8"), ("slippage", "<f8"), ("risk_amount", "<f8"),
         # the working entry order
         ("work_side", "<i8"),  # 0 = none
+        ("work_kind", "<i8"), ("work_price", "<i8"),  # Entry; level in ticks of a limit or stop entry
         ("work_lots", "<i8"), ("work_plan", "<i8"),
         ("work_stop", "<i8"), ("work_target", "<i8"),  # distances in ticks
-        ("work_deadline", "<i8"), ("work_until", "<i8"),
-        ("work_leverage", "<f8"), ("work_risk", "<f8"),
+        ("work_until", "<i8"),
+        ("work_leverage", "<f8"),
+        ("work_risk", "<f8"),  # most that the whole position may lose at its stop after this entry
         # what is known of the market
         ("last", "<i8"),  # ticks, last close, 0 = none
         ("sigma", "<f8"),  # standard deviation of a bar's log return, 0 = unknown
@@ -94,12 +110,15 @@ POSITION = np.dtype(
 )  # fmt: skip
 
 _GRID_BOUND = (
-    "lots", "entry", "stop", "target", "liquidation", "best", "worst", "work_lots", "work_stop", "work_target", "last",
+    "lots", "entry", "cost", "opened", "spent", "sold", "origin", "distance", "first_lots", "first_stop", "stop",
+    "target", "liquidation", "part_ticks", "part_lots", "best", "worst", "work_price", "work_lots", "work_stop",
+    "work_target", "last",
 )  # fmt: skip
 
 PLAN = np.dtype(
     [
         ("side", "<i8"), ("lots", "<i8"), ("plan_id", "<i8"),
+        ("kind", "<i8"), ("price", "<i8"),  # Entry; level in ticks, 0 for a market entry
         ("stop", "<i8"), ("target", "<i8"),  # distances in ticks
         ("deadline", "<i8"), ("until", "<i8"),
         ("leverage", "<f8"), ("risk", "<f8"),
@@ -113,47 +132,30 @@ INTENT = np.dtype(
     ]
 )  # fmt: skip
 
-INSTRUMENT = np.dtype(
-    [
-        ("tick_num", "<f8"), ("tick_den", "<f8"), ("lot_num", "<f8"), ("lot_den", "<f8"),
-        ("min_notional", "<f8"), ("maintenance", "<f8"), ("liquidation_fee", "<f8"),
-        ("allowed", "<f8"),  # 1 = on the list of symbols that may be traded
-    ]
-)  # fmt: skip
-
 RULES = np.dtype(
     [
         ("ensemble", "<i8"), ("threshold", "<f8"), ("enforce", "<i8"), ("on_halt", "<i8"),
         ("step", "<i8"), ("bars_per_year", "<f8"),
         ("row_distance", "<i8"), ("row_volatility", "<i8"), ("row_black_swan", "<i8"),  # rows of X, -1 = none
         ("unit", "<i8"), ("stop", "<f8"), ("target_ratio", "<f8"), ("limit_bars", "<i8"), ("target_in_stops", "<i8"),
-        ("taker", "<f8"), ("maker", "<f8"), ("half_spread", "<f8"), ("impact", "<f8"), ("volume_share", "<f8"),
+        ("half_spread", "<f8"), ("impact", "<f8"), ("volume_share", "<f8"),
         ("risk_share", "<f8"), ("kelly_share", "<f8"), ("volatility_target", "<f8"),
         ("margin_share", "<f8"), ("leverage", "<f8"),
         ("sharpe_min_days", "<i8"), ("sharpe_min_trades", "<i8"),
         ("limit_drawdown", "<f8"), ("limit_sharpe", "<f8"), ("limit_black_swan", "<f8"),
         ("black_swan_action", "<i8"),  # 0 block, 1 halt, 2 halt and flatten
+        ("entry", "<i8"),  # Entry
+        ("entry_distance", "<f8"), ("entry_bars", "<i8"), ("entry_rest", "<i8"),  # 1 = works on
+        ("exit_share", "<i8"),  # 1 = market exits take the volume share of a bar at most
+        ("cross", "<i8"),  # 1 = cross margin
+        ("parts", "<i8"), ("part_at", "<f8", (PARTS,)), ("part_share", "<f8", (PARTS,)),
+        ("managed", "<i8"),  # 1 = levels may move at closes
+        ("row_atr", "<i8"),  # row of X that trailing reads, -1 = none
+        ("trailing", "<f8"), ("trailing_after", "<f8"), ("break_even_after", "<f8"),
+        ("give_back", "<f8"), ("give_back_after", "<f8"),
+        ("adds", "<i8"), ("add_after", "<f8"), ("add_share", "<f8"),
     ]
 )  # fmt: skip
-
-
-def _ratio(step: Decimal) -> tuple[float, float]:
-    numerator, denominator = step.as_integer_ratio()
-    return float(numerator), float(denominator)
-
-
-def instrument_records(config: TradingConfig) -> Record:
-    """``INSTRUMENT[S]``."""
-    allowed = set(config.settings.limits.allowed_symbols)
-    rows = np.zeros(len(config.symbols), dtype=INSTRUMENT)
-    for row, rules in zip(rows, config.instruments, strict=True):
-        row["tick_num"], row["tick_den"] = _ratio(rules.tick)
-        row["lot_num"], row["lot_den"] = _ratio(rules.lot)
-        row["min_notional"] = rules.min_notional
-        row["maintenance"] = rules.maintenance_rate
-        row["liquidation_fee"] = rules.liquidation_fee
-        row["allowed"] = rules.symbol in allowed
-    return rows
 
 
 def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
@@ -173,7 +175,7 @@ def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
         "row_volatility": schema.index("volatility_96"), "row_black_swan": schema.index("black_swan_ratio"),
         "unit": int(profile.unit), "stop": profile.stop, "target_ratio": profile.target_ratio,
         "limit_bars": profile.limit_bars, "target_in_stops": profile.target_in_stops,
-        "taker": costs.taker_fee, "maker": costs.maker_fee, "half_spread": costs.spread / 2.0,
+        "half_spread": costs.spread / 2.0,
         "impact": costs.impact, "volume_share": costs.volume_share,
         "risk_share": sizing.risk_share, "kelly_share": sizing.kelly_share,
         "volatility_target": sizing.volatility_target, "margin_share": sizing.margin_share,
@@ -181,11 +183,34 @@ def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
         "sharpe_min_days": limits.sharpe_min_days, "sharpe_min_trades": limits.sharpe_min_trades,
         "limit_drawdown": limits.drawdown, "limit_sharpe": limits.sharpe, "limit_black_swan": limits.black_swan,
         "black_swan_action": ("block", "halt", "flatten").index(limits.black_swan_action),
+        **_orders(config), **_management(config, schema),
     }  # fmt: skip
     row = np.zeros(1, dtype=RULES)
     for name, value in values.items():
         row[name] = value
     return row
+
+
+def _orders(config: TradingConfig) -> dict[str, Any]:
+    matching = config.settings.matching
+    return {
+        "entry": int(Entry[matching.entry.upper()]), "entry_distance": matching.entry_distance,
+        "entry_bars": matching.entry_bars, "entry_rest": matching.entry_rest == "work",
+        "exit_share": matching.exit_fill == "volume", "cross": matching.margin_mode == "cross",
+    }  # fmt: skip
+
+
+def _management(config: TradingConfig, schema: FeatureSchema) -> dict[str, Any]:
+    settings = config.settings.management
+    by_atr = settings.trailing > 0.0 and settings.trailing_unit == "atr"
+    blank = (0.0,) * (PARTS - len(settings.target_at))
+    names = ("trailing", "trailing_after", "break_even_after", "give_back", "give_back_after")
+    return {
+        **{name: getattr(settings, name) for name in (*names, "adds", "add_after", "add_share")},
+        "parts": len(settings.target_at), "part_at": settings.target_at + blank,
+        "part_share": settings.target_share + blank, "managed": settings.active,
+        "row_atr": schema.index("atr_14") if by_atr else -1,
+    }  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)

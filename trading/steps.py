@@ -6,9 +6,12 @@ way round. Each step below is one call of the same function that ``run_bars`` ca
 
 from __future__ import annotations
 
+import math
+
 from data.compiled import kernel
 from data.market import Float64Array, Int64Array, Record
-from trading import accounting, desk, matching
+from trading import accounting, desk, finer, margin, matching, protection, scaling
+from trading.records import Reason
 from trading.risk import system
 
 _apply_fill, _apply_funding, _mark, _roll_day = (
@@ -17,6 +20,8 @@ _apply_fill, _apply_funding, _mark, _roll_day = (
 _unrealised_of, _exposure_of = accounting.unrealised_of, accounting.exposure_of
 _match_open, _match_bar, _close_out = matching.match_open, matching.match_bar, matching.close_out
 _glance, _decide, _place_entry, _place_exit = desk.glance, desk.decide, desk.place_entry, desk.place_exit
+_protect, _share_wallet, _target_first = protection.protect, margin.share_wallet, finer.target_first
+_add_due, _plan_add, _OPEN = scaling.add_due, scaling.plan_add, int(Reason.POSITION_OPEN)
 _halt, _shocked, _watch, _resume = system.halt, system.shocked, system.watch, system.resume_trading
 
 
@@ -32,10 +37,13 @@ def match_open(
 @kernel
 def match_bar(
     positions: Record, instruments: Record, rules: Record, s: int, open_time: int, high: float, low: float,
-    close: float, volume: float, intent: Record,
+    close: float, volume: float, finer_high: Float64Array, finer_low: Float64Array, finer_begin: int,
+    finer_parts: int, intent: Record,
 ) -> bool:  # fmt: skip
-    """:func:`trading.matching.match_bar` for symbol ``s``."""
-    return _match_bar(positions[s], instruments[s], rules[0], open_time, high, low, close, volume, intent[0])
+    """:func:`trading.matching.match_bar` for symbol ``s``, after :func:`trading.finer.target_first`."""
+    p, instrument = positions[s], instruments[s]
+    order = _target_first(p, instrument, finer_high, finer_low, finer_begin, finer_parts)
+    return _match_bar(p, instrument, rules[0], open_time, high, low, close, volume, order, intent[0])
 
 
 @kernel
@@ -99,15 +107,36 @@ def decide(
     s: int, open_time: int, present: bool, volume: float, bits: int, X: Float64Array, t: int,
     forecasts: Float64Array, rows: Record, k: int,
 ) -> int:  # fmt: skip
-    """:func:`trading.desk.glance`, then :func:`trading.desk.decide`, at column ``t`` of ``X[S, F, T]``."""
+    """:func:`trading.desk.glance`, :func:`trading.desk.decide`, at column ``t`` of ``X[S, F, T]``.
+
+    Where an addition to the position is due, :func:`trading.scaling.plan_add` decides instead.
+    """
     rule = rules[0]
     feature = X[s, rule["row_distance"], t] if rule["row_distance"] >= 0 else 1.0
     sigma, shock = X[s, rule["row_volatility"], t], X[s, rule["row_black_swan"], t]
     reason = _glance(account[0], positions[s], rule, present, bits, sigma, shock, feature)
-    return _decide(
+    action = _decide(
         account, positions, plans, instruments, rules, limits, s, open_time, volume, bits, feature, forecasts, 0, rows,
         k, reason,
     )  # fmt: skip
+    if rule["adds"] > 0 and reason == _OPEN and _add_due(account[0], positions[s], rule):
+        return _plan_add(account, positions, plans, instruments, rules, limits, s, open_time, rows, k)
+    return action
+
+
+@kernel
+def protect(positions: Record, instruments: Record, rules: Record, s: int, X: Float64Array, t: int) -> int:
+    """:func:`trading.protection.protect` for symbol ``s`` at column ``t`` of ``X[S, F, T]``; returns Moved."""
+    row = rules[0]["row_atr"]
+    if positions[s]["side"] == 0:
+        return 0
+    return _protect(positions[s], instruments[s], rules[0], X[s, row, t] if row >= 0 else math.nan)
+
+
+@kernel
+def share_wallet(account: Record, positions: Record, instruments: Record) -> None:
+    """:func:`trading.margin.share_wallet`."""
+    _share_wallet(account[0], positions, instruments)
 
 
 @kernel

@@ -18,7 +18,8 @@ from data.market import Float64Array, Frame, FundingFrame, SeriesKey
 from trading.bar import bar_at
 from trading.config import TradingConfig
 from trading.journal import AccountKey, Batch, Checkpoint
-from trading.session import BarOutcome, TradingSession
+from trading.outcome import BarOutcome
+from trading.session import TradingSession
 from trading.settings import TradingSettings
 from trading.strategy.library import ENSEMBLE
 from trading.strategy.spec import StrategySpec, parse_strategy

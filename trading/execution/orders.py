@@ -82,6 +82,22 @@ class Order:
         entry = (ms, status.value, words)
         return replace(self, status=status, updated_ms=ms, history=(*self.history, entry))
 
+    def amended(self, quantity: Decimal, price: Decimal | None, ms: int, words: str) -> Self:
+        """This order for another quantity or price, its status as it is.
+
+        Raises:
+            IllegalMove: it does not rest.
+        """
+        if self.status is not Status.RESTING:
+            raise IllegalMove(f"order {self.client_id} cannot be amended: it is {self.status}")
+        history = (*self.history, (ms, self.status.value, words))
+        return replace(self, quantity=quantity, price=price, updated_ms=ms, history=history)
+
+    @property
+    def slot(self) -> str:
+        """What it is in its plan: ``E`` entry, ``S`` stop, ``T`` target, ``T1`` a partial one, ``X`` market exit."""
+        return self.client_id[self.client_id.rindex("P") + 1 :].lstrip("0123456789abcdef")
+
     @property
     def is_open(self) -> bool:
         """Whether it may still fill."""

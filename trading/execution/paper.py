@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trading.bar import MarketBar
 from trading.execution.orders import Order
+from trading.finer import FinerGrid
 from trading.records import ExitReason
 from trading.state import TradingState
 from trading.steps import close_out, match_bar, match_open, place_entry, place_exit
@@ -14,9 +15,11 @@ class PaperVenue:
 
     def __init__(self, state: TradingState) -> None:
         self._state = state
+        self._no_finer = FinerGrid.none(0)
 
     def submit(self, order: Order) -> None:
-        """Entries and market exits work from the next open; protective orders already rest with the position."""
+        """Entries and market exits work from the next open; protective orders already rest with the position, and move
+        with it."""
         state = self._state
         if order.purpose == "entry":
             place_entry(state.positions, state.plans, order.s)
@@ -29,6 +32,10 @@ class PaperVenue:
         """Take back a working entry; protective orders end with their position."""
         if order.purpose == "entry":
             self._state.positions["work_side"][order.s] = 0
+
+    def entry_works(self, s: int) -> bool:
+        """An entry of ``s`` may still fill."""
+        return bool(self._state.positions["work_side"][s] != 0)
 
     def idle(self, s: int) -> bool:
         """No position and no working order."""
@@ -45,9 +52,11 @@ class PaperVenue:
     def within_bar(self, s: int, bar: MarketBar) -> bool:
         """Match stop, target and time limit; True when the state's ``intent`` holds a fill."""
         state = self._state
+        finer = self._no_finer if bar.finer is None else bar.finer
+        begin = -1 if bar.finer is None else int(finer.begin[s, 0])
         return match_bar(
             state.positions, state.instruments, state.rules, s, bar.open_time, bar.high[s], bar.low[s], bar.close[s],
-            bar.volume[s], state.intent,
+            bar.volume[s], finer.high, finer.low, begin, finer.parts, state.intent,
         )  # fmt: skip
 
     def at_last_close(self, s: int, reason: ExitReason, time: int, volume: float) -> bool:
