@@ -34,6 +34,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.MODELS_ADVISE_AGAINST: "the models advise against acting on the forecast",
     Reason.MODEL_DISAGREES: "the models take the other side than the rule",
     Reason.RULE_FORBIDS: "the rule does not allow the side that the models take",
+    Reason.ENTRY_WORKING: "an entry order of the symbol still works",
     Reason.NOT_TRADING: "the exchange does not take new positions in this symbol",
 }
 
