@@ -50,7 +50,7 @@ class FeatureRows(Plot):
         box = QRectF(box.left(), box.top(), min(box.width(), 520.0), box.height())
         widest = max(painting.width_of(feature_words(f), font(12, 600)) for f in self._features)
         value_w, tail = min(104.0, widest + 6), 38.0
-        curve_w = min(96.0, max(46.0, box.width() * 0.24))
+        curve_w = min(96.0, max(46.0, box.width() * (0.24 if box.width() > 320.0 else 0.14)))
         name_w = box.width() - value_w - tail - curve_w - 14
         for i, f in enumerate(self._features[: int(box.height() // pitch)]):
             y = i * pitch
