@@ -38,7 +38,7 @@ SHOWN = ("log_loss", "brier", "ece")
 
 @dataclass(frozen=True, slots=True)
 class LiveCalibration:
-    """How one model's predictions came true. Bands are 95 %, by blocks of one label."""
+    """How one model's predictions came true. Bands are 95 %, by blocks of four labels."""
 
     row: ModelRow
     from_ms: int  # it forecasts from the bar that opens here

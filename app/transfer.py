@@ -16,7 +16,7 @@ from ai.models.evidence import evidence
 from ai.models.registry import model_id_of
 from ai.training import TrainingData, training_data
 from ai.transfer import Calibrated, calibrated
-from ai.validation.bands import Scored
+from ai.validation.bands import Scored, block_length
 from ai.validation.scores import log_losses, mean_band
 from app.retraining import KEPT_SCORES, finite, fold_forecasts, load_model
 from app.training import find_model
@@ -102,7 +102,7 @@ def _report(
         )
     before, after = (Scored.of(p, y, base, limit, seed) for p in (old, new))
     change = log_losses(new, y) - log_losses(old, y)
-    band = mean_band(change, limit, seed)
+    band = mean_band(change, block_length(limit, len(change)), seed)
     document = {
         "calibrated_on": _span(frame, first, split) | {"n": found.rows, "effective": finite(found.effective)},
         "judged_on": _span(frame, split, len(frame)) | {"n": len(y)},

@@ -34,7 +34,7 @@ Progress = Callable[[int, int, str], None]
 
 STARTED = "walk_forward_started"  # audit kind: every configuration tried leaves a trace, failed ones too
 PARALLEL_FROM_BARS = 20_000  # below this the workers' start costs more than they save
-BANDED = ("log_loss", "base_log_loss", "skill", "brier", "brier_skill", "auc", "auc_touch", "ece")
+BANDED = ("log_loss", "base_log_loss", "skill", "brier", "brier_skill", "auc", "auc_within", "auc_touch", "ece")
 SCORES = ("n", *(f"{name}{end}" for name in BANDED for end in ("", "_low", "_high")))
 GOOD_CHANCE = 0.95  # of the deflated Sharpe, to speak of evidence
 

@@ -111,21 +111,23 @@ def _training(data: TrainingData, window: Window, embargo: int) -> Int64Array:
 
 def compare(
     data: TrainingData, windows: Sequence[Window], rows: Float64Array, forecasts: Mapping[str, Float64Array],
-    block: int, seed: int, draws: int = 1000,
+    label: int, seed: int, draws: int = 1000,
 ) -> tuple[Compared, ...]:  # fmt: skip
     """The model of the forecast rows ``[T, WIDTH]`` (named ``model``) and other forecasts ``[T, 3]``, on its rows.
 
-    All are scored where the model forecast and the label is complete; skills are against the base rate.
+    All are scored where the model forecast and the label, of up to ``label`` bars, is complete; skills are against
+    the base rate.
 
     Raises:
         UserError: ``forecasts`` have no base rate.
     """
     if BASE_RATE not in forecasts:
         raise UserError("A comparison needs the base rate among its forecasts.")
-    used = np.concatenate([scored_rows(rows, data.labels, *w.test_rows) for w in windows])
+    tested = [scored_rows(rows, data.labels, *w.test_rows) for w in windows]
+    used, part = np.concatenate(tested), np.repeat(np.arange(len(tested)), [len(each) for each in tested])
     y, base = data.labels.label[used], forecasts[BASE_RATE][used]
     every = {"model": rows[:, CLASS_COLUMNS], **forecasts}
-    return tuple(Compared(name, Scored.of(p[used], y, base, block, seed, draws)) for name, p in every.items())
+    return tuple(Compared(name, Scored.of(p[used], y, base, label, seed, draws, part)) for name, p in every.items())
 
 
 def no_trade(bars: int, start_equity: float) -> Float64Array:

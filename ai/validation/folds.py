@@ -13,7 +13,7 @@ from ai.ensemble import EnsembleModel
 from ai.forecast import FIRST_ADVICE, MEMBER_COLS, Abstain, Col, ModelSchedule, has_forecast
 from ai.labels import NO_DOUBT, Doubt, Labels
 from ai.models.base import Int8Array
-from ai.validation.bands import Scored, overlap_factor, reliability_bands
+from ai.validation.bands import Scored, block_length, overlap_factor, reliability_bands
 from ai.validation.scores import Band, ReliabilityBin, Scores, verdict
 from ai.validation.splits import Window
 from data.clock import iso
@@ -38,13 +38,13 @@ class FoldScores:
 
     @classmethod
     def of(
-        cls, window: Window, model_id: str, rows: Float64Array, labels: Labels, base: Float64Array, block: int,
+        cls, window: Window, model_id: str, rows: Float64Array, labels: Labels, base: Float64Array, label: int,
         seed: int, draws: int = FOLD_DRAWS,
     ) -> Self:  # fmt: skip
-        """Score the test window's rows against the training window's base rates ``[3]``; blocks of ``block`` bars."""
+        """Score the test window's rows against the training window's base rates ``[3]``; labels of ``label`` bars."""
         used = scored_rows(rows, labels, *window.test_rows)
         p, y = rows[used][:, CLASS_COLUMNS], labels.label[used]
-        return cls(window, model_id, Scored.of(p, y, base, block, seed, min(draws, FOLD_DRAWS)))
+        return cls(window, model_id, Scored.of(p, y, base, label, seed, min(draws, FOLD_DRAWS)))
 
     @property
     def scores(self) -> Scores:
@@ -99,15 +99,20 @@ class Advice:
 class Resampling:
     """How the bands were drawn."""
 
-    block: int  # bars
+    label: int  # bars that a label lasts at most
     seed: int
     draws: int  # of the pooled scores
 
-    def as_dict(self) -> dict[str, Any]:
-        """What the report says about its bands; ``overlap_factor`` is in the band of ``ece`` alone (decision 0044)."""
+    def as_dict(self, rows: int) -> dict[str, Any]:
+        """What the report on so many pooled rows says about its bands.
+
+        ``overlap_factor`` is in the band of ``ece`` alone (decision 0096).
+        """
+        block = block_length(self.label, rows)
         return {
-            "level": 0.95, "method": "circular block bootstrap", "block_bars": self.block, "draws": self.draws,
-            "draws_of_parts": min(self.draws, FOLD_DRAWS), "overlap_factor": overlap_factor(self.block),
+            "level": 0.95, "method": "circular block bootstrap", "block_bars": block, "label_bars": self.label,
+            "draws": self.draws, "draws_of_parts": min(self.draws, FOLD_DRAWS),
+            "overlap_factor": overlap_factor(block, self.label),
         }  # fmt: skip
 
 
@@ -163,7 +168,7 @@ class WalkForwardResult:
             "trading": {**edge, **self.trading},
             "members": {m.name: {**m.scored.as_dict(), "mean_weight": _finite(m.mean_weight)} for m in self.members},
             "baselines": {**{name: s.as_dict() for name, s in self.baselines.items()}, **held},
-            "advice": self.advice.as_dict(), "bands": self.resampling.as_dict(),
+            "advice": self.advice.as_dict(), "bands": self.resampling.as_dict(self.overall.n),
             "reliability": [_bin(*pair) for pair in self.reliability], "skipped": list(self.skipped),
             "finer": self.finer, "both_touched": self.doubt.both, "decided_by_finer": self.doubt.decided,
             "tuned_configurations": len(self.tried),
@@ -193,38 +198,41 @@ def score_folds(
         resampling: of the bands.
         beside: other forecasters' probabilities ``[T, 3]`` by name, scored on the same rows.
     """
-    block, seed = resampling.block, resampling.seed
+    label, seed = resampling.label, resampling.seed
     quick = min(resampling.draws, FOLD_DRAWS)
-    used = np.concatenate([scored_rows(rows, labels, *fold.window.test_rows) for fold in folds])
+    tested = [scored_rows(rows, labels, *fold.window.test_rows) for fold in folds]
+    used, part = np.concatenate(tested), np.repeat(np.arange(len(tested)), [len(each) for each in tested])
     y, base = labels.label[used], bases[used]
     p = rows[used][:, CLASS_COLUMNS]
-    pooled = Scored.of(p, y, base, block, seed, resampling.draws)
+    pooled = Scored.of(p, y, base, label, seed, resampling.draws, part)
     weights = np.full((len(rows), len(member_names)), np.nan)
     members = []
     for k, name in enumerate(member_names):
         at = int(Col.FIRST_MEMBER) + MEMBER_COLS * k
         weights[:, k] = rows[:, at + 3]
         said = rows[used][:, [at + 1, at + 2, at]]
-        members.append(MemberScores(name, Scored.of(said, y, base, block, seed, quick), float(weights[used, k].mean())))
+        scored = Scored.of(said, y, base, label, seed, quick, part)
+        members.append(MemberScores(name, scored, float(weights[used, k].mean())))
     others = {BASE_RATE: bases, **(beside or {})}
     return WalkForwardResult(
-        tuple(folds), pooled, _advice(pooled, rows[used, Col.ABSTAIN], p, y, base, block, seed, quick),
-        tuple(members), {name: Scored.of(said[used], y, base, block, seed, quick) for name, said in others.items()},
-        tuple(reliability_bands(p, y, block, seed, resampling.draws)), resampling, weights, rows, member_names,
+        tuple(folds), pooled, _advice(pooled, rows[used, Col.ABSTAIN], p, y, base, part, label, seed, quick),
+        tuple(members),
+        {name: Scored.of(said[used], y, base, label, seed, quick, part) for name, said in others.items()},
+        tuple(reliability_bands(p, y, label, seed, resampling.draws)), resampling, weights, rows, member_names,
         schedule, models,
     )  # fmt: skip
 
 
 def _advice(
-    pooled: Scored, code: Float64Array, p: Float64Array, y: Int8Array, base: Float64Array, block: int, seed: int,
-    draws: int,
+    pooled: Scored, code: Float64Array, p: Float64Array, y: Int8Array, base: Float64Array, part: Int64Array,
+    label: int, seed: int, draws: int,
 ) -> Advice:  # fmt: skip
     counts = {a.name.lower(): int(np.sum(code == a)) for a in Abstain if a >= FIRST_ADVICE}
     against = {name: n for name, n in counts.items() if n}
     if not against:
         return Advice({}, pooled)
     kept = code == Abstain.NO
-    return Advice(against, Scored.of(p[kept], y[kept], base[kept], block, seed, draws))
+    return Advice(against, Scored.of(p[kept], y[kept], base[kept], label, seed, draws, part[kept]))
 
 
 def _bin(found: ReliabilityBin, band: Band) -> dict[str, Any]:

@@ -106,7 +106,8 @@ def combinatorial_paths(
     for numbers in path_splits(groups, TESTED):
         forecasts, base = _path(frame, data, profile, [models[k] for k in numbers], edges)
         trading = {} if evaluator is None else evaluator.evaluate(frame, held, forecasts, profile).get("edge", {})
-        found.append({**_scores(data, forecasts, base), **{name: trading[name] for name in FIGURES if name in trading}})
+        money = {name: trading[name] for name in FIGURES if name in trading}
+        found.append({**_scores(data, forecasts, base, edges), **money})
     return PathReport(groups, len(splits), tuple(found))
 
 
@@ -183,10 +184,13 @@ def _path(
     return out, base
 
 
-def _scores(data: TrainingData, rows: Float64Array, base: Float64Array) -> dict[str, float | int | None]:
+def _scores(
+    data: TrainingData, rows: Float64Array, base: Float64Array, edges: Sequence[int]
+) -> dict[str, float | int | None]:
     used = scored_rows(rows, data.labels, 0, len(rows))
     p, y = rows[used][:, CLASS_COLUMNS], data.labels.label[used]
-    scores: Scores = score_rows(p, y, base[used])
+    group = np.searchsorted(np.asarray(edges), used, side="right")
+    scores: Scores = score_rows(p, y, base[used], group)
     saved = skills(p, y, base[used])
     values = {**asdict(scores), "skill": saved.log_loss, "brier_skill": saved.brier}
     return {name: value if np.isfinite(value) else None for name, value in values.items()}

@@ -34,6 +34,7 @@ class Scores:
     base_log_loss: float  # of the training window's base rates on the same rows
     brier: float  # sum over the classes, 0..2
     auc: float
+    auc_within: float  # ranked within each fold alone; ``auc`` where the rows are one fold's
     auc_touch: float
     ece: float  # mean over the classes
 
@@ -167,6 +168,23 @@ def direction_auc(p: Float64Array, y: Int8Array) -> float:
     return roc_auc(direction_score(p)[touched], y[touched] > 0)
 
 
+def auc_within(score: Float64Array, positive: BoolArray, part: Int64Array) -> float:
+    """Share of the pairs of one part (fold) whose positive row has the higher score, ties counted half.
+
+    Source: Airola et al. 2011, "An experimental comparison of cross-validation techniques for estimating the area
+    under the ROC curve". NaN where no part has both classes.
+    """
+    area = pairs = 0.0
+    for each in np.unique(part):
+        rows = part == each
+        hits = int(positive[rows].sum())
+        here = hits * (int(rows.sum()) - hits)
+        if here:
+            area += here * roc_auc(score[rows], positive[rows])
+            pairs += here
+    return area / pairs if pairs else np.nan
+
+
 def touch_auc(p: Float64Array, y: Int8Array) -> float:
     """ROC-AUC of 1 − P(neutral) for "either target is touched"."""
     return roc_auc(1.0 - p[:, NEUTRAL], y != 0)
@@ -201,22 +219,28 @@ def calibration_error(p: Float64Array, y: Int8Array, bins: int = BINS) -> float:
     return sum(r.n * abs(r.mean_p - r.observed) for r in reliability(p, y, bins)) / (len(y) * len(CLASSES))
 
 
-def score_rows(p: Float64Array, y: Int8Array, base: Float64Array) -> Scores:
-    """All scores; ``base`` is the training window's class shares, ``[3]`` or per row ``[n, 3]``."""
+def score_rows(p: Float64Array, y: Int8Array, base: Float64Array, part: Int64Array | None = None) -> Scores:
+    """All scores; ``base`` is the training window's class shares, ``[3]`` or per row ``[n, 3]``.
+
+    ``part[n]``: fold of each row; all are of one fold by default.
+    """
     if not len(y):
-        return Scores(0, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan)
+        return Scores(0, *[np.nan] * 7)
     shares = np.broadcast_to(base, p.shape)
+    auc, touched = direction_auc(p, y), y != 0
+    within = auc if part is None else auc_within(direction_score(p)[touched], y[touched] > 0, part[touched])
     return Scores(
         len(y), float(log_losses(p, y).mean()), float(log_losses(shares, y).mean()), brier(p, y),
-        direction_auc(p, y), touch_auc(p, y), calibration_error(p, y),
+        auc, within, touch_auc(p, y), calibration_error(p, y),
     )  # fmt: skip
 
 
 @kernel
 def _bootstrap_aucs(
-    rows: Int64Array, group: Int64Array, positive: BoolArray, n: int, block: int, starts: Int64Array, out: Float64Array
-) -> None:
-    # rows: places in 0..n of the scored rows in ascending score order; group: equal numbers are ties
+    rows: Int64Array, part: Int64Array, group: Int64Array, positive: BoolArray, n: int, block: int,
+    starts: Int64Array, out: Float64Array,
+) -> None:  # fmt: skip
+    # rows: places in 0..n of the scored rows, part by part, in ascending score order; group: equal numbers are ties
     times = np.empty(n + 1, dtype=np.int32)  # how often a row is drawn: half the memory of int64 is twice the speed
     for d in range(starts.shape[0]):
         times[:] = 0
@@ -233,21 +257,24 @@ def _bootstrap_aucs(
                 times[last - n] -= 1
         for i in range(1, n):
             times[i] += times[i - 1]
-        below = area = hits = misses = 0.0
+        area = pairs = below = hits = 0.0  # below: misses of the part with a lower score
         tie_hits = tie_misses = 0.0
         for i in range(len(rows)):
             if i > 0 and group[i] != group[i - 1]:
                 area += tie_hits * (below + tie_misses / 2.0)
                 below += tie_misses
+                hits += tie_hits
                 tie_hits = tie_misses = 0.0
+                if part[i] != part[i - 1]:
+                    pairs += hits * below
+                    below = hits = 0.0
             if positive[i]:
                 tie_hits += times[rows[i]]
-                hits += times[rows[i]]
             else:
                 tie_misses += times[rows[i]]
-                misses += times[rows[i]]
         area += tie_hits * (below + tie_misses / 2.0)
-        out[d] = area / (hits * misses) if hits > 0.0 and misses > 0.0 else np.nan
+        pairs += (hits + tie_hits) * (below + tie_misses)
+        out[d] = area / pairs if pairs > 0.0 else np.nan
 
 
 def block_starts(n: int, block: int, draws: int, seed: int) -> Int64Array:
@@ -256,22 +283,29 @@ def block_starts(n: int, block: int, draws: int, seed: int) -> Int64Array:
 
 
 def auc_band(
-    score: Float64Array, positive: BoolArray, use: BoolArray, block: int, seed: int, draws: int = 1000
-) -> Band:
+    score: Float64Array, positive: BoolArray, use: BoolArray, block: int, seed: int, draws: int = 1000,
+    part: Int64Array | None = None,
+) -> Band:  # fmt: skip
     """95 % band of the AUC on the rows where ``use``, by circular block bootstrap over all rows in time order.
 
-    Blocks of ``block`` bars (the label length) keep overlapping labels together (Künsch 1989; Politis & Romano 1992).
+    Blocks of ``block`` rows keep overlapping labels together (Künsch 1989; Politis & Romano 1992). With ``part[n]``
+    (fold of each row) it is the band of :func:`auc_within`.
     """
     rows = np.flatnonzero(use)
     if len(rows) == 0 or np.all(positive[rows]) or not np.any(positive[rows]):
         return Band(np.nan, np.nan)
-    order = rows[np.argsort(score[rows], kind="stable")]
-    group = np.cumsum(np.append(0, np.diff(score[order]) != 0.0)).astype(np.int64)
+    fold = np.zeros(len(score), dtype=np.int64) if part is None else part
+    order = rows[np.lexsort((score[rows], fold[rows]))]
+    new = (np.diff(score[order]) != 0.0) | (np.diff(fold[order]) != 0)
+    group = np.cumsum(np.append(0, new)).astype(np.int64)
     out = np.empty(draws)
     length = max(1, min(block, len(score)))
     starts = block_starts(len(score), length, draws, seed)
-    _bootstrap_aucs(order, group, positive[order], len(score), length, starts, out)
-    low, high = np.nanquantile(out, [0.025, 0.975])
+    _bootstrap_aucs(order, fold[order], group, positive[order], len(score), length, starts, out)
+    known = out[~np.isnan(out)]
+    if not len(known):
+        return Band(np.nan, np.nan)
+    low, high = np.quantile(known, [0.025, 0.975])
     return Band(float(low), float(high))
 
 

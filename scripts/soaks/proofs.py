@@ -117,6 +117,7 @@ def _nothing_there(
     began = time.perf_counter()
     result = walk_forward(frame, funding, proof.spec())
     row = {"market": name, "seed": seed, **_scores(result), "held": result.auc.holds(0.5)}
+    row["held_within"] = result.pooled.bands.auc_within.holds(0.5)
     row |= promotions(frame, funding, proof) if proof.promotions else {}
     row["seconds"] = round(time.perf_counter() - began, 1)
     tell(_line(row))
@@ -155,25 +156,30 @@ def promotions(
 
 
 def _scores(result: WalkForwardResult) -> Document:
-    low, high = result.auc.low, result.auc.high
+    scores, bands = result.overall, result.pooled.bands
+    figures = {
+        "auc": scores.auc, "auc_low": bands.auc.low, "auc_high": bands.auc.high, "auc_within": scores.auc_within,
+        "within_low": bands.auc_within.low, "within_high": bands.auc_within.high,
+    }  # fmt: skip
     return {
-        "scored": result.overall.n, "folds": len(result.folds), "auc": round(result.overall.auc, 4),
-        "auc_low": round(low, 4), "auc_high": round(high, 4),
+        "scored": scores.n, "folds": len(result.folds), **{name: round(v, 4) for name, v in figures.items()},
     }  # fmt: skip
 
 
 def _verdict(rows: list[Document]) -> Document:
-    """Sound: enough of all the bands hold 0.5, and nothing was promoted anywhere."""
+    """Sound: in every kind of market enough bands hold 0.5, and nothing was promoted anywhere."""
     kinds: dict[str, list[bool]] = {}
     for row in rows:
         kinds.setdefault(row["market"], []).append(row["held"])
-    held, promoted = sum(row["held"] for row in rows), sum(row.get("promoted", 0) for row in rows)
+    promoted = sum(row.get("promoted", 0) for row in rows)
+    enough = all(sum(each) >= HELD_OF_TEN / 10 * len(each) for each in kinds.values())
     return {
-        "rows": rows, "markets": len(rows), "held": held,
+        "rows": rows, "markets": len(rows), "held": sum(row["held"] for row in rows),
+        "held_within": sum(row["held_within"] for row in rows),
         "held_by_kind": {kind: f"{sum(each)} of {len(each)}" for kind, each in kinds.items()},
-        "mean_auc": round(float(np.mean([row["auc"] for row in rows])), 4),
+        **{f"mean_{name}": round(float(np.mean([row[name] for row in rows])), 4) for name in ("auc", "auc_within")},
         "candidates": sum(row.get("candidates", 0) for row in rows), "promoted": promoted,
-        "sound": held >= HELD_OF_TEN / 10 * len(rows) and not promoted,
+        "sound": enough and not promoted,
     }  # fmt: skip
 
 

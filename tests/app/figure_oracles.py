@@ -16,7 +16,8 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 Array = npt.NDArray[np.float64]
 CLASSES = (-1, 0, 1)
-BLOCK = 24  # bars, length of a label of the swing profile
+LABEL = 24  # bars, of the swing profile
+BLOCK = 4 * LABEL  # while there are eight of them
 
 
 # ---- labels ----------------------------------------------------------------------------------------------------------
@@ -74,7 +75,7 @@ def _side(
 ) -> tuple[int, int, int] | None:  # fmt: skip
     """Outcome, bar of the end, and 1 where one bar reached both barriers (2: a finer bar decided)."""
     stop, target = entry - side * distance, entry + side * 2.5 * distance
-    for i in range(t + 1, min(t + BLOCK, len(rows) - 1) + 1):
+    for i in range(t + 1, min(t + LABEL, len(rows) - 1) + 1):
         stopped, reached = _touched(rows[i][1], rows[i][2], side, stop, target)
         if not (stopped or reached):
             continue
@@ -84,7 +85,7 @@ def _side(
             stopped, reached = next(hit for h, low in parts if any(hit := _touched(h, low, side, stop, target)))
             doubt = 2 if doubt and not (stopped and reached) else doubt
         return (-1 if stopped else 1), i, doubt
-    return None if t + BLOCK >= len(rows) else (0, t + BLOCK, 0)
+    return None if t + LABEL >= len(rows) else (0, t + LABEL, 0)
 
 
 def _touched(high: float, low: float, side: int, stop: float, target: float) -> tuple[bool, bool]:
@@ -94,14 +95,17 @@ def _touched(high: float, low: float, side: int, stop: float, target: float) -> 
 # ---- scores and bands ------------------------------------------------------------------------------------------------
 
 
-def drawn(n: int, seed: int, draws: int, block: int = BLOCK) -> Array:
+def drawn(n: int, seed: int, draws: int) -> Array:
     """How often each row is in each resample of a circular block bootstrap, ``[draws, n]``."""
+    block = min(BLOCK, n // 8)
     starts = np.random.default_rng(seed).integers(0, n, size=(draws, -(-n // block)))
     places = ((starts[:, :, None] + np.arange(block)) % n).reshape(draws, -1)[:, :n]
     return np.stack([np.bincount(row, minlength=n) for row in places]).astype(np.float64)
 
 
-def score_figures(p: Array, y: npt.NDArray[np.int64], base: Array, seed: int, draws: int) -> dict[str, float]:
+def score_figures(
+    p: Array, y: npt.NDArray[np.int64], base: Array, fold: npt.NDArray[np.int64], seed: int, draws: int
+) -> dict[str, float]:
     """All scores and bands of probabilities ``p[n, 3]``, with the names of the report."""
     said, shares = pd.DataFrame(p, columns=CLASSES), pd.DataFrame(base, columns=CLASSES)
     loss = -np.log([said.at[i, c] for i, c in enumerate(y)])
@@ -130,6 +134,7 @@ def score_figures(p: Array, y: npt.NDArray[np.int64], base: Array, seed: int, dr
     ):  # fmt: skip
         found[name] = roc_auc_score(hit, score)
         found |= _band(name, _aucs(hit, score, weights))
+    found |= _within(y[moved] > 0, up, fold[moved], times[:, moved])
     return found | _calibration(p, y, times)
 
 
@@ -144,6 +149,19 @@ def _aucs(hit: npt.NDArray[np.bool_], score: Array, weights: Array) -> Array:
     found = pairs / (ups.sum(axis=1) * downs.sum(axis=1))
     np.testing.assert_allclose(found[:10], known, rtol=1e-12)
     return np.asarray(found)
+
+
+def _within(hit: npt.NDArray[np.bool_], score: Array, fold: npt.NDArray[np.int64], weights: Array) -> dict[str, float]:
+    """AUCs of the folds, each with the weight of its pairs of a long and a short."""
+    areas, pairs, drawn_areas, drawn_pairs = 0.0, 0.0, np.zeros(len(weights)), np.zeros(len(weights))
+    for k in np.unique(fold):
+        inside = fold == k
+        ups, downs = int(hit[inside].sum()), int((~hit[inside]).sum())
+        areas, pairs = areas + ups * downs * roc_auc_score(hit[inside], score[inside]), pairs + ups * downs
+        here = (weights[:, inside] @ hit[inside]) * (weights[:, inside] @ ~hit[inside])
+        drawn_areas += here * _aucs(hit[inside], score[inside], weights[:, inside])
+        drawn_pairs += here
+    return {"auc_within": areas / pairs, **_band("auc_within", drawn_areas / drawn_pairs)}
 
 
 def _band(name: str, values: Array) -> dict[str, float]:
@@ -162,8 +180,16 @@ def _calibration(p: Array, y: npt.NDArray[np.int64], times: Array) -> dict[str, 
         gaps += [np.where(place == b, p[:, k] - (y == c), 0.0) for b in range(10)]
     table = np.column_stack(gaps)
     chance = np.abs(times @ table - table.sum(axis=0)).sum(axis=1) / (3 * len(y))
-    reach = math.sqrt(3 * BLOCK**2 / (2 * BLOCK**2 + 1)) * float(np.percentile(chance, 95))
+    reach = _short_of(len(y)) * float(np.percentile(chance, 95))
     return {"ece": error, "ece_low": max(error - reach, 0.0), "ece_high": error + reach}
+
+
+def _short_of(rows: int) -> float:
+    """Deviation of a sum of overlapping labels over what blocks find of it: Bartlett's weights, lag by lag."""
+    block = min(BLOCK, rows // 8)
+    whole = [1.0 - abs(k) / LABEL for k in range(1 - LABEL, LABEL)]
+    found = [w * (1.0 - abs(k) / block) for k, w in zip(range(1 - LABEL, LABEL), whole, strict=True)]
+    return math.sqrt(sum(whole) / sum(found))
 
 
 def diagram(p: Array, y: npt.NDArray[np.int64], seed: int, draws: int) -> list[dict[str, float]]:

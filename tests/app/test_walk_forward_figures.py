@@ -67,9 +67,10 @@ class Walked:
         place = self.bars.index.get_indexer(said.index)
         found = said.assign(y=self.truth.label[place], whole=self.truth.complete[place])
         found[["b-1", "b0", "b1"]] = np.nan
-        for fold in self.document["folds"]:
+        for number, fold in enumerate(self.document["folds"]):
             inside = (found.index >= fold["test_from"]) & (found.index < fold["test_to"])
             found.loc[inside, ["b-1", "b0", "b1"]] = self.base(fold)
+            found.loc[inside, "fold"] = number
         return found[found.whole]
 
     def known(self, fold: dict[str, Any]) -> np.ndarray:
@@ -149,15 +150,15 @@ def check(said: dict[str, Any], expected: dict[str, Any], exact: float = EXACT) 
             assert figures[name] == pytest.approx(expected[name], rel=exact, abs=exact), name
 
 
-def parts(found: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def parts(found: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     p = found[[int(Col.P_SHORT), int(Col.P_NEUTRAL), int(Col.P_LONG)]].to_numpy()
-    return p, found.y.to_numpy(), found[["b-1", "b0", "b1"]].to_numpy()
+    return p, found.y.to_numpy(), found[["b-1", "b0", "b1"]].to_numpy(), found.fold.to_numpy()
 
 
 def test_pooled_scores_bands_and_diagram(walked: Walked) -> None:
-    p, y, base = parts(walked.scored)
+    p, y, base, fold = parts(walked.scored)
     overall = walked.document["overall"]
-    check(overall, oracle.score_figures(p, y, base, SEED, 1000))
+    check(overall, oracle.score_figures(p, y, base, fold, SEED, 1000))
     assert overall["n"] > 2_900
     diagram = oracle.diagram(p, y, SEED, 1000)
     assert len(diagram) == len(walked.document["reliability"])
@@ -170,14 +171,15 @@ def test_scores_of_folds_members_baselines_and_acted_on_forecasts(walked: Walked
     for fold in document["folds"]:
         found = scored[(scored.index >= fold["test_from"]) & (scored.index < fold["test_to"])]
         check(fold, oracle.score_figures(*parts(found), SEED, 300))
-    _, y, base = parts(scored)
+    _, y, base, folds = parts(scored)
     for k, name in enumerate(("logistic", "lightgbm")):
         at = int(Col.FIRST_MEMBER) + 4 * k
         check(
-            document["members"][name], oracle.score_figures(scored[[at + 1, at + 2, at]].to_numpy(), y, base, SEED, 300)
+            document["members"][name],
+            oracle.score_figures(scored[[at + 1, at + 2, at]].to_numpy(), y, base, folds, SEED, 300),
         )
         assert document["members"][name]["mean_weight"] == pytest.approx(scored[at + 3].mean())
-    check(document["baselines"]["base rate"], oracle.score_figures(base, y, base, SEED, 300))
+    check(document["baselines"]["base rate"], oracle.score_figures(base, y, base, folds, SEED, 300))
     code = scored[int(Col.ABSTAIN)].astype(int)
     reasons = {Abstain(c).name.lower(): int(n) for c, n in code[code > 0].value_counts().items()}
     assert document["advice"]["reasons"] == reasons
@@ -219,8 +221,8 @@ def test_the_logistic_baseline(walked: Walked) -> None:
         model = LogisticRegression(C=0.003, max_iter=5_000, tol=1e-9)
         model.fit((features[rows] - mean) / scale, truth.label[rows], sample_weight=weight)
         said.iloc[border:last] = model.predict_proba((features[border:last] - mean) / scale)
-    _, y, base = parts(walked.scored)
-    expected = oracle.score_figures(said.loc[walked.scored.index].to_numpy(), y, base, SEED, 300)
+    _, y, base, folds = parts(walked.scored)
+    expected = oracle.score_figures(said.loc[walked.scored.index].to_numpy(), y, base, folds, SEED, 300)
     found = walked.document["baselines"]["logistic"]
     for name in ("log_loss", "skill", "skill_low", "skill_high", "brier", "brier_skill"):
         assert found[name] == pytest.approx(expected[name], abs=2e-5), name

@@ -12,6 +12,7 @@ from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from ai.validation.bands import (
+    block_length,
     block_sums,
     calibration_band,
     overlap_factor,
@@ -22,6 +23,7 @@ from ai.validation.bands import (
 from ai.validation.scores import (
     Band,
     auc_band,
+    auc_within,
     brier,
     brier_parts,
     calibration_error,
@@ -131,14 +133,14 @@ def test_block_sums_are_sums_of_whole_blocks_and_a_rest() -> None:
     assert block_sums(values, 100, 11, 5) == pytest.approx(np.tile([21.0, 7.0], (5, 1)))
 
 
-def test_the_draws_are_those_of_the_bands_there_were_before() -> None:
+def test_all_bands_have_the_same_draws() -> None:
     p, y = sample(500, 8)
     bands = score_bands(p, y, BASE, 24, 7, 200)
     values = -np.log(p[np.arange(500), y + 1])
     assert (bands.log_loss.low, bands.log_loss.high) == pytest.approx(
-        (mean_band(values, 24, 7, 200).low, mean_band(values, 24, 7, 200).high)
+        (mean_band(values, 62, 7, 200).low, mean_band(values, 62, 7, 200).high)  # an eighth of the rows
     )
-    assert bands.auc == auc_band(direction_score(p), y > 0, y != 0, 24, 7, 200)
+    assert bands.auc == bands.auc_within == auc_band(direction_score(p), y > 0, y != 0, 62, 7, 200)
 
 
 def test_every_score_lies_in_its_band() -> None:
@@ -160,20 +162,64 @@ def overlapping(seed: int, n: int = 600, block: int = 12):
     return np.roll(np.repeat(p, block, axis=0), shift, axis=0), np.roll(np.repeat(y, block), shift)
 
 
-def test_bands_cover_the_true_skill_of_overlapping_labels_and_bands_of_single_rows_do_not() -> None:
+def test_bands_cover_the_true_skill_of_overlapping_labels() -> None:
     p, y = sample(200_000, 99)
     truth = skills(p, y, BASE)
-    held = dict.fromkeys((1, 12, 36), 0)
-    brier_held = 0
+    held, brier_held = dict.fromkeys((1, 12), 0), 0
     for seed in range(200):
-        p, y = overlapping(seed)
-        for block in held:
-            bands = score_bands(p, y, BASE, block, seed, 200)
-            held[block] += bands.log_loss_skill.holds(truth.log_loss)
+        p, y = overlapping(seed, 1200)
+        for label in held:
+            bands = score_bands(p, y, BASE, label, seed, 200)
+            held[label] += bands.log_loss_skill.holds(truth.log_loss)
         brier_held += bands.brier_skill.holds(truth.brier)
-    assert held[1] < 110
-    assert 160 <= held[12] <= held[36]  # a block as long as the overlap measures two thirds of the variance
-    assert held[36] >= 172 and brier_held >= 172
+    assert held[1] < 150  # taken for single rows
+    assert held[12] >= 180 and brier_held >= 180
+
+
+def moving_sums(seed: int, n: int = 2400, label: int = 12):
+    """Noise whose neighbours share what they are made of, as the labels of neighbouring bars do."""
+    sums = np.convolve(np.random.default_rng(seed).normal(size=n + label - 1), np.ones(label), "valid")
+    return sums / np.sqrt(label)
+
+
+def covered(block: int) -> tuple[float, float]:
+    """How often bands of a mean and of an AUC hold what is true: nothing."""
+    mean = auc = 0
+    use = np.ones(2400, dtype=np.bool_)
+    for seed in range(300):
+        score, outcome = moving_sums(2 * seed), moving_sums(2 * seed + 1)
+        mean += mean_band(outcome, block, seed, 300).holds(0.0)
+        auc += auc_band(score, outcome > 0.0, use, block, seed, 300).holds(0.5)
+    return mean / 300, auc / 300
+
+
+def test_blocks_of_four_labels_cover_what_they_say_where_blocks_of_one_do_not() -> None:
+    # 0.93 and 0.86 are expected of the mean; three deviations of three hundred samples are 0.045 and 0.06
+    assert block_length(12, 2400) == 48
+    four, one = covered(block_length(12, 2400)), covered(12)
+    assert min(four) >= 0.90 > 0.89 >= max(one)
+
+
+def test_blocks_are_shorter_where_there_would_be_fewer_than_eight_and_never_shorter_than_a_label() -> None:
+    assert [block_length(24, rows) for rows in (0, 100, 192, 400, 720, 768, 80_000)] == [24, 24, 24, 50, 90, 96, 96]
+    assert block_length(1, 3) == block_length(0, 0) == 1
+
+
+def test_ranks_within_folds_are_scikit_learns_fold_by_fold_with_the_weight_of_their_pairs() -> None:
+    rng = np.random.default_rng(31)
+    fold, score, up = np.repeat([0, 1, 2], [200, 300, 100]), rng.random(600).round(2), rng.random(600) < 0.5
+    score[fold == 1] += 5.0 * up[fold != 1].mean()  # a level of its own: the pooled ranks hang on it
+    up[fold == 2] = True  # no pair
+    pairs = [int(up[fold == k].sum() * (~up[fold == k]).sum()) for k in (0, 1)]
+    areas = [metrics.roc_auc_score(up[fold == k], score[fold == k]) for k in (0, 1)]
+    assert auc_within(score, up, fold) == pytest.approx(np.average(areas, weights=pairs), abs=1e-12)
+    use = np.ones(600, dtype=np.bool_)
+    places = (np.random.default_rng(3).integers(0, 600, size=(40, 30))[:, :, None] + np.arange(20)).reshape(40, -1)
+    again = [auc_within(score[r % 600], up[r % 600], fold[r % 600]) for r in places]
+    band = auc_band(score, up, use, 20, 3, 40, fold)
+    assert [band.low, band.high] == pytest.approx(np.quantile(again, [0.025, 0.975]), abs=1e-12)
+    assert auc_band(score, up, use, 20, 3, 40, np.zeros(600, dtype=np.int64)) == auc_band(score, up, use, 20, 3, 40)
+    assert math.isnan(auc_within(score[fold == 2], up[fold == 2], fold[fold == 2]))
 
 
 def test_the_band_of_the_calibration_error_holds_zero_for_true_forecasts_and_overlapping_labels() -> None:
@@ -181,14 +227,12 @@ def test_the_band_of_the_calibration_error_holds_zero_for_true_forecasts_and_ove
     assert held >= 130  # of 143
 
 
-def test_the_overlap_factor_makes_up_for_blocks_as_long_as_the_overlap() -> None:
-    assert overlap_factor(1) == 1.0
-    rng = np.random.default_rng(20)
-    found = []
-    for seed in range(40):
-        labels = np.convolve(rng.normal(size=2411), np.ones(12), "valid")
-        found.append(block_sums(labels[:, None], 12, seed, 300)[:, 0].var())
-    assert np.mean(found) * overlap_factor(12) ** 2 == pytest.approx(2400 * 144, rel=0.07)
+def test_the_overlap_factor_makes_up_for_what_blocks_miss() -> None:
+    assert overlap_factor(1, 1) == overlap_factor(96, 1) == 1.0
+    assert overlap_factor(4000, 1000) ** -2 == pytest.approx(11 / 12, abs=1e-6)  # 1 − 1/(3b), four labels long
+    for block in (12, 48):
+        found = [block_sums(moving_sums(seed)[:, None], block, seed, 300)[:, 0].var() for seed in range(40)]
+        assert np.mean(found) * overlap_factor(block, 12) ** 2 == pytest.approx(2400 * 12, rel=0.07)
 
 
 def test_the_band_of_the_calibration_error_holds_the_true_error_of_overstated_forecasts() -> None:
