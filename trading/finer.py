@@ -10,7 +10,6 @@ from data.compiled import kernel
 from data.market import Float64Array, Int64Array
 from trading.costs import ticks_of
 from trading.matching import TRADE_THROUGH
-from trading.positions import next_level
 from trading.records import Row
 
 
@@ -36,7 +35,7 @@ def target_first(p: Row, instrument: Row, high: Float64Array, low: Float64Array,
     side = p["side"]
     if begin < 0 or side == 0:
         return False
-    level = next_level(p)
+    level = p["next_target"]
     guard = side * max(side * p["stop"], side * p["liquidation"])
     for j in range(begin, begin + parts):
         h, lo = ticks_of(high[j], instrument), ticks_of(low[j], instrument)

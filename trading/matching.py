@@ -13,7 +13,7 @@ import math
 
 from data.compiled import kernel
 from trading.costs import quantity_of, slip_of, taker_ticks, ticks_of, volume_share, whole_lots
-from trading.positions import next_level, next_lots, within_risk
+from trading.positions import next_lots, within_risk
 from trading.records import Entry, ExitReason, Purpose, Row
 
 TRADE_THROUGH = 1  # ticks beyond a limit price that the market must trade before the limit counts as filled
@@ -84,7 +84,7 @@ def _leave(
 @kernel
 def _exit_maker(p: Row, time: int, intent: Row) -> None:
     """The next target, at its price."""
-    level = next_level(p)
+    level = p["next_target"]
     _write(intent, _EXIT, _TARGET, 1, -p["side"], time, level, level, next_lots(p))
 
 
@@ -153,7 +153,7 @@ def match_open(p: Row, instrument: Row, rules: Row, open_time: int, open_: float
         return _leave(p, instrument, rules, p["exit_at_open"], open_time, open_time, at, volume, intent)
     if side * (at - p["stop"]) <= 0:
         return _leave(p, instrument, rules, p["stop_reason"], open_time, open_time, at, volume, intent)
-    if side * (at - next_level(p)) >= TRADE_THROUGH:
+    if side * (at - p["next_target"]) >= TRADE_THROUGH:
         _exit_maker(p, open_time, intent)
         return True
     if p["work_side"] != 0:
@@ -193,7 +193,7 @@ def match_bar(
         return False
     adverse = low_ticks if side > 0 else high_ticks
     favourable = high_ticks if side > 0 else low_ticks
-    reached = side * (favourable - next_level(p)) >= TRADE_THROUGH and not entered
+    reached = side * (favourable - p["next_target"]) >= TRADE_THROUGH and not entered
     before = target_first and reached
     stopped = side * (adverse - p["stop"]) <= 0 and not before
     liquidated = side * (adverse - p["liquidation"]) <= 0 and not before

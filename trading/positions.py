@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from data.compiled import kernel, kernel_part
+from data.compiled import kernel
 from trading.costs import slip_of, value_of
 from trading.margin import reprice
 from trading.records import ExitReason, Row
@@ -17,15 +17,14 @@ _STOP = int(ExitReason.STOP)
 _ROUNDING = 1e-9
 
 
-@kernel_part
-def next_level(p: Row) -> int:
-    """Price in ticks of the target that comes next."""
+@kernel
+def _aim(p: Row) -> None:
+    """Set the target that comes next."""
     k = p["next_part"]
-    level: int = p["part_ticks"][k] if k < p["parts"] else p["target"]
-    return level
+    p["next_target"] = p["part_ticks"][k] if k < p["parts"] else p["target"]
 
 
-@kernel_part
+@kernel
 def next_lots(p: Row) -> int:
     """Lots that the target that comes next closes."""
     k = p["next_part"]
@@ -84,6 +83,7 @@ def set_parts(p: Row, instrument: Row, rules: Row) -> None:
         count += 1
     p["parts"] = count
     p["next_part"] = 0
+    _aim(p)
 
 
 @kernel
@@ -105,6 +105,7 @@ def open_position(p: Row, rules: Row, intent: Row) -> None:
     p["first_stop"] = p["stop"]
     p["stop_reason"] = _STOP
     p["target"] = max(1, ticks + side * p["work_target"])
+    p["next_target"] = p["target"]
     p["deadline"] = intent["time"] + rules["limit_bars"] * rules["step"]
     p["plan_id"] = p["work_plan"]
     p["exit_at_open"] = 0
@@ -160,6 +161,7 @@ def reduce(p: Row, instrument: Row, intent: Row) -> float:
     p["work_side"] = 0
     if p["next_part"] < p["parts"] and intent["maker"] == 1:
         p["next_part"] += 1
+        _aim(p)
     return float(realised)
 
 

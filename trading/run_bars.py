@@ -88,17 +88,20 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
                 if p["side"] == 0 and p["work_side"] == 0:
                     see_close(p, instruments[s], close[s, t])
                 else:
-                    order = finer and target_first(p, instruments[s], finer_high, finer_low, finer_begin[s, t],
-                                                   finer_parts)  # fmt: skip
-                    while match_bar(
-                        p, instruments[s], rule, at, high[s, t], low[s, t], close[s, t], volume[s, t], order, work
-                    ):
-                        n_trades += apply_fill(a, p, instruments[s], rule, s, work, fills[n_fills], trades[n_trades])
-                        n_fills += 1
-                        if p["side"] == 0:
-                            break
-                        order = finer and target_first(p, instruments[s], finer_high, finer_low, finer_begin[s, t],
-                                                       finer_parts)  # fmt: skip
+                    more = True
+                    while more:
+                        first = finer and target_first(
+                            p, instruments[s], finer_high, finer_low, finer_begin[s, t], finer_parts
+                        )
+                        more = match_bar(
+                            p, instruments[s], rule, at, high[s, t], low[s, t], close[s, t], volume[s, t], first, work
+                        )
+                        if more:
+                            n_trades += apply_fill(
+                                a, p, instruments[s], rule, s, work, fills[n_fills], trades[n_trades]
+                            )  # fmt: skip
+                            n_fills += 1
+                            more = p["side"] != 0
             if p["side"] != 0:
                 unrealised += unrealised_of(p, instruments[s])
                 exposure += exposure_of(p, instruments[s])
@@ -118,20 +121,16 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
             reason = glance(a, p, rule, present[s, t] != 0, bits[s, t], X[s, row_sigma, t], X[s, row_shock, t], feature)
             shock = shock or shocked(p, rule)
             action = _ABSTAIN
-            if reason == 0:
+            adds = adding and reason == _OPEN and add_due(a, p, rule)
+            if reason == 0 or adds:
                 action = decide(
                     account, positions, plans, instruments, rules, limits, s, at, volume[s, t], bits[s, t], feature,
                     forecasts, t if per_bar else 0, decisions, n_rows, reason,
                 )  # fmt: skip
-                reason = decisions[n_rows]["reason"]
-            elif adding and reason == _OPEN and add_due(a, p, rule):
-                decide(
-                    account, positions, plans, instruments, rules, limits, s, at, volume[s, t], bits[s, t], feature,
-                    forecasts, t if per_bar else 0, decisions, n_rows, reason,
-                )  # fmt: skip
-                action = plan_add(
-                    account, positions, plans, instruments, rules, limits, s, at, decisions, n_rows
-                )  # fmt: skip
+                if adds:
+                    action = plan_add(
+                        account, positions, plans, instruments, rules, limits, s, at, decisions, n_rows
+                    )  # fmt: skip
                 reason = decisions[n_rows]["reason"]
             codes[s, t] = action | reason << CODE_SHIFT
             if action != _ABSTAIN:

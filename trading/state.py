@@ -82,6 +82,7 @@ POSITION = np.dtype(
         ("filled_at", "<i8"), ("filled_plan", "<i8"),  # of the newest entry fill
         ("stop", "<i8"), ("target", "<i8"), ("liquidation", "<i8"),  # ticks
         ("stop_reason", "<i8"),  # ExitReason when the stop is reached
+        ("next_target", "<i8"),  # ticks: the partial target that comes next, or the target
         ("parts", "<i8"), ("next_part", "<i8"),  # partial targets before the target, and which is next
         ("part_ticks", "<i8", (PARTS,)), ("part_lots", "<i8", (PARTS,)),
         ("adds", "<i8"),  # additions planned so far
@@ -111,8 +112,8 @@ POSITION = np.dtype(
 
 _GRID_BOUND = (
     "lots", "entry", "cost", "opened", "spent", "sold", "origin", "distance", "first_lots", "first_stop", "stop",
-    "target", "liquidation", "part_ticks", "part_lots", "best", "worst", "work_price", "work_lots", "work_stop",
-    "work_target", "last",
+    "target", "next_target", "liquidation", "part_ticks", "part_lots", "best", "worst", "work_price", "work_lots",
+    "work_stop", "work_target", "last",
 )  # fmt: skip
 
 PLAN = np.dtype(
