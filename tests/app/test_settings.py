@@ -56,7 +56,12 @@ def test_lists_are_written_with_commas() -> None:
         ({}, {}, "[ai]\nhistory_limits = 9000\n", ["Unknown setting 'ai.history_limits'", "'ai.history_limit'"]),
         ({}, {}, "[ai]\nhistory_limit = 9\n", ["in settings.toml", "from 500"]),
         ({}, {}, "[ai\n", ["cannot be read as TOML", "settings.toml"]),
-        ({"ai.members": ["logistic", "oracle"]}, {}, "", ["'ai.members'", "oracle", "logistic, random_forest, hist_boosting, xgboost, lightgbm, catboost"]),
+        (
+            {"ai.members": ["logistic", "oracle"]},
+            {},
+            "",
+            ["'ai.members'", "oracle", "logistic, random_forest, hist_boosting, xgboost, lightgbm, catboost"],
+        ),
         ({"run.source": "moon"}, {}, "", ["'run.source'", "one of synthetic, exchange, replay"]),
     ],
 )

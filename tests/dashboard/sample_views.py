@@ -726,7 +726,8 @@ def score_lines() -> tuple[m.ScoreLine, ...]:
     return (
         m.ScoreLine("Ensemble", "ensemble", 52_388, 0.961, 0.002, -0.001, 0.006, 0.507, 0.496, 0.518, 0.572, 0.012,
                     None, -0.041, -0.62),
-        m.ScoreLine("Logistic", "member", 52_388, 0.964, -0.001, -0.004, 0.003, 0.503, 0.491, 0.515, 0.573, 0.014, 0.34),
+        m.ScoreLine("Logistic", "member", 52_388, 0.964, -0.001, -0.004, 0.003, 0.503, 0.491, 0.515, 0.573, 0.014,
+                    0.34),
         m.ScoreLine("Base rate", "baseline", 52_388, 0.963, 0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.573, 0.01),
         m.ScoreLine("Buy and hold", "baseline", None, None, None, None, None, None, None, None, None, None, None, 0.31,
                     0.9),
