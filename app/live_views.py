@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from app.contract.views import BarView, PositionRow, PositionsView, StripView
 from app.projection_context import base, decimals
-from data.market import short_symbol
+from data.market import Record, short_symbol
 from trading.costs import price_of, quantity_of
+from trading.records import ExitReason
 
 if TYPE_CHECKING:
     from app.service import TradingService
@@ -34,9 +35,9 @@ def live_positions(service: TradingService) -> list[PositionRow]:
         side = int(p["side"])
         if side == 0:
             continue
-        entry = price_of(p["entry"], instrument)
+        entry = float(p["cost"] / p["lots"] * instrument["tick_num"] / instrument["tick_den"])  # of all its fills
         last = price_of(p["last"], instrument)
-        stop, target = price_of(p["stop"], instrument), price_of(p["target"], instrument)
+        stop, target = price_of(p["stop"], instrument), price_of(p["next_target"], instrument)
         liquidation = price_of(p["liquidation"], instrument) if p["liquidation"] else None
         quantity = quantity_of(p["lots"], instrument)
         pnl = side * (last - entry) * quantity
@@ -53,11 +54,20 @@ def live_positions(service: TradingService) -> list[PositionRow]:
                 notional=quantity * last, margin=float(p["margin"]) / equity if equity > 0 else None,
                 margin_limit=config.settings.limits.margin_share, loss_at_stop=risk,
                 leverage=quantity * entry / float(p["margin"]) if p["margin"] > 0 else None, protected=True,
-                protection="Closing at the next price" if leaving else "Stop resting",
+                protection=_protection(p, leaving),
                 price_digits=decimals(rules.tick), quantity_digits=decimals(rules.lot),
             )
         )  # fmt: skip
     return rows
+
+
+def _protection(p: Record, leaving: bool) -> str:
+    """What stands between the position and a loss, and how many of its partial targets are taken."""
+    if leaving:
+        return "Closing at the next price"
+    words = "Stop trails" if int(p["stop_reason"]) == ExitReason.TRAILING else "Stop resting"
+    taken, parts = int(p["next_part"]), int(p["parts"])
+    return f"{words} · {taken} of {parts} parts taken" if parts else words
 
 
 def positions_view(service: TradingService) -> PositionsView:
