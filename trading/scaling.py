@@ -11,11 +11,13 @@ from trading.desk import held_margin, judge
 from trading.plan import most_lots
 from trading.positions import loss_at_stop
 from trading.records import Action, Entry, ExitReason, Reason, Row
+from trading.risk.limits import Gate
 from trading.state import Trading
 
 _RUNNING = int(Trading.RUNNING)
 _ABSTAIN, _BLOCKED = int(Action.ABSTAIN), int(Action.BLOCKED)
 _MARKET, _NONE, _TRAILING = int(Entry.MARKET), int(Reason.NONE), int(ExitReason.TRAILING)
+_MARGIN = int(Gate.MARGIN)
 _ROUNDING = 1e-9
 
 
@@ -45,11 +47,14 @@ def _stop_for(p: Row, instrument: Row, rules: Row, ticks: int, lots: int) -> int
 
 
 @kernel
-def _add_lots(a: Row, positions: Record, instruments: Record, rules: Row, s: int, price: float) -> int:
-    """Lots to add: the setting's share of the first quantity, within margin, tiers and order size."""
+def _add_lots(
+    a: Row, positions: Record, instruments: Record, rules: Row, most_margin: float, s: int, price: float
+) -> int:
+    """Lots to add: the setting's share of the first quantity, within the margin limit (a share of equity), tiers and
+    order size."""
     p = positions[s]
     instrument = instruments[s]
-    margin = min(rules["margin_share"] * a["equity"] - p["margin"], a["equity"] - held_margin(positions, instruments))
+    margin = min(most_margin * a["equity"] - p["margin"], a["equity"] - held_margin(positions, instruments))
     room = min(margin * rules["leverage"], instrument["max_notional"] - price * quantity_of(p["lots"], instrument))
     share: float = rules["add_share"] * p["first_lots"]
     lots = min(most_lots(max(0.0, room), price, instrument), instrument["max_lots"] - p["lots"])
@@ -108,7 +113,7 @@ def plan_add(
     row = rows[k]
     side = p["side"]
     price = price_of(p["last"], instrument)
-    lots = _add_lots(a, positions, instruments, rule, s, price)
+    lots = _add_lots(a, positions, instruments, rule, limits[s, _MARGIN], s, price)
     if lots == 0:
         return _ABSTAIN
     ticks = taker_ticks(p["last"], side, slip_of(rule, p["sigma"], rule["volume_share"]))

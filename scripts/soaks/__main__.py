@@ -49,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     research.add_argument("--bars", type=int, help="only the newest so many (default: three years)")
     research.add_argument("--data", help="folder of recorded series (default: QUANTAI_TEST_DATA)")
     research.add_argument("--out", help="folder for one report in JSON for each symbol")
+    random = soaks.add_parser("scenarios", help="random markets, orders and settings: both engines keep I1-I5")
+    random.add_argument("--count", type=int, default=10_000)
+    random.add_argument("--seed", type=int, default=0, help="the first one")
     for each in soaks.choices.values():
         each.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return top
@@ -85,16 +88,28 @@ def _proof(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _research(options: argparse.Namespace) -> dict[str, Any]:
-    from scripts.soaks.research import Study, research
-
     from scripts.soaks.markets import data_folder
+    from scripts.soaks.research import Study, research
 
     members = tuple(options.members.split(",")) if options.members else None
     study = Study(tuple(options.symbols.split(",")), members, options.workers, options.bars)
     return research(study, data_folder(options.data), Path(options.out) if options.out else None, _tell)
 
 
-SOAKS = {"live-day": _live_day, "walks": _proof, "flipped": _proof, "planted": _proof, "research": _research}
+def _scenarios(options: argparse.Namespace) -> dict[str, Any]:
+    from scripts.soaks.scenarios import scenarios
+
+    return scenarios(options.count, options.seed, _tell)
+
+
+SOAKS = {
+    "live-day": _live_day,
+    "walks": _proof,
+    "flipped": _proof,
+    "planted": _proof,
+    "research": _research,
+    "scenarios": _scenarios,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -86,10 +86,10 @@ class Order:
         """This order for another quantity or price, its status as it is.
 
         Raises:
-            IllegalMove: it does not rest.
+            IllegalMove: it does not rest, or nothing would be left of it.
         """
-        if self.status is not Status.RESTING:
-            raise IllegalMove(f"order {self.client_id} cannot be amended: it is {self.status}")
+        if self.status is not Status.RESTING or quantity <= 0:
+            raise IllegalMove(f"order {self.client_id} ({self.status}) cannot be amended to {quantity}")
         history = (*self.history, (ms, self.status.value, words))
         return replace(self, quantity=quantity, price=price, updated_ms=ms, history=history)
 
