@@ -37,7 +37,7 @@ from database.chunks import (
 from database.connection import Database
 from database.funding import check_funding, read_funding, write_funding
 from database.observations import check_observations, read_observations, read_versions, write_observations
-from database.revisions import Versions, supersede, versions_as_of, where_stood
+from database.revisions import Versions, first_versions, supersede, versions_as_of, where_stood
 from database.series import FOREVER, count_in, find_series, half_open, series_id
 
 BAR_NUMBERS = 6  # prices, volume and mark of a superseded bar
@@ -116,6 +116,18 @@ class Candles:
                     columns, versions_as_of(connection, series, low, high, as_of_ms, BAR_NUMBERS), as_of_ms
                 )
         return _frame(key, columns)
+
+    def read_first(self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None) -> Frame:
+        """Bars with ``start_ms <= open_time < end_ms`` as each was when it was first known: what a session saw."""
+        low, high = half_open(start_ms, end_ms)
+        with self._db.snapshot() as connection:
+            series = find_series(connection, key)
+            if series is None:
+                return Frame.empty(key)
+            columns = read_columns(connection, series, key.step_ms, low, high)
+            first = _old_bars(first_versions(connection, series, low, high, BAR_NUMBERS))
+        whole = join_columns([columns.take(~np.isin(columns.open_time, first.open_time)), first])
+        return _frame(key, whole.take(np.argsort(whole.open_time, kind="stable")))
 
     def tail(self, key: SeriesKey, rows: int, before_ms: int | None = None) -> Frame:
         """The last ``rows`` bars that open before ``before_ms``."""
@@ -284,9 +296,12 @@ def _versions(rows: Columns) -> Versions:
 def _as_of(rows: Columns, old: Versions, as_of_ms: int) -> Columns:
     """Bars as they stood at a moment, of the present ones and the newest superseded ones known by then."""
     stood = where_stood(rows.open_time, np.zeros(len(rows), dtype=np.int64), rows.known_at, as_of_ms, old)
+    return join_columns([rows, _old_bars(old)]).take(stood)
+
+
+def _old_bars(old: Versions) -> Columns:
     open_, high, low, close, volume, mark = old.values.T
-    then = Columns(old.time, open_, high, low, close, volume, old.known_at, mark.astype(np.uint8))
-    return join_columns([rows, then]).take(stood)
+    return Columns(old.time, open_, high, low, close, volume, old.known_at, mark.astype(np.uint8))
 
 
 def _compact(connection: sqlite3.Connection, key: SeriesKey) -> int:

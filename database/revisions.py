@@ -25,6 +25,8 @@ SELECT = (
     "WHERE series = ? AND time >= ? AND time < ? AND known_at <= ? ORDER BY time, id, number"
 )
 
+FIRST = "SELECT time, id, known_at, packed FROM superseded WHERE series = ? AND time >= ? AND time < ? ORDER BY number"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Versions:
@@ -68,6 +70,17 @@ def versions_as_of(
     newest[:-1] = (np.diff(time) != 0) | (np.diff(id) != 0)
     values = unpack_rows([row[3] for row in rows], width)
     return Versions(time[newest], id[newest], known_at[newest], values[newest])
+
+
+def first_versions(connection: sqlite3.Connection, series: int, low: int, high: int, width: int) -> Versions:
+    """How each revised row with ``low <= time < high`` stood before its first revision."""
+    first: dict[tuple[int, int], tuple[int, bytes]] = {}
+    for time, id, known_at, packed in connection.execute(FIRST, (series, low, high)):
+        first.setdefault((time, id), (known_at, packed))
+    keys = sorted(first)
+    time, id = (np.array([key[k] for key in keys], dtype=np.int64) for k in range(2))
+    known_at = np.array([first[key][0] for key in keys], dtype=np.int64)
+    return Versions(time, id, known_at, unpack_rows([first[key][1] for key in keys], width))
 
 
 def where_stood(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ai.forecast import ModelSchedule, ModelSwitch, widened
+from ai.forecast import WIDTH, ModelSchedule, ModelSwitch, widened
 from data.market import Float64Array, Int64Array, Record
 from database.accounts import Account, Accounts
 from database.connection import Database
@@ -185,6 +185,15 @@ class Trading:
             "SELECT row FROM said WHERE account = ? AND open_time = ? AND symbol = ?", (account, open_time, symbol)
         )
         return None if row is None else widened(np.frombuffer(row[0], dtype="<f8")[None])[0]
+
+    def said_rows(self, account: int) -> tuple[Int64Array, Int64Array, Float64Array]:
+        """Every forecast row that was decided on: open times, symbols' numbers and rows ``[N, WIDTH]``, by time."""
+        found = self._db.rows(
+            "SELECT open_time, symbol, row FROM said WHERE account = ? ORDER BY open_time, symbol", (account,)
+        )
+        time, symbol = (np.array([row[k] for row in found], dtype=np.int64) for k in range(2))
+        rows = [widened(np.frombuffer(row[2], dtype="<f8")[None])[0] for row in found]
+        return time, symbol, np.array(rows).reshape(len(found), WIDTH)
 
     def switches(self, account_id: int) -> ModelSchedule:
         """Which model made the forecasts from which bar on."""

@@ -14,6 +14,7 @@ from app.cli import (
     ledger,
     market,
     models,
+    parity,
     research,
     running,
     searching,
@@ -57,6 +58,7 @@ def build() -> typer.Typer:
         tuning,
         bundles,
         ledger,
+        parity,
         keychain,
         house,
     ):

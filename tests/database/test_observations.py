@@ -215,6 +215,12 @@ def test_a_repaired_bar_stands_as_it_was_until_its_repair_was_known(db: Reposito
         assert getattr(before, name).dtype == getattr(whole, name).dtype
     middle = db.candles.read(HOURS, START + 11 * HOUR, START + 13 * HOUR, as_of_ms=START + 12 * HOUR)
     assert (middle.open_time.tolist(), middle.close.tolist()) == ([START + 11 * HOUR], [1.0])
+    again = np.full(2, 3.0)
+    db.candles.write(Frame.of(HOURS, part.open_time, again, again, again, again, again, np.full(2, fetched + HOUR)))
+    first = db.candles.read_first(HOURS)
+    for name in BAR_FIELDS:
+        assert np.array_equal(getattr(first, name), getattr(whole, name)), name
+    assert len(db.candles.read_first(SeriesKey("x", "ADA/USDT:USDT", "1h"))) == 0
 
 
 # --- a home of the first schema -------------------------------------------------------------------------------------
