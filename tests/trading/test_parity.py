@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -133,7 +134,7 @@ def test_both_engines_agree_so_their_parity_is_nought() -> None:
 def test_an_entry_filled_a_bar_late_is_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """The session's venue sleeps through one open; the order works on and fills at the next."""
     opens = [round(100.0 + 0.5 * k - 0.02 * k * k, 1) for k in range(13)]  # it rises less and less
-    grid = grid_of([(o, c + 0.2, o - 0.2, c) for o, c in zip(opens, opens[1:], strict=False)])
+    grid = grid_of([(o, c + 0.2, o - 0.2, c) for o, c in pairwise(opens)])
     config = config_of(GO, profile(0.04, 2.0, 6), merged(FREE, {"matching": {"entry_bars": 2}}))
     X = features_of(config, grid, go=[1.0 if k == 2 else 0.0 for k in range(12)])
     expected = run_fast(config, grid, X, None)
