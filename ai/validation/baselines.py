@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ai.labels import Labels
 from ai.models.base import CLASSES, Int8Array
 from ai.models.linear import LogisticModel
 from ai.sampling import average_uniqueness
@@ -63,14 +64,21 @@ def logistic_forecast(
     missing = [name for name in features if name not in data.schema.names]
     if missing:
         raise UserError(f"The logistic baseline reads {', '.join(missing)}: compute them with the other features.")
+    x = data.x[[data.schema.index(name) for name in features]]
+    return fit_logistic(x, data.labels, train).predict(x[:, test].T)
+
+
+def fit_logistic(x: Float64Array, labels: Labels, train: Int64Array) -> LogisticModel:
+    """The logistic baseline of the rows ``train`` of its features ``x[F, T]``.
+
+    Raises:
+        UserError: there is no row to train on.
+    """
     if not len(train):
         raise UserError("The logistic baseline needs at least one training row with a label.")
-    x = data.x[[data.schema.index(name) for name in features]]
-    labels = data.labels
     model = LogisticModel()
-    weight = average_uniqueness(train + 1, labels.end[train])
-    model.fit(x[:, train].T, labels.label[train], weight)
-    return model.predict(x[:, test].T)
+    model.fit(x[:, train].T, labels.label[train], average_uniqueness(train + 1, labels.end[train]))
+    return model
 
 
 def baseline_forecasts(
@@ -86,22 +94,11 @@ def baseline_forecasts(
     shares = np.full((len(data.labels), len(CLASSES)), np.nan)
     for window in windows:
         shares[slice(*window.test_rows)] = base_rate(data.labels.label[_training(data, window, embargo)])
-    return {BASE_RATE: shares, LOGISTIC: logistic_forecasts(data, windows, embargo, features)}
-
-
-def logistic_forecasts(
-    data: TrainingData, windows: Sequence[Window], embargo: int = 0, features: Sequence[str] = HANDFUL
-) -> Float64Array:
-    """The logistic part of :func:`baseline_forecasts`, ``[T, 3]``.
-
-    Raises:
-        UserError: as there.
-    """
-    out = np.full((len(data.labels), len(CLASSES)), np.nan)
+    plain = np.full((len(data.labels), len(CLASSES)), np.nan)
     for window in windows:
         test = np.arange(*window.test_rows)
-        out[test] = logistic_forecast(data, _training(data, window, embargo), test, features)
-    return out
+        plain[test] = logistic_forecast(data, _training(data, window, embargo), test, features)
+    return {BASE_RATE: shares, LOGISTIC: plain}
 
 
 def _training(data: TrainingData, window: Window, embargo: int) -> Int64Array:

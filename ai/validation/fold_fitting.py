@@ -11,7 +11,9 @@ import numpy as np
 
 from ai.ensemble import Cancelled, EnsembleModel, EnsembleOptions, TrainingCancelled, TrainingContext, train_ensemble
 from ai.labels import Labels
+from ai.models.linear import LogisticModel
 from ai.training import TrainingData
+from ai.validation.baselines import HANDFUL, fit_logistic
 from ai.validation.splits import Window
 from data.errors import UserError
 from data.market import Float64Array, Int64Array
@@ -29,6 +31,7 @@ class FoldJob:
     seed: int
     options: EnsembleOptions
     tune: int  # configurations that an inner search tries; 0: none
+    baseline: tuple[int, ...] = ()  # rows of ``x`` that the logistic baseline reads; none: there is no such baseline
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +40,7 @@ class FittedFold:
 
     model: EnsembleModel | None
     problem: str = ""
+    logistic: LogisticModel | None = None  # the baseline's
     tried: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -53,7 +57,8 @@ class FoldPlan:
 
 def fold_jobs(data: TrainingData, windows: Sequence[Window], plan: FoldPlan) -> Iterator[FoldJob]:
     """The job of each window, cut out when it is asked for: only those at work are in memory."""
-    labels = data.labels
+    labels, names = data.labels, data.schema.names
+    baseline = tuple(data.schema.index(name) for name in HANDFUL) if set(HANDFUL) <= set(names) else ()
     for window in windows:
         first, last = window.train_rows
         part = slice(first, max(first, last - plan.embargo_bars))
@@ -62,7 +67,7 @@ def fold_jobs(data: TrainingData, windows: Sequence[Window], plan: FoldPlan) -> 
             labels.long_return[part], labels.short_return[part], labels.complete[part],
         )  # fmt: skip
         x = np.ascontiguousarray(data.x[:, part])
-        yield FoldJob(x, cut, data.context.part(part), plan.members, plan.seed, plan.options, plan.tune)
+        yield FoldJob(x, cut, data.context.part(part), plan.members, plan.seed, plan.options, plan.tune, baseline)
 
 
 def fit_folds(
@@ -85,7 +90,7 @@ def fit_folds(
 
 
 def fit_fold(job: FoldJob, cancelled: Cancelled | None = None) -> FittedFold:
-    """Train one fold, after its inner search where one is asked for."""
+    """Train one fold, after its inner search where one is asked for, and its logistic baseline."""
     rows = np.arange(job.x.shape[1], dtype=np.int64)
     options, tried = job.options, tuple[Mapping[str, Any], ...]()
     try:
@@ -95,9 +100,15 @@ def fit_fold(job: FoldJob, cancelled: Cancelled | None = None) -> FittedFold:
         model = train_ensemble(
             job.x, job.labels, rows, job.context, job.members, job.seed, cancelled=cancelled, options=options
         )
+        plain = fit_logistic(job.x[list(job.baseline)], job.labels, _known(job)) if job.baseline else None
     except UserError as error:
-        return FittedFold(None, str(error), tried)
-    return FittedFold(model, "", tried)
+        return FittedFold(None, str(error), tried=tried)
+    return FittedFold(model, "", plain, tried)
+
+
+def _known(job: FoldJob) -> Int64Array:
+    """Rows whose label is complete within the window."""
+    return np.flatnonzero(job.labels.complete & (job.labels.end < job.x.shape[1]))
 
 
 def _tuned(

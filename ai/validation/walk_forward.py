@@ -12,10 +12,11 @@ from ai.ensemble import PLAIN, Cancelled, EnsembleModel, EnsembleOptions
 from ai.exits import default_profile, exit_profile
 from ai.forecast import Abstain, Col, ModelSwitch, abstaining_row
 from ai.forecaster import Forecaster, forecast_span
+from ai.models.linear import LogisticModel
 from ai.models.members import DEFAULT_MEMBERS
 from ai.models.registry import model_id_of
 from ai.training import TrainingData, training_data, training_schema
-from ai.validation.baselines import HANDFUL, logistic_forecasts
+from ai.validation.baselines import HANDFUL
 from ai.validation.fold_fitting import FoldPlan, fit_folds
 from ai.validation.folds import LOGISTIC, FoldScores, Resampling, WalkForwardResult, score_folds
 from ai.validation.splits import Duration, Window, walk_forward_windows
@@ -104,6 +105,7 @@ def walk_forward(
         frame.open_time, frame.key.step_ms, spec.train, spec.test, spec.step, data.warmup, spec.anchored
     )
     fitted: list[tuple[Window, EnsembleModel]] = []
+    plain: list[tuple[Window, LogisticModel]] = []
     skipped: list[str] = []
     tried: list[Mapping[str, Any]] = []
     plan = FoldPlan(spec.members, spec.seed, spec.options, spec.embargo_bars, spec.tune)
@@ -118,10 +120,12 @@ def walk_forward(
             skipped.append(f"fold {k + 1} (test from {when}): {made.problem}")
         else:
             fitted.append((window, made.model))
+        if made.logistic is not None:
+            plain.append((window, made.logistic))
         tell(k + 1, len(windows) + 2, f"fold {k + 1} of {len(windows)}: trained up to {when}")
     if not fitted:
         raise UserError(f"No fold could be trained: {skipped[0]}")
-    result = _forecast_and_score(frame, data, fitted, spec, profile_name)
+    result = _forecast_and_score(frame, data, fitted, _logistic(data, plain), spec, profile_name)
     tell(len(windows) + 1, len(windows) + 2, "trading the forecasts after costs")
     trading: Mapping[str, Any] = {}
     if evaluator is not None:
@@ -139,8 +143,9 @@ def _silent(_done: int, _total: int, _words: str) -> None:
 
 
 def _forecast_and_score(
-    frame: Frame, data: TrainingData, fitted: list[tuple[Window, EnsembleModel]], spec: WalkForwardSpec, profile: str
-) -> WalkForwardResult:
+    frame: Frame, data: TrainingData, fitted: list[tuple[Window, EnsembleModel]], beside: dict[str, Float64Array],
+    spec: WalkForwardSpec, profile: str,
+) -> WalkForwardResult:  # fmt: skip
     ids: list[str] = []
     for window, model in fitted:
         ids.append(model_id_of(model, window.train_to, taken=ids))
@@ -166,14 +171,15 @@ def _forecast_and_score(
     bases = np.full((len(frame), 3), np.nan)
     for window, model in fitted:
         bases[slice(*window.test_rows)] = model.base
-    return score_folds(
-        folds, rows, data.labels, bases, forecaster.member_names, schedule, models, resampling,
-        _logistic(data, [w for w, _ in fitted], spec.embargo_bars),
-    )  # fmt: skip
+    return score_folds(folds, rows, data.labels, bases, forecaster.member_names, schedule, models, resampling, beside)
 
 
-def _logistic(data: TrainingData, windows: list[Window], embargo: int) -> dict[str, Float64Array]:
-    """The logistic baseline, where its features were computed."""
-    if not set(HANDFUL) <= set(data.schema.names):
+def _logistic(data: TrainingData, fitted: list[tuple[Window, LogisticModel]]) -> dict[str, Float64Array]:
+    """The logistic baseline's probabilities ``[T, 3]``, where its features were computed; NaN outside the tests."""
+    if not fitted:
         return {}
-    return {LOGISTIC: logistic_forecasts(data, windows, embargo)}
+    x, out = data.x[[data.schema.index(name) for name in HANDFUL]], np.full((len(data.labels), 3), np.nan)
+    for window, model in fitted:
+        test = slice(*window.test_rows)
+        out[test] = model.predict(x[:, test].T)
+    return {LOGISTIC: out}

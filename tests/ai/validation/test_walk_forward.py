@@ -11,6 +11,10 @@ import pytest
 
 from ai.ensemble import TrainingCancelled
 from ai.forecast import WIDTH, Abstain, Col
+from ai.training import training_data
+from ai.validation.baselines import LOGISTIC, baseline_forecasts
+from ai.validation.folds import scored_rows
+from ai.validation.scores import score_rows
 from ai.validation.splits import Duration
 from ai.validation.walk_forward import WalkForwardSpec, walk_forward
 from data.errors import UserError
@@ -19,8 +23,8 @@ from data.market import Frame, FundingFrame, SeriesKey
 HOUR = 3_600_000
 START = 1_577_836_800_000  # 2020-01-01
 KEYS = {
-    "train_from", "train_to", "test_from", "test_to", "n", "log_loss", "base_log_loss", "brier", "auc", "auc_touch",
-    "ece",
+    "train_from", "train_to", "test_from", "test_to", "n", "log_loss", "base_log_loss", "brier", "auc", "auc_within",
+    "auc_touch", "ece",
 }  # fmt: skip
 
 
@@ -203,3 +207,29 @@ def test_an_anchored_walk_trains_from_the_first_bar_on_and_tests_the_same_window
     assert [f.window.test_rows for f in anchored.folds] == [f.window.test_rows for f in rolling.folds]
     later = [max(m.rows for m in walked.models.values()) for walked in (rolling, anchored)]
     assert later[1] > later[0]
+
+
+@pytest.mark.parametrize("embargo", [0, 30])
+def test_the_logistic_baseline_fitted_with_its_fold_is_the_one_fitted_on_the_whole_series(embargo: int) -> None:
+    frame = random_walk(3500, 4)
+    spec = in_bars(2000, 500, members=("logistic",), embargo_bars=embargo)
+    result = walk_forward(frame, None, spec)
+    data = training_data(frame, None, "swing")
+    windows = [fold.window for fold in result.folds]
+    plain = baseline_forecasts(data, windows, embargo)[LOGISTIC]
+    used = np.concatenate([scored_rows(result.rows, data.labels, *w.test_rows) for w in windows])
+    part = np.repeat(np.arange(len(windows)), [fold.scores.n for fold in result.folds])
+    expected = score_rows(plain[used], data.labels.label[used], np.full(3, 1 / 3), part)
+    found = result.baselines[LOGISTIC].scores
+    for name in ("log_loss", "brier", "auc", "auc_within", "ece"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-9), name
+
+
+def test_scores_within_folds_are_those_of_the_folds_by_their_pairs(walked) -> None:
+    assert all(fold.scores.auc_within == fold.scores.auc for fold in walked.folds)
+    within = [fold.scores.auc for fold in walked.folds]
+    assert min(within) < walked.overall.auc_within < max(within) and walked.overall.auc_within != walked.overall.auc
+    document = walked.as_dict()
+    band = document["overall"]["auc_within_low"], document["overall"]["auc_within_high"]
+    assert band[0] < walked.overall.auc_within < band[1]
+    assert (document["bands"]["label_bars"], document["bands"]["block_bars"]) == (24, 96)
