@@ -35,6 +35,13 @@ MODELS = MappingProxyType({  # how the designs train and what stands over a fore
 })  # fmt: skip
 
 
+MANAGEMENT = MappingProxyType({  # open positions: no level moves and no part is taken, unless a profile says so
+    "trading.management.target_at": (), "trading.management.target_share": (), "trading.management.trailing": 0.0,
+    "trading.management.trailing_unit": "stop", "trading.management.break_even_after": 0.0,
+    "trading.management.give_back": 0.0, "trading.management.adds": 0,
+})  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A named bundle. ``settings`` are values by dotted key; ``exit_profile`` is that of ``--exit-profile``."""
@@ -56,7 +63,7 @@ def _bundle(timeframe: str, symbols: tuple[str, ...], strategy: str, **own: obje
     groups = ("ai.", "data.")
     return MappingProxyType({
         "data.symbols": symbols, "data.timeframe": timeframe, "run.strategy": strategy, **SAFETY,
-        "trading.limits.allowed_symbols": EIGHT, **MODELS,
+        "trading.limits.allowed_symbols": EIGHT, **MODELS, **MANAGEMENT,
         **{key if key.startswith(groups) else f"trading.{key}": value for key, value in said.items()},
     })  # fmt: skip
 
@@ -85,9 +92,12 @@ PROFILES: tuple[Profile, ...] = (
     Profile(
         "sigma",
         "Scalping on 5m bars by 1,000 Monte-Carlo paths: up-probability over 65 %, or over 55 % with a strong slope; "
-        "2 % risk at most, stop 1.5 ATR, target 2.5 times the stop, safety limits on every day.",
+        "2 % risk at most, stop 1.5 ATR, target 2.5 times the stop; half is taken at one stop distance, from where the "
+        "stop trails; safety limits on every day.",
         "swing",
-        _bundle("5m", (BTC,), "monte-carlo", sizing__kelly_share=0.25, sizing__volatility_target=0.20),
+        _bundle("5m", (BTC,), "monte-carlo", sizing__kelly_share=0.25, sizing__volatility_target=0.20,
+                management__target_at=(1.0,), management__target_share=(0.5,), management__trailing=1.0,
+                management__trailing_after=1.0, management__break_even_after=1.0),
         (
             "Strategies are not made from plain language, and there is no chat.",
             "A rule has no calibrated probability: the Kelly quarter counts only where a model strategy is chosen.",
@@ -96,10 +106,12 @@ PROFILES: tuple[Profile, ...] = (
     Profile(
         "four-layer",
         "Regime, models, signal, position: long, short or neutral by triple barriers of +1.5 % and -0.5 % within 60 "
-        "minutes, on 1m bars, in regimes that have earned; a black swan closes every position.",
+        "minutes, on 1m bars, in regimes that have earned; from two stop distances of profit on the stop stands at the "
+        "entry and half of the best profit is kept; a black swan closes every position.",
         "scalp",
         _bundle("1m", (BTC, ETH), "auto", ai__regime_filter=True, ai__meta_model=True,
-                limits__black_swan_action="flatten", limits__minimum_trades=10),
+                limits__black_swan_action="flatten", limits__minimum_trades=10, management__break_even_after=2.0,
+                management__give_back=0.5, management__give_back_after=2.0),
         (
             "The pattern layer has no deep models (TFT, TabNet), and no learned position manager follows the signal.",
             "Order book, trade flow, open interest and liquidations are among the features only where they are stored.",

@@ -102,14 +102,14 @@ def test_a_profile_makes_another_run_with_an_account_of_its_own(stocked: Path, t
     with Workplace.opened(home) as place:
         runs = {
             name: planned(place, profile(name).options(bare) if name else bare).account_key({})
-            for name in (None, "sigma", "four-layer", "hierarchical")
+            for name in (None, "quantai", "sigma", "four-layer", "hierarchical")
         }
-    assert runs[None] == runs["sigma"]  # the same strategy, exits and limits, however they were said
-    assert len({runs[None], runs["four-layer"], runs["hierarchical"]}) == 3
+    assert runs[None] == runs["quantai"]  # the same strategy, exits and limits, however they were said
+    assert len(set(runs.values())) == 4
 
 
 def test_run_with_a_profile_trades_what_it_says(
-    stocked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    stocked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = Path(shutil.copytree(stocked, tmp_path / "home"))
 
@@ -122,6 +122,10 @@ def test_run_with_a_profile_trades_what_it_says(
     replay = ("run", "--source", "replay", "--replay", "2024-01-10..2024-01-14", "--speed", "max")
     with_it = ask(*replay, "--profile", "sigma")
     assert with_it["bars"] == 4 * 288
+    for name, value in {
+        "TARGET_AT": "[1.0]", "TARGET_SHARE": "[0.5]", "TRAILING": "1.0", "BREAK_EVEN_AFTER": "1.0",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"QUANTAI_TRADING__MANAGEMENT__{name}", value)
     by_hand = ask(*replay, "--timeframe", "5m", "--strategy", "monte-carlo", "--exit-profile", "swing")
     assert by_hand["account"] == with_it["account"]  # finished already: it is the same run
     assert main(["--home", str(home), "--json", *replay, "--profile", "moon"]) == 1

@@ -21,8 +21,9 @@ from data.market import Frame, SeriesKey
 from data.timeframes import parse_span, timeframe_ms
 from database.accounts import Account
 from database.trading import Filter
-from trading.records import Action
+from trading.records import Action, ExitReason, Purpose
 from trading.risk.gates import GATES
+from trading.settings import ManagementSettings
 
 pytestmark = pytest.mark.data
 
@@ -47,6 +48,7 @@ class Design:
     reads: set[str]  # indicators among the features that the run computes
     swan: str = "block"
     training: dict[str, Any] = field(default_factory=dict)  # what stands over a forecast, where not off
+    management: dict[str, Any] = field(default_factory=dict)  # of open positions, where not off
 
 
 DESIGNS = {
@@ -55,11 +57,15 @@ DESIGNS = {
         "15m", (BTC, ETH), "auto", EVEN, "2024-03-01..2024-05-01", {"rsi_14", "ema_200", "volatility_96"},
         training={"meta_model": True, "regime_filter": True, "adaptive_threshold": True},
     ),
-    "sigma": Design("5m", (BTC,), "monte-carlo", SWING, "2024-03-01..2024-03-04", {"mc_up_24", "slope_10", "atr_14"}),
+    "sigma": Design(
+        "5m", (BTC,), "monte-carlo", SWING, "2024-03-01..2024-03-04", {"mc_up_24", "slope_10", "atr_14"},
+        management={"target_at": (1.0,), "target_share": (0.5,), "trailing": 1.0, "break_even_after": 1.0},
+    ),
     "four-layer": Design(
         "1m", (BTC, ETH), "auto", SCALP, "2025-05-10..2025-05-12", {"taker_imbalance_12", "book_imbalance_5"},
         swan="flatten",
         training={"meta_model": True, "regime_filter": True},
+        management={"break_even_after": 2.0, "give_back": 0.5, "give_back_after": 2.0},
     ),
     "hierarchical": Design(
         "1h", EIGHT, "ensemble-with-trend", SWING, "2024-03-01..2024-03-21", {"ema_200", "atr_14"}, "halt"
@@ -149,6 +155,14 @@ def check_plan(place: Workplace, name: str, design: Design) -> None:
     assert design.reads <= set(plan.schema.names)
     assert config.settings.limits.black_swan_action == design.swan and config.enforce
     assert set(design.symbols) <= set(config.settings.limits.allowed_symbols) == set(EIGHT)
+    held, still = config.settings.management, ManagementSettings()
+    moved = {
+        name: getattr(held, name) for name in type(held).model_fields if getattr(held, name) != getattr(still, name)
+    }
+    assert {name: value for name, value in moved.items() if not name.endswith("_after")} == {
+        name: value for name, value in design.management.items() if not name.endswith("_after")
+    }
+    assert moved.get("break_even_after", 0.0) == design.management.get("break_even_after", 0.0)
     sizing = config.settings.sizing
     assert (sizing.risk_share, sizing.margin_share, sizing.leverage) == (0.02, 0.08, 5.0)
     ai = place.settings.values.ai
@@ -158,6 +172,30 @@ def check_plan(place: Workplace, name: str, design: Design) -> None:
     assert {key: getattr(over, key) for key in off} == {**off, **design.training}
     account = place.database.accounts.newest()
     assert account is not None and account.key == plan.account_key(ai.model_dump(mode="json"))
+
+
+def test_sigma_takes_half_at_one_stop_distance_and_trails(stocked: Path, without_training: None) -> None:
+    """Seen in the fills of a month: parts, moved stops, and exits that close what was held and no more."""
+    words = ["run", "--profile", "sigma", "--source", "replay", "--replay", DESIGNS["sigma"].span, "--speed", "max"]
+    assert main(["--home", str(stocked), "--json", *words]) == 0
+    with Workplace.opened(stocked) as place:
+        place = replace(place, settings=load_settings(place.home, place.database, "sigma"))
+        options = RunOptions(place.home.path, source="replay", replay=parse_span(DESIGNS["sigma"].span))
+        plan = plan_run(place, profile("sigma").options(options))
+        account = place.database.accounts.find(plan.account_key({}))
+        assert account is not None
+        fills, trades = place.database.trading.fills(account.id), place.database.trading.trades(account.id)
+    parts = 0
+    for trade in trades:
+        own = fills[fills["plan_id"] == trade["plan_id"]]
+        entered = own["quantity"][own["purpose"] == Purpose.ENTRY].sum()
+        out = own[own["purpose"] == Purpose.EXIT]
+        assert out["quantity"].sum() == pytest.approx(entered)
+        if len(out) > 1:
+            parts += 1
+            assert out["reason"][0] == ExitReason.TARGET
+            assert out["quantity"][0] == pytest.approx(entered / 2, abs=0.001)
+    assert parts > 0 and (trades["exit_reason"] == ExitReason.TRAILING).any()
 
 
 def check_decisions(place: Workplace, account: Account, design: Design) -> None:
