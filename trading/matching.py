@@ -189,6 +189,8 @@ def match_bar(
     within = p["work_side"] != 0 and p["work_kind"] != _MARKET and not entered
     if within and _enter_within(p, instrument, rule, close_time, high_ticks, low_ticks, volume, intent):
         return True
+    if p["work_side"] != 0 and close_time >= p["work_until"]:
+        p["work_side"] = 0
     if side == 0:
         return False
     adverse = low_ticks if side > 0 else high_ticks

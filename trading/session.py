@@ -161,6 +161,8 @@ class TradingSession:
                 self._book(s, close_time, buffers)
                 if self.state.positions["side"][s] == 0:
                     break
+            if not venue.entry_works(s):
+                self._orders.entry_gone(s, close_time)
         return paid
 
     def _book(self, s: int, ms: int, buffers: Buffers) -> bool:

@@ -66,7 +66,8 @@ def planted(line: str) -> list[str]:
         "    return 0\n"
         f"{line}\n"
         "on = ({'targets', 'costs', 'trailing'}, {'adds', 'costs'})\n"
-        "print(*[w for seed in range(16) for w in violations(scenario(seed, 50, 1, on[seed % 2]))], sep='\\n', end='')\n"
+        "found = [w for seed in range(16) for w in violations(scenario(seed, 50, 1, on[seed % 2]))]\n"
+        "print(*found, sep='\\n', end='')\n"
     )
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
