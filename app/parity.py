@@ -17,8 +17,19 @@ from ai.forecast import Abstain, Col, abstaining_row
 from ai.schema import FeatureSchema
 from app.instrument_rules import rules_of
 from app.options import RunOptions
+from app.profiles import PROFILES
 from app.run_plan import RunPlan, plan_run
-from app.wiring import Workplace, cut, extras_for, feature_cube, first_bar, read_funding, run_warmup, with_marks
+from app.wiring import (
+    Workplace,
+    cut,
+    extras_for,
+    feature_cube,
+    first_bar,
+    load_settings,
+    read_funding,
+    run_warmup,
+    with_marks,
+)
 from data.clock import iso
 from data.errors import UserError
 from data.grid import align
@@ -77,7 +88,7 @@ def perform(place: Workplace, request: Request) -> Document:
     Raises:
         UserError: the account has no bars yet, is no paper or replay account, or its strategy is not known any more.
     """
-    session = _session(place, request)
+    place, session = _session(place, request)
     now, told = _inputs(place, session)
     asked = _run(place, session, now)
     first = _side(asked)
@@ -106,7 +117,8 @@ def perform(place: Workplace, request: Request) -> Document:
 # ---- what the session was --------------------------------------------------------------------------------------------
 
 
-def _session(place: Workplace, request: Request) -> Session:
+def _session(place: Workplace, request: Request) -> tuple[Workplace, Session]:
+    """The session, and the workplace under the settings or the profile that it was run with."""
     accounts = place.database.accounts.chosen(request.account)
     if len(accounts) != 1:
         raise UserError("Parity is of one account: give its number with --account; 'performance --account all' lists.")
@@ -115,17 +127,30 @@ def _session(place: Workplace, request: Request) -> Session:
         raise UserError(f"Account {account.id} is of mode {account.key.mode}: parity is of paper and replay accounts.")
     if account.last_bar_ms is None or "from_ms" not in account.about:
         raise UserError(f"Account {account.id} has no bars yet: let it run first.")
-    plan = _plan(place, account, request.strategy)
+    place, plan = _as_run(place, account, request.strategy)
     span = int(account.about["from_ms"]), account.last_bar_ms + plan.step_ms
     commits = place.database.audit.entries(account.id, BATCH, 1)
     ended = commits[0].at_ms if commits else account.started_ms
     rows = place.database.trading.decisions(account.id).rows
     absent = rows[rows["reason"] == Reason.BAR_MISSING]
-    return Session(
+    return place, Session(
         account, plan, span, ended if account.key.mode == "replay" else account.started_ms, ended,
         place.database.trading.equity(account.id)["open_time"].astype(np.int64),
         frozenset((int(row["symbol"]), int(row["open_time"])) for row in absent), _said(place, account.id, rows),
     )  # fmt: skip
+
+
+def _as_run(place: Workplace, account: Account, strategy: str | None) -> tuple[Workplace, RunPlan]:
+    """The settings in force, else the profile whose bundle makes this account; else the settings all the same."""
+    asked = place, _plan(place, account, strategy)
+    if _same(place, account, asked[1]):
+        return asked
+    for bundle in PROFILES:
+        under = replace(place, settings=load_settings(place.home, place.database, bundle.name))
+        plan = _plan(under, account, strategy)
+        if _same(under, account, plan):
+            return under, plan
+    return asked
 
 
 def _plan(place: Workplace, account: Account, strategy: str | None) -> RunPlan:

@@ -174,3 +174,13 @@ def test_a_paper_account_that_went_on_has_no_difference(tmp_path: Path, ask: Ask
     document = ask(home, "parity")
     assert document["mode"] == "paper" and document["bars"] == 600 and document["trades_session"] > 3
     assert own(document) == {} and document["notes"] == []
+
+
+def test_a_run_under_a_profile_is_held_against_its_own_settings(stocked: Path, tmp_path: Path, ask: Ask) -> None:
+    """Parts, moved stops and the Monte-Carlo rule of ``sigma``; nobody has to say again that it was this profile."""
+    home = Path(shutil.copytree(stocked, tmp_path / "home"))
+    ask(home, "run", "--profile", "sigma", "--timeframe", "1h", "--source", "replay", "--replay",
+        "2024-05-01..2024-06-01", "--speed", "max")  # fmt: skip
+    document = ask(home, "parity")
+    assert document["trades_session"] > 3 and document["notes"] == []
+    assert own(document) == {}
