@@ -9,6 +9,7 @@ import numpy as np
 
 from ai.models.boosting import NO_LINEAR, BoostedModel, BoostingParameters
 from ai.models.files import json_bytes
+from ai.models.histogram_bins import HistogramBins
 from ai.models.predictor import LIGHTGBM, MemberTable
 from ai.models.tree_tables import boosted_tree, joined, leaf_of, margin_nodes
 from data.market import Float64Array, Int64Array
@@ -27,8 +28,13 @@ class HistBoostingModel(BoostedModel):
     file_name: ClassVar[str] = "hist_boosting.model.json"
 
     def _train(self, x: Float64Array, target: Int64Array, weight: Float64Array) -> bytes:
-        fitted = boost_histograms(self.parameters, x, target, weight)
-        trees = [[boosted_tree(one.nodes) for one in turn] for turn in fitted._predictors]
+        known = np.where(np.all(np.isnan(x), axis=0), 0.0, x)
+        bins = HistogramBins.of(known, weight, self.parameters.bins)
+        fitted = boost_histograms(self.parameters, x if bins is None else bins.codes, target, weight)
+        trees = [
+            [boosted_tree(one.nodes if bins is None else bins.in_values(one.nodes)) for one in turn]
+            for turn in fitted._predictors
+        ]
         return json_bytes({"baseline": np.ravel(fitted._baseline_prediction).tolist(), "trees": trees})
 
     def _library_predict(self, text: bytes, x: Float64Array) -> Float64Array:

@@ -18,7 +18,7 @@ from ai.models.hist_boosting import HistBoostingModel, boost_histograms
 from ai.models.members import MEMBERS, new_member
 from ai.models.predictor import IDENTITY, pack, predict_rows
 from ai.models.search_space import SEARCH_SPACE
-from ai.models.tree_tables import HUGE
+from ai.models.tree_tables import HUGE, boosted_tree
 from data.errors import UserError
 from tests.ai.models.kinds import needs_catboost
 from tests.ai.models.test_predictor import compiled, sample
@@ -59,6 +59,28 @@ def test_histogram_boosting_gives_the_values_of_scikit_learn(kept) -> None:
     unseen = np.vstack([unseen, on_thresholds(sample(missing=0.0)[0], model.table().nodes)])
     columns = np.array(kept) + 1
     assert np.max(np.abs(compiled(model, unseen)[:, columns] - theirs.predict_proba(unseen))) < 1e-9
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_trees_on_our_bins_are_those_that_scikit_learn_grows_on_its_own(missing) -> None:
+    rng = np.random.default_rng(12)
+    n = 6000
+    heavy = np.where(rng.random(n) < 0.4, 1.0, rng.normal(size=n))  # one value is many quantiles
+    x = np.column_stack([
+        rng.normal(size=n), rng.normal(size=n).round(1), rng.integers(0, 5, n), heavy, np.full(n, 3.0),
+        np.minimum(rng.normal(size=n), 0.5), rng.standard_t(2, n),
+    ])  # fmt: skip
+    x[rng.random(x.shape) < missing] = np.nan
+    signal = np.nan_to_num(x[:, 0]) + np.nan_to_num(x[:, 3]) - (np.isnan(x[:, 5]) | (x[:, 5] == 0.5))
+    y = np.digitize(signal + rng.normal(size=n), [-1.0, 1.0]).astype(np.int8) - 1
+    model = HistBoostingModel(BoostingParameters(rounds=30, depth=6, min_leaf=1.0, l2=1.0))
+    weight = rng.uniform(0.02, 0.9, n)
+    model.fit(x, y, weight)
+    theirs = boost_histograms(model.parameters, x, y.astype(np.int64) + 1, weight)
+    ours = json.loads(model.files()["hist_boosting.model.json"])["trees"]
+    for turn, others in zip(ours, theirs._predictors, strict=True):
+        for tree, other in zip(turn, others, strict=True):
+            assert tree == boosted_tree(other.nodes)
 
 
 @needs_catboost
