@@ -43,7 +43,7 @@ class HistogramBins:
             number = np.searchsorted(edges[-1], x[known, k], side="left")
             codes[known, k] = number
             occupied.append(np.unique(number))
-        return cls(codes, tuple(edges), tuple(occupied), unknown.any(axis=0))
+        return cls(codes, tuple(edges), tuple(occupied), np.asarray(unknown.any(axis=0)))
 
     def in_values(self, nodes: Any) -> Any:
         """The nodes of a tree that was grown on ``codes``, with thresholds for the values themselves."""
