@@ -34,10 +34,11 @@ _NOT, _BREAK_EVEN, _TRAILED, _KEPT, _CROSSED = (int(m) for m in Moved)
 
 @kernel
 def break_even(p: Row, instrument: Row, rules: Row) -> int:
-    """Level at which the position pays its costs: entry, both taker fees and half the spread."""
+    """Level at which the position pays its costs: entry, the taker fees of both fills and half the spread."""
     side = p["side"]
     paid = p["cost"] / p["lots"]
-    level: float = side * paid * (1.0 + side * (2.0 * instrument["taker"] + rules["half_spread"]))
+    taker = instrument["taker"]
+    level: float = side * paid * (1.0 + side * (taker + rules["half_spread"])) / (1.0 - side * taker)
     return int(side * math.ceil(level))
 
 
