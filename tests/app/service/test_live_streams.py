@@ -325,3 +325,49 @@ async def test_a_symbol_that_is_shown_later_loses_no_bar_and_one_without_bars_is
     missing = {(int(r["open_time"]) - FIRST) // MINUTE for r in rows if r["reason"] == Reason.BAR_MISSING}
     assert missing == set(range(12, 20)), "only what never came is missing"
     assert sorted(decided(home)) == list(range(20)) and late(home) == []
+
+
+# ---- held against the back-test ----------------------------------------------------------------------------------
+
+
+def parity(ask, home, tmp_path) -> dict:
+    """The document, and the parts that are more than nothing."""
+    document = ask(home, "parity", "--strategy", tmp_path / "eager.json")
+    assert document["mode"] == "paper" and document["notes"] == []
+    return {**document, "own": {part: money for part, money in document["parts"].items() if money}}
+
+
+async def test_a_run_by_stream_has_no_difference_from_its_back_test(home, tmp_path, exchange, minutes, ask):
+    async with minutes(bars=30) as run:
+        await run.document()
+    document = parity(ask, home, tmp_path)
+    assert document["trades_session"] >= 3 and document["own"] == {}
+
+
+async def test_a_bar_revised_after_its_decision_is_the_revised_data_of_the_difference(
+    home, tmp_path, exchange, minutes, ask
+):
+    def revise(service) -> None:
+        entry = service.trader.session.state.positions["entry_time"][0]
+        bar = service.place.database.candles.read(KEY, int(entry), int(entry) + MINUTE)
+        values = {"open": float(bar.open[0]) * 1.0005, "high": float(bar.high[0]) * 1.0005}
+        exchange.server.market.changes.append(BarChange("BTCUSDT", "1m", int(entry), values))
+        service.feed.live.review()
+
+    async with minutes(bars=20, at_bar=Script(minute_7=revise)) as run:
+        await run.document()
+    document = parity(ask, home, tmp_path)
+    assert document["revised_bars"] == 1 and document["absent_bars"] == 0
+    assert list(document["own"]) == ["revised_data"] and document["difference"] != 0.0
+
+
+async def test_what_a_late_bar_did_not_open_is_a_missed_fill(home, tmp_path, exchange, minutes, ask):
+    begin, end = FIRST + 6 * MINUTE + 30_000, FIRST + 8 * MINUTE + 30_000
+    exchange.server.faults.add("drop", stream="btcusdt@kline_1m", at_ms=begin, until_ms=end)
+    exchange.server.faults.add("5xx", path="/klines", at_ms=begin, until_ms=end)
+    async with minutes(bars=30, at_bar=Script(flat_until=5)) as run:
+        await run.document()
+    assert late(home)
+    document = parity(ask, home, tmp_path)
+    assert document["revised_bars"] == document["absent_bars"] == 0
+    assert set(document["own"]) <= {"missed_fill", "size"} and "missed_fill" in document["own"]
