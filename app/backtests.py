@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ai.forecast import Abstain, Col, abstaining_row
 from app.documents import trade_rows
+from app.finer_bars import finer_grid
 from app.instrument_rules import rules_of
 from app.schedules import profile_of_runs, same_profile, stored_run
 from app.training import find_model
@@ -36,6 +37,7 @@ from data.clock import iso
 from data.errors import UserError
 from data.market import Float64Array, Frame, FundingFrame, SeriesKey
 from trading.backtest import RunResult, run_fast, run_service
+from trading.finer import FinerGrid
 from trading.journal import AccountKey
 
 if TYPE_CHECKING:
@@ -93,10 +95,13 @@ def perform(place: Workplace, request: Request) -> tuple[Document, str]:
     keys = series_of(place, request)
     strategy, runs, note = chosen(place, request, keys)
     inputs = inputs_of(place, request, keys, strategy, runs)
+    finer = None
+    if inputs.config.settings.matching.both_touched == "finer":
+        finer = finer_grid(place.database.candles, inputs.frames, inputs.grid)
     if request.engine == "service":
-        result = _by_service(inputs, keys[0])
+        result = _by_service(inputs, keys[0], finer)
     else:
-        result = run_fast(inputs.config, inputs.grid, inputs.features, inputs.forecasts, inputs.schema)
+        result = run_fast(inputs.config, inputs.grid, inputs.features, inputs.forecasts, inputs.schema, finer)
     elapsed = place.clock.monotonic() - started
     return _document(request, strategy, inputs, result, runs, elapsed), note
 
@@ -254,7 +259,7 @@ def _by_one_model(
 # ---- engines and result ----------------------------------------------------------------------------------------------
 
 
-def _by_service(inputs: Inputs, key: SeriesKey) -> RunResult:
+def _by_service(inputs: Inputs, key: SeriesKey, finer: FinerGrid | None) -> RunResult:
     """The service's session with a journal in a temporary home."""
     from database.home import Home
 
@@ -266,7 +271,7 @@ def _by_service(inputs: Inputs, key: SeriesKey) -> RunResult:
             {"symbols": list(config.symbols), "timeframe": config.timeframe, "strategy": config.strategy.name},
         )  # fmt: skip
         return run_service(
-            config, inputs.grid, inputs.features, inputs.forecasts, database.journal, number, inputs.schema
+            config, inputs.grid, inputs.features, inputs.forecasts, database.journal, number, inputs.schema, finer
         )
 
 

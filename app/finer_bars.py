@@ -1,4 +1,4 @@
-"""The finest stored bars inside the bars of a series: they decide which barrier of a label was touched first."""
+"""The finest stored bars inside those of a series: they say which level was touched first (labels, back-tests)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ai.labels_finer import finer_bars
 from data.market import Frame
 from data.timeframes import timeframe_ms
+from trading.finer import FinerGrid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from data.grid import Grid
     from data.store import CandleStore
 
 TIMEFRAMES = ("1m", "5m")  # the finest first
@@ -35,6 +40,33 @@ def finer_frame(store: CandleStore, frame: Frame) -> Frame | None:
         if covered(frame, finer) >= COVERED:
             return finer
     return None
+
+
+def finer_grid(store: CandleStore, frames: Sequence[Frame], grid: Grid) -> FinerGrid | None:
+    """Stored finer bars inside the bars of ``grid``; ``None``: there are none of any symbol.
+
+    ``frames`` are the grid's symbols, whatever more bars they hold. Only symbols with bars of the timeframe first found
+    take part, so that a bar is told in equally many parts.
+    """
+    begin = np.full(grid.present.shape, -1, dtype=np.int64)
+    high, low, parts, base = [], [], 0, 0
+    for s, frame in enumerate(frames):
+        finer = finer_frame(store, frame)
+        if finer is None:
+            continue
+        found = finer_bars(frame, finer)
+        parts = parts or found.parts
+        if found.parts != parts:
+            continue
+        at = np.searchsorted(frame.open_time, grid.open_time)
+        inside = np.flatnonzero(grid.present[s] & (at < len(frame)))
+        inside = inside[frame.open_time[at[inside]] == grid.open_time[inside]]
+        known = inside[found.begin[at[inside]] >= 0]
+        begin[s, known] = found.begin[at[known]] + base
+        high.append(found.high)
+        low.append(found.low)
+        base += len(found.high)
+    return FinerGrid(np.concatenate(high), np.concatenate(low), begin, parts) if high else None
 
 
 def covered(frame: Frame, finer: Frame) -> float:

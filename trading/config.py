@@ -23,7 +23,7 @@ ON_HALT: tuple[OnHalt, ...] = ("stop", "next-day", "next-month")
 
 
 def obeyed(rules: Instrument) -> dict[str, Any]:
-    """What orders obey of the rules, as plain JSON values; status, fees and where they came from are not among it."""
+    """What orders obey of the rules, as plain JSON values; status, fees, tiers and origin are not among it."""
     document = rules.document()
     return {name: document[name] for name in OBEYED}
 
@@ -77,7 +77,9 @@ class TradingConfig:
 
     def digest(self) -> str:
         """Hash of everything that changes results (not of how often they are committed); 20 hexadecimal digits."""
-        return self._hash({"instruments": [obeyed(rules) for rules in self.instruments]})
+        counted = (*OBEYED, "taker_fee", "maker_fee", "tiers")
+        documents = [rules.document() for rules in self.instruments]
+        return self._hash({"instruments": [{name: document[name] for name in counted} for document in documents]})
 
     def identity(self) -> str:
         """As :meth:`digest`, the trading rules apart: an exchange may change them, and the run stays the same one."""

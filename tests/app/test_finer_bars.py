@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from ai.settings import AiSettings
-from app.finer_bars import covered, finer_frame
+from app.finer_bars import covered, finer_frame, finer_grid
 from app.wiring import Workplace, extras_for
-from data.market import Frame
+from data.grid import align
+from data.market import Frame, FundingFrame
 from data.resample import resample
 from data.synthetic import synthetic_market
 
@@ -59,3 +60,20 @@ def test_bars_with_too_many_holes_are_not_used(home: Path, minutes: Frame) -> No
         assert finer_frame(place.database.candles, quarters) is None
         place.database.candles.write(few)  # fills most of the holes
         assert finer_frame(place.database.candles, quarters) is not None
+
+
+def test_a_back_test_reads_the_order_within_its_bars_from_stored_finer_ones(home: Path, minutes: Frame) -> None:
+    quarters = resample(minutes, "15m")
+    later = quarters.slice(100, len(quarters))
+    none = FundingFrame("synthetic", quarters.key.symbol, "synthetic", *(np.empty(0, d) for d in ("<i8", "<f8", "<f8")))
+    grid = align([later], [none])
+    with Workplace.opened(home) as place:
+        store = place.database.candles
+        assert finer_grid(store, [quarters], grid) is None
+        store.write(quarters)
+        store.write(minutes)
+        found = finer_grid(store, [quarters], grid)
+    assert found is not None and found.parts == 15
+    assert (found.begin[0] == 1500 + 15 * np.arange(len(later))).all()
+    first = slice(int(found.begin[0, 7]), int(found.begin[0, 7]) + 15)
+    assert (found.high[first].max(), found.low[first].min()) == (later.high[7], later.low[7])

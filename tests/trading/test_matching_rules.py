@@ -5,8 +5,10 @@ Both engines run every table. ``docs/matching.md`` names the test of each rule.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,16 @@ def run(
     for part in ("fills", "trades", "equity", "decisions", "codes"):
         assert getattr(fast, part).tobytes() == getattr(service, part).tobytes(), part
     return fast
+
+
+def test_every_rule_in_the_document_names_a_test_that_there_is() -> None:
+    folder = Path(__file__).parent
+    files = ("test_fills", "test_matching_rules", "test_position_management", "test_margin", "test_scenarios")
+    known = {f"test_{n}" for f in files for n in re.findall(r"^def test_(\w+)", (folder / f"{f}.py").read_text(), re.M)}
+    rows = [line for line in (folder.parents[1] / "docs/matching.md").read_text().splitlines() if line.startswith("| ")]
+    named = [n for row in rows[1:] for n in re.findall(r"`(\w+)…?`", row.rsplit("|", 2)[1])]
+    assert len(named) > 40
+    assert [n for n in named if not any(test.startswith(f"test_{n}") for test in known)] == []
 
 
 LIMIT = {"matching": {"entry": "limit", "entry_distance": 0.5, "entry_bars": 2}}

@@ -120,7 +120,7 @@ def test_f25_what_orders_do_not_obey_changes_nothing() -> None:
     assert len(session.open_orders()) == 2
     session.flush()
     assert notes(journal, "rules") == []
-    assert session.config.digest() == config_of(settings=CALM, exits=profile(0.01, 2.0, 50)).digest()
+    assert session.config.identity() == config_of(settings=CALM, exits=profile(0.01, 2.0, 50)).identity()
 
 
 def test_f25_rules_that_come_back_before_the_position_is_closed_change_nothing() -> None:
