@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ai.models.boosting import NO_LINEAR, BoostedModel, BoostingParameters
-from ai.models.files import json_bytes
 from ai.models.histogram_bins import HistogramBins
 from ai.models.predictor import LIGHTGBM, MemberTable
 from ai.models.tree_tables import boosted_tree, joined, leaf_of, margin_nodes
@@ -35,7 +34,8 @@ class HistBoostingModel(BoostedModel):
             [boosted_tree(one.nodes if bins is None else bins.in_values(one.nodes)) for one in turn]
             for turn in fitted._predictors
         ]
-        return json_bytes({"baseline": np.ravel(fitted._baseline_prediction).tolist(), "trees": trees})
+        kept = {"baseline": np.ravel(fitted._baseline_prediction).tolist(), "trees": trees}
+        return json.dumps(kept, sort_keys=True, allow_nan=False).encode()  # without indents: a tenth of the time
 
     def _library_predict(self, text: bytes, x: Float64Array) -> Float64Array:
         """The same sums in plain numpy: scikit-learn cannot be given its own trees back."""

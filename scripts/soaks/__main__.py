@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     research.add_argument("--members", help="names by commas (default: all that are installed)")
     research.add_argument("--workers", type=int, help="processes (default: one for each core)")
     research.add_argument("--bars", type=int, help="only the newest so many (default: three years)")
+    research.add_argument("--coin", type=int, help="seed of a coin that draws every bar's direction, as a control")
     research.add_argument("--data", help="folder of recorded series (default: QUANTAI_TEST_DATA)")
     research.add_argument("--out", help="folder for one report in JSON for each symbol")
     random = soaks.add_parser("scenarios", help="random markets, orders and settings: both engines keep I1-I5")
@@ -92,7 +93,7 @@ def _research(options: argparse.Namespace) -> dict[str, Any]:
     from scripts.soaks.research import Study, research
 
     members = tuple(options.members.split(",")) if options.members else None
-    study = Study(tuple(options.symbols.split(",")), members, options.workers, options.bars)
+    study = Study(tuple(options.symbols.split(",")), members, options.workers, options.bars, options.coin)
     return research(study, data_folder(options.data), Path(options.out) if options.out else None, _tell)
 
 

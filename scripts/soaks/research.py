@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ai.models.members import MEMBERS
+from ai.regime_control import flipped_market
 from app.walk_forward import Request, perform
 from app.wiring import Workplace
 from data.market import unified_symbol
@@ -21,7 +24,10 @@ from scripts.soaks.markets import recorded_market
 Document = dict[str, Any]
 TIMEFRAME = "15m"
 THREE_YEARS = 3 * 365 * 96  # bars
-REPORTED = ("auc", "auc_low", "auc_high", "log_loss", "base_log_loss", "brier", "ece", "n", "folds", "verdict")
+REPORTED = (
+    "auc", "auc_low", "auc_high", "auc_within", "auc_within_low", "auc_within_high", "log_loss", "base_log_loss",
+    "brier", "ece", "n", "folds", "verdict",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Study:
     members: tuple[str, ...] | None = None
     workers: int | None = None
     bars: int | None = None
+    coin: int | None = None  # seed of the coin that draws the directions of the bars, as a control
 
 
 def installed_members() -> tuple[str, ...]:
@@ -63,6 +70,9 @@ def _one(
 ) -> Document:  # fmt: skip
     frame, funding = recorded_market(folder, symbol, TIMEFRAME)
     frame = frame.slice(max(0, len(frame) - (study.bars or THREE_YEARS)), len(frame))
+    name = f"{symbol}-{TIMEFRAME}"
+    if study.coin is not None:
+        frame, name = flipped_market(frame, np.random.default_rng(study.coin)), f"{name}-coin-{study.coin}"
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as home, Workplace.opened(Path(home)) as place:
         place.database.candles.write(frame)
@@ -74,10 +84,10 @@ def _one(
     seconds = round(time.perf_counter() - began, 1)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        (out / f"{symbol}-{TIMEFRAME}.json").write_text(json.dumps(report, indent=1))
+        (out / f"{name}.json").write_text(json.dumps(report, indent=1))
     trading = report["trading"]
     return {
-        "symbol": symbol, "bars": len(frame), "wall_s": seconds, "skipped": len(report["skipped"]),
+        "symbol": symbol, "coin": study.coin, "bars": len(frame), "wall_s": seconds, "skipped": len(report["skipped"]),
         **{name: report["overall"].get(name) for name in REPORTED}, "says": report["verdict"],
         "trades": trading.get("trades"), "net_return": trading.get("net_return"),
         "deflated_sharpe": trading.get("deflated_sharpe"),
