@@ -60,8 +60,8 @@ def _row(frame: Frame, funding: FundingFrame) -> Row:
     bare, bare_taken = fits.mean(axis=0) * len(windows)
     note = (
         f"{wall:.0f} s against {bare:.0f} s of bare fits (members, their calibration, the regime) on {processes} "
-        f"cores; of processor time {taken:.0f} s and {bare_taken:.0f} s: {taken / bare_taken:.2f}×; load before it {load:.1f}; "
-        f"{len(result.folds)} folds, {len(features)} features; fits of every {EVERY}th fold, times {EVERY}"
+        f"cores; of processor time {taken:.0f} s and {bare_taken:.0f} s: {taken / bare_taken:.2f}×; load before it "
+        f"{load:.1f}; {len(result.folds)} folds, {len(features)} features; fits of every {EVERY}th fold, times {EVERY}"
     )
     return measured("P15", WHAT, float(wall / (bare / processes)), "×", GOAL, None, None, note)
 
