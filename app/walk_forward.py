@@ -240,4 +240,6 @@ def _luck(edge: Mapping[str, Any], ranked: bool) -> str:
         return f"{text}below the {GOOD_CHANCE:.0%} that would be evidence"
     if not (edge.get("sharpe_low") or 0.0) > 0.0:
         return f"{text}but the 95 % band of its Sharpe ratio holds zero"
+    if (edge.get("reality_check") or 0.0) > 1.0 - GOOD_CHANCE:
+        return f"{text}but White's reality check sees as much in {edge['reality_check']:.0%} of what has no edge"
     return f"{text}{'enough to go on' if ranked else 'but it does not come from a ranking of direction'}"

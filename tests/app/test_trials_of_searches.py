@@ -143,6 +143,9 @@ def test_a_good_sharpe_without_a_ranking_of_direction_is_not_called_enough() -> 
         "but it does not come from a ranking of direction."
     )
     assert words(ranked).endswith("is 97%, enough to go on.")
+    doubted = {**ranked.trading, "edge": {**ranked.trading["edge"], "reality_check": 0.061}}
+    said = words(SimpleNamespace(verdict=ranked.verdict, trading=doubted))
+    assert said.endswith("White's reality check sees as much in 6% of what has no edge.")
     low = {**TRADING, "edge": {**TRADING["edge"], "sharpe_low": -0.1}}
     assert words(SimpleNamespace(verdict=ranked.verdict, trading=low)).endswith("band of its Sharpe ratio holds zero.")
     luck = {**TRADING, "edge": {**TRADING["edge"], "deflated_sharpe": 0.5}}
