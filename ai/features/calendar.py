@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+from ai.features.blocks import close_of
 from ai.features.spec import FeatureSpec
+from ai.features.window import MASK
 from data.compiled import kernel_part
 from data.market import Float64Array
 
@@ -22,8 +24,11 @@ CALENDAR: tuple[FeatureSpec, ...] = (
 
 
 @kernel_part
-def step_calendar(close_time: int, out: Float64Array, at: int) -> None:
-    """``close_time`` in ms UTC; weeks begin on Monday 00:00."""
-    day = 2.0 * math.pi * (close_time % _DAY_MS) / _DAY_MS
-    week = 2.0 * math.pi * ((close_time - _MONDAY_MS) % _WEEK_MS) / _WEEK_MS
-    out[at], out[at + 1], out[at + 2], out[at + 3] = math.sin(day), math.cos(day), math.sin(week), math.cos(week)
+def step_calendar(state: Float64Array, held: int, step_ms: int, out: Float64Array, at: int) -> None:
+    """At the closes of the block's bars; weeks begin on Monday 00:00."""
+    for k in range(held & MASK):
+        close_time = close_of(state, held, step_ms, k)
+        day = 2.0 * math.pi * (close_time % _DAY_MS) / _DAY_MS
+        week = 2.0 * math.pi * ((close_time - _MONDAY_MS) % _WEEK_MS) / _WEEK_MS
+        out[at, k], out[at + 1, k] = math.sin(day), math.cos(day)
+        out[at + 2, k], out[at + 3, k] = math.sin(week), math.cos(week)

@@ -19,7 +19,6 @@ from ai.features.window import (
     CROSS_RATIO,
     CROSS_RETURN,
     OWN_RETURN,
-    POS,
     RETURN,
     RUN,
     newest,
@@ -87,15 +86,15 @@ def _together(state: Float64Array, ring: int, bars: int) -> tuple[int, float, fl
 @kernel
 def step_cross(state: Float64Array, c: float, beside: Float64Array, b: int, out: Float64Array, at: int) -> None:
     """Each cross symbol in turn; where returns do not vary, correlation and beta are 0."""
-    pos, run = int(state[POS]), state[RUN]
-    put(state, OWN_RETURN, pos, state[RETURN])
+    run = state[RUN]
+    put(state, OWN_RETURN, state[RETURN])
     for k in range(CROSS_SYMBOLS):
         close, to = beside[b + CROSS + k], at + _EACH * k
         other = math.log(close) if close > 0.0 else np.nan
-        put(state, CROSS_CLOSE + k, pos, other)
+        put(state, CROSS_CLOSE + k, other)
         gain = other - newest(state, CROSS_CLOSE + k, 1) if run > 1 else np.nan
-        put(state, CROSS_RETURN + k, pos, gain)
-        put(state, CROSS_RATIO + k, pos, math.log(c) - other)
+        put(state, CROSS_RETURN + k, gain)
+        put(state, CROSS_RATIO + k, math.log(c) - other)
         out[to] = gain
         if state[COUNT] > LONG:
             count, xx, yy, xy = _together(state, CROSS_RETURN + k, LONG)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ai.features.blocks import close_of, first_of
 from ai.features.spec import FeatureSpec
+from ai.features.window import FUNDING_RATE, MASK
 from data.compiled import kernel_part
 from data.market import Float64Array
 
@@ -36,8 +38,17 @@ DERIVATIVES_STATE = 4 + KEPT  # settlements, newest at, last time, interval in h
 
 
 @kernel_part
-def step_derivatives(state: Float64Array, mine: int, close_time: int, rate: float, out: Float64Array, at: int) -> None:
-    """``rate`` is NaN unless a settlement became known by this bar's close (``close_time``, ms UTC)."""
+def step_derivatives(state: Float64Array, held: int, mine: int, step_ms: int, out: Float64Array, at: int) -> None:
+    """The rate of a bar is NaN unless a settlement became known by its close."""
+    rates = first_of(state, FUNDING_RATE, held)
+    for k in range(held & MASK):
+        _known(state, mine, close_of(state, held, step_ms, k), state[rates + k], out, at, k)
+
+
+@kernel_part
+def _known(
+    state: Float64Array, mine: int, close_time: int, rate: float, out: Float64Array, at: int, bar: int
+) -> None:  # fmt: skip
     if not np.isnan(rate):
         if state[mine] > 0:
             state[mine + 3] = min((close_time - state[mine + 2]) / _HOUR_MS, LONGEST_HOURS)
@@ -50,14 +61,14 @@ def step_derivatives(state: Float64Array, mine: int, close_time: int, rate: floa
         return
     rates, newest = mine + 4, int(state[mine + 1])
     last = state[rates + newest]
-    out[at] = last
+    out[at, bar] = last
     summed = 0.0
     for k in range(min(int(seen), KEPT)):
         summed += state[rates + (newest - k + KEPT) % KEPT]
         if k == 2:
-            out[at + 1] = summed / 3
+            out[at + 1, bar] = summed / 3
     if seen >= KEPT:
-        out[at + 2] = summed / KEPT
+        out[at + 2, bar] = summed / KEPT
     if seen >= 2:
-        out[at + 3] = last * 8760.0 / state[mine + 3]
-    out[at + 4] = (close_time - state[mine + 2]) / _HOUR_MS
+        out[at + 3, bar] = last * 8760.0 / state[mine + 3]
+    out[at + 4, bar] = (close_time - state[mine + 2]) / _HOUR_MS

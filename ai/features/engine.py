@@ -12,7 +12,7 @@ from ai.features.window import COUNT, LAST_OPEN
 from ai.schema import FeatureSchema
 from data.beside import BESIDE, Beside
 from data.errors import UserError
-from data.market import BarMark, Float64Array, Frame, FundingFrame, Int64Array
+from data.market import BarMark, Float64Array, Frame, FundingFrame, Int64Array, UInt8Array
 from data.timeframes import timeframe_ms
 
 
@@ -63,7 +63,9 @@ class FeatureEngine:
         self._plan: Int64Array = np.array([self._step_ms, *runs], dtype=np.int64)
         self._pick: Int64Array = np.array([position[name] for name in schema.names], dtype=np.int64)
         self._plain = not any(runs[PLAIN_GROUPS:])
-        self._full: Float64Array = np.empty(sum(map(len, GROUPS[:PLAIN_GROUPS])) if self._plain else len(REGISTRY))
+        self._asked: UInt8Array = np.array([spec.name in asked for spec in REGISTRY], dtype=np.uint8)
+        rows = sum(map(len, GROUPS[:PLAIN_GROUPS])) if self._plain else len(REGISTRY)
+        self._full: Float64Array = np.empty((rows, 1))
         self._state: Float64Array = np.zeros(WHOLE_STATE)
         self._reads_beside = bool(rows_beside(schema.names))
         self._nothing: Float64Array = np.full(len(BESIDE), np.nan)
@@ -83,13 +85,15 @@ class FeatureEngine:
         row: Float64Array = np.empty(len(self._pick))
         if self._plain:
             step_row(
-                self._state, self._plan, self._pick, int(open_time), float(o), float(h), float(low), float(c), float(v),
-                float(funding_rate), self._full, row,
+                self._state, self._plan, self._asked, self._pick, int(open_time), float(o), float(h), float(low),
+                float(c), float(v), float(funding_rate),
+                self._full, row,
             )  # fmt: skip
         else:
             step_whole_row(
-                self._state, self._plan, self._pick, int(open_time), float(o), float(h), float(low), float(c), float(v),
-                float(funding_rate), self._nothing if beside is None else np.ascontiguousarray(beside), self._full, row,
+                self._state, self._plan, self._asked, self._pick, int(open_time), float(o), float(h), float(low),
+                float(c), float(v), float(funding_rate),
+                self._nothing if beside is None else np.ascontiguousarray(beside), self._full, row,
             )  # fmt: skip
         return row
 
@@ -124,10 +128,10 @@ class FeatureEngine:
             whole(frame.volume), funding_by_bar(frame.open_time, self._step_ms, funding, known),
         )  # fmt: skip
         if self._plain:
-            run_rows(state, self._plan, self._pick, *bars, out)
+            run_rows(state, self._plan, self._asked, self._pick, *bars, out)
             return out
         flat, apart = self._nothing, 0
         if beside is not None and self._reads_beside:
             flat, apart = whole(beside.at(frame.open_time).T).ravel(), len(BESIDE)
-        run_whole_rows(state, self._plan, self._pick, *bars, flat, apart, out)
+        run_whole_rows(state, self._plan, self._asked, self._pick, *bars, flat, apart, out)
         return out

@@ -8,26 +8,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from ai.features.blocks import FREE, first_of, since, slot
 from ai.features.spec import FeatureSpec, settle
-from ai.features.window import (
-    CHANGE_NOW,
-    CLOSE,
-    COUNT,
-    HIGH,
-    LOW,
-    MONEY_DOWN,
-    MONEY_UP,
-    RUN,
-    TYPICAL,
-    highest,
-    lowest,
-    regression,
-    squares,
-    total,
-    window,
-)
+from ai.features.sums import highs, lows, slopes, spreads, totals
+from ai.features.window import CHANGE, CLOSE, COUNT, HIGH, LOW, MASK, MONEY_DOWN, MONEY_UP, RUN, TYPICAL
 from data.compiled import kernel_part
-from data.market import Float64Array
+from data.market import Float64Array, UInt8Array
 
 _C, _HLC, _HLCV = ("close",), ("high", "low", "close"), ("high", "low", "close", "volume")
 
@@ -84,118 +72,177 @@ OSCILLATORS: tuple[FeatureSpec, ...] = (
     FeatureSpec("cci_20", "oscillators", 20, "index", "commodity channel index", _HLC, "TA-Lib CCI(20)"),
     FeatureSpec("mfi_14", "oscillators", 15, "0..100", "money flow index", _HLCV, "TA-Lib MFI(14)"),
 )  # fmt: skip
-OSCILLATORS_STATE = 9  # RSI changes, gain, loss; three fast K, three slow K
+OSCILLATORS_STATE = 7  # RSI changes, gain, loss; the last two fast K and two slow K
 
 
 @kernel_part
-def _ema(state: Float64Array, at: int, bars: int, seen: float, value: float) -> None:
+def _ema(average: float, bars: int, seen: int, value: float) -> float:
     """Mean of the first ``bars`` values, from then on the recursion; ``seen`` counts this value too."""
-    if seen <= bars:
-        state[at] += value / bars
-    else:
-        state[at] += (value - state[at]) * (2.0 / (bars + 1))
+    return average + value / bars if seen <= bars else average + (value - average) * (2.0 / (bars + 1))
 
 
 @kernel_part
-def _level(out: Float64Array, at: int, average: float, close: float) -> None:
-    out[at] = average
-    out[at + 5] = 100.0 * (close / average - 1.0)
+def _recursions(state: Float64Array, held: int, mine: int, out: Float64Array, at: int) -> None:
+    """The averages into the rows of their levels, MACD and its signal into theirs: also before they are warm."""
+    c, before = first_of(state, CLOSE, held), int(state[COUNT]) - held
+    e9, e20, e50, e200 = state[mine], state[mine + 1], state[mine + 2], state[mine + 3]
+    fast, slow, signal = state[mine + 4], state[mine + 5], state[mine + 6]
+    for k in range(held & MASK):
+        close, seen = state[c + k], before + k + 1
+        e9, e20, e50 = _ema(e9, 9, seen, close), _ema(e20, 20, seen, close), _ema(e50, 50, seen, close)
+        e200, slow = _ema(e200, 200, seen, close), _ema(slow, 26, seen, close)
+        if seen > 14:
+            fast = _ema(fast, 12, seen - 14, close)
+        if seen >= 26:
+            signal = _ema(signal, 9, seen - 25, fast - slow)
+        out[at, k], out[at + 1, k], out[at + 2, k], out[at + 3, k] = e9, e20, e50, e200
+        out[at + 11, k], out[at + 12, k] = fast - slow, signal
+    state[mine], state[mine + 1], state[mine + 2], state[mine + 3] = e9, e20, e50, e200
+    state[mine + 4], state[mine + 5], state[mine + 6] = fast, slow, signal
 
 
 @kernel_part
-def step_averages(state: Float64Array, mine: int, close: float, out: Float64Array, at: int) -> None:
+def _unknown(out: Float64Array, row: int, bars: int) -> None:
+    for k in range(bars):
+        out[row, k] = np.nan
+
+
+@kernel_part
+def _distances(
+    state: Float64Array, held: int, asked: UInt8Array, out: Float64Array, row: int, first: int
+) -> None:  # fmt: skip
+    """Distance of the close from the average in ``row``, which is not known before the bar ``first``."""
+    c = first_of(state, CLOSE, held)
+    if asked[row + 5]:
+        for k in range(first, held & MASK):
+            out[row + 5, k] = 100.0 * (state[c + k] / out[row, k] - 1.0)
+    _unknown(out, row, first)
+
+
+@kernel_part
+def step_averages(state: Float64Array, held: int, mine: int, asked: UInt8Array, out: Float64Array, at: int) -> None:
     """EMA, SMA, their distances and MACD, started as TA-Lib starts them (MACD's fast average at the 15th close)."""
-    count = state[COUNT]
-    _ema(state, mine, 9, count, close)
-    _ema(state, mine + 1, 20, count, close)
-    _ema(state, mine + 2, 50, count, close)
-    _ema(state, mine + 3, 200, count, close)
-    if count >= 9:
-        _level(out, at, state[mine], close)
-    if count >= 20:
-        _level(out, at + 1, state[mine + 1], close)
-        _level(out, at + 4, total(state, CLOSE, 20) / 20, close)
-    if count >= 50:
-        _level(out, at + 2, state[mine + 2], close)
-        out[at + 10] = 100.0 * (state[mine + 1] / state[mine + 2] - 1.0)
-    if count >= 200:
-        _level(out, at + 3, state[mine + 3], close)
-    if count > 14:
-        _ema(state, mine + 4, 12, count - 14, close)
-    _ema(state, mine + 5, 26, count, close)
-    if count < 26:
-        return
-    macd = state[mine + 4] - state[mine + 5]
-    _ema(state, mine + 6, 9, count - 25, macd)
-    if count >= 34:
-        signal, scale = state[mine + 6], 100.0 / close
-        out[at + 11], out[at + 12], out[at + 13] = macd, signal, macd - signal
-        out[at + 14], out[at + 15], out[at + 16] = macd * scale, signal * scale, (macd - signal) * scale
+    n, count, c = held & MASK, state[COUNT], first_of(state, CLOSE, held)
+    _recursions(state, held, mine, out, at)
+    totals(state, CLOSE, held, 20, FREE)
+    sums = slot(FREE)
+    for k in range(n):
+        out[at + 4, k] = state[sums + k] / 20
+    if asked[at + 10]:
+        for k in range(since(count, held, 50), n):
+            out[at + 10, k] = 100.0 * (out[at + 1, k] / out[at + 2, k] - 1.0)
+    for i in range(5):
+        _distances(state, held, asked, out, at + i, since(count, held, (9, 20, 50, 200, 20)[i]))
+    first = since(count, held, 34)
+    _unknown(out, at + 11, first)
+    _unknown(out, at + 12, first)
+    for k in range(first, n):
+        out[at + 13, k] = out[at + 11, k] - out[at + 12, k]
+    if asked[at + 14] or asked[at + 15] or asked[at + 16]:
+        for k in range(first, n):
+            scale = 100.0 / state[c + k]
+            out[at + 14, k], out[at + 15, k] = out[at + 11, k] * scale, out[at + 12, k] * scale
+            out[at + 16, k] = out[at + 13, k] * scale
 
 
 @kernel_part
-def step_bands(state: Float64Array, close: float, out: Float64Array, at: int) -> None:
+def step_bands(state: Float64Array, held: int, asked: UInt8Array, out: Float64Array, at: int) -> None:
     """Bollinger bands, z-score and slope."""
-    count = state[COUNT]
-    if count >= 20:
-        mean = total(state, CLOSE, 20) / 20
-        sd = math.sqrt(squares(state, CLOSE, 20, mean) / 20)
-        z = (close - mean) / sd if sd > 1e-14 * mean else 0.0
-        out[at], out[at + 1] = mean + 2.0 * sd, mean - 2.0 * sd
-        out[at + 2] = 0.5 + 0.25 * z
-        out[at + 3] = 400.0 * sd / mean
-        out[at + 4] = z
-    if count >= 10:
-        out[at + 5] = 1000.0 * regression(state, CLOSE, 10)[0] / close
+    n, c = held & MASK, first_of(state, CLOSE, held)
+    mean, spread = slot(FREE), slot(FREE + 1)
+    totals(state, CLOSE, held, 20, FREE)
+    for k in range(n):
+        state[mean + k] /= 20
+    spreads(state, CLOSE, held, 20, FREE, FREE + 1)
+    for k in range(since(state[COUNT], held, 20), n):
+        middle, sd = state[mean + k], math.sqrt(state[spread + k] / 20)
+        z = (state[c + k] - middle) / sd if sd > 1e-14 * middle else 0.0
+        out[at, k], out[at + 1, k] = middle + 2.0 * sd, middle - 2.0 * sd
+        out[at + 2, k] = 0.5 + 0.25 * z
+        out[at + 3, k] = 400.0 * sd / middle
+        out[at + 4, k] = z
+    if asked[at + 5]:
+        slopes(state, CLOSE, held, 10, FREE)
+        slope = slot(FREE + 1)
+        for k in range(since(state[COUNT], held, 10), n):
+            out[at + 5, k] = 1000.0 * state[slope + k] / state[c + k]
 
 
 @kernel_part
-def _rsi(state: Float64Array, mine: int, change: float) -> None:
-    state[mine] += 1.0
-    gain, loss = max(change, 0.0), max(-change, 0.0)
-    if state[mine] <= 14:
-        state[mine + 1] += gain / 14
-        state[mine + 2] += loss / 14
-    else:
-        state[mine + 1] = (state[mine + 1] * 13 + gain) / 14
-        state[mine + 2] = (state[mine + 2] * 13 + loss) / 14
+def _rsi(state: Float64Array, held: int, mine: int, out: Float64Array, at: int) -> None:
+    """Over a gap it keeps its value."""
+    n, change = held & MASK, first_of(state, CHANGE, held)
+    up, down = slot(FREE), slot(FREE + 1)
+    gains, losses, moves = state[mine + 1], state[mine + 2], int(state[mine])
+    for k in range(n):
+        if k > 0 or state[RUN] > held:
+            moves += 1
+            gain, loss = max(state[change + k], 0.0), max(-state[change + k], 0.0)
+            gains = gains + gain / 14 if moves <= 14 else (gains * 13 + gain) / 14
+            losses = losses + loss / 14 if moves <= 14 else (losses * 13 + loss) / 14
+        state[up + k], state[down + k] = gains, losses
+    state[mine], state[mine + 1], state[mine + 2] = moves, gains, losses
+    for k in range(since(moves, held, 14), n):
+        both = state[up + k] + state[down + k]
+        out[at, k] = 100.0 * state[up + k] / both if both > 0.0 else 50.0
 
 
 @kernel_part
-def _stochastic(state: Float64Array, mine: int, close: float, out: Float64Array, at: int) -> None:
-    count = state[COUNT]
-    if count < 14:
-        return
-    low, high = lowest(state, LOW, 14), highest(state, HIGH, 14)
-    state[mine + 3], state[mine + 4] = state[mine + 4], state[mine + 5]
-    state[mine + 5] = 100.0 * (close - low) / (high - low) if high > low else 50.0
-    if count < 16:
-        return
-    state[mine + 6], state[mine + 7] = state[mine + 7], state[mine + 8]
-    state[mine + 8] = (state[mine + 3] + state[mine + 4] + state[mine + 5]) / 3
-    out[at + 1] = state[mine + 8]
-    if count >= 18:
-        out[at + 2] = (state[mine + 6] + state[mine + 7] + state[mine + 8]) / 3
+def _stochastic(state: Float64Array, held: int, mine: int, out: Float64Array, at: int) -> None:
+    n, count, c = held & MASK, state[COUNT], first_of(state, CLOSE, held)
+    bottom, top = slot(FREE), slot(FREE + 1)
+    fast, slow = slot(FREE + 2), slot(FREE + 3)  # each begins with the two of the bars before the block
+    lows(state, LOW, held, 14, FREE)
+    highs(state, HIGH, held, 14, FREE + 1)
+    state[fast], state[fast + 1], state[slow], state[slow + 1] = (
+        state[mine + 3], state[mine + 4], state[mine + 5], state[mine + 6],
+    )  # fmt: skip
+    for k in range(n):
+        low, high = state[bottom + k], state[top + k]
+        state[fast + 2 + k] = 100.0 * (state[c + k] - low) / (high - low) if high > low else 50.0
+    for k in range(n):
+        state[slow + 2 + k] = (state[fast + k] + state[fast + k + 1] + state[fast + k + 2]) / 3
+    for k in range(since(count, held, 16), n):
+        out[at + 1, k] = state[slow + 2 + k]
+    for k in range(since(count, held, 18), n):
+        out[at + 2, k] = (state[slow + k] + state[slow + k + 1] + state[slow + k + 2]) / 3
+    state[mine + 3], state[mine + 4], state[mine + 5], state[mine + 6] = (
+        state[fast + n], state[fast + n + 1], state[slow + n], state[slow + n + 1],
+    )  # fmt: skip
 
 
 @kernel_part
-def step_oscillators(state: Float64Array, mine: int, close: float, out: Float64Array, at: int) -> None:
-    """RSI, stochastic, CCI, MFI; over a gap RSI keeps its value."""
-    if state[RUN] > 1:
-        _rsi(state, mine, state[CHANGE_NOW])
-    if state[mine] >= 14:
-        both = state[mine + 1] + state[mine + 2]
-        out[at] = 100.0 * state[mine + 1] / both if both > 0.0 else 50.0
-    _stochastic(state, mine, close, out, at)
-    count = state[COUNT]
-    if count >= 20:
-        mean, first = total(state, TYPICAL, 20) / 20, window(state, TYPICAL, 20)
+def _cci(state: Float64Array, held: int, out: Float64Array, at: int) -> None:
+    n, typical, mean, spreads_of = held & MASK, first_of(state, TYPICAL, held), slot(FREE), slot(FREE + 1)
+    totals(state, TYPICAL, held, 20, FREE)
+    for k in range(n):
+        state[mean + k] /= 20
+    for k in range(n):
+        middle = state[mean + k]
         a = b = 0.0
-        for i in range(first, first + 20, 2):
-            a += abs(state[i] - mean)
-            b += abs(state[i + 1] - mean)
-        spread = a + b
-        out[at + 3] = (state[first + 19] - mean) / (0.015 * spread / 20) if spread > 1e-13 * mean else 0.0
-    if count >= 15:
-        up, down = total(state, MONEY_UP, 14), total(state, MONEY_DOWN, 14)
-        out[at + 4] = 100.0 * up / (up + down) if up + down > 0.0 else 50.0
+        for m in range(10):
+            i = typical - 19 + k + 2 * m
+            a += abs(state[i] - middle)
+            b += abs(state[i + 1] - middle)
+        state[spreads_of + k] = a + b
+    for k in range(since(state[COUNT], held, 20), n):
+        middle, spread = state[mean + k], state[spreads_of + k]
+        out[at, k] = (state[typical + k] - middle) / (0.015 * spread / 20) if spread > 1e-13 * middle else 0.0
+
+
+@kernel_part
+def step_oscillators(state: Float64Array, held: int, mine: int, asked: UInt8Array, out: Float64Array, at: int) -> None:
+    """RSI, stochastic, CCI, MFI."""
+    if asked[at]:
+        _rsi(state, held, mine, out, at)
+    if asked[at + 1] or asked[at + 2]:
+        _stochastic(state, held, mine, out, at)
+    if asked[at + 3]:
+        _cci(state, held, out, at + 3)
+    if asked[at + 4]:
+        up, down = slot(FREE), slot(FREE + 1)
+        totals(state, MONEY_UP, held, 14, FREE)
+        totals(state, MONEY_DOWN, held, 14, FREE + 1)
+        for k in range(since(state[COUNT], held, 15), held & MASK):
+            both = state[up + k] + state[down + k]
+            out[at + 4, k] = 100.0 * state[up + k] / both if both > 0.0 else 50.0

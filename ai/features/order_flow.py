@@ -16,7 +16,6 @@ from ai.features.window import (
     COUNT,
     LIQUIDATED_LONG,
     LIQUIDATED_SHORT,
-    POS,
     TAKER_BUY,
     TAKER_SELL,
     TRADE_COUNT,
@@ -81,7 +80,7 @@ def step_book(state: Float64Array, beside: Float64Array, b: int, out: Float64Arr
     out[at] = 1e4 * (ask - bid) / middle
     for k in range(3):
         out[at + 1 + k] = beside[b + IMBALANCE + k]
-    put(state, BOOK_LEAN, int(state[POS]), out[at + 2])
+    put(state, BOOK_LEAN, out[at + 2])
     if state[COUNT] >= 12:
         count, summed = present(state, BOOK_LEAN, 12)
         if count >= 12 * _SHARE:
@@ -102,21 +101,20 @@ def _balance(state: Float64Array, plus: int, minus: int, bars: int) -> float:
 @kernel
 def step_flow(state: Float64Array, v: float, beside: Float64Array, b: int, out: Float64Array, at: int) -> None:
     """Who took, how many trades, and what was forced."""
-    pos = int(state[POS])
     bought, sold, trades = beside[b + BOUGHT], beside[b + SOLD], beside[b + TRADES]
     if not bought + sold >= WATCHED * v:
         bought = sold = trades = np.nan
-    put(state, TAKER_BUY, pos, bought)
-    put(state, TAKER_SELL, pos, sold)
-    put(state, TRADE_COUNT, pos, trades)
+    put(state, TAKER_BUY, bought)
+    put(state, TAKER_SELL, sold)
+    put(state, TRADE_COUNT, trades)
     for k in range(3):
         out[at + k] = _balance(state, TAKER_BUY, TAKER_SELL, (1, 12, 96)[k])
     out[at + 3] = 0.5 + 0.5 * out[at + 1]
     if state[COUNT] >= LONG:
         out[at + 4] = zscore_present(state, TRADE_COUNT, LONG, LEAST)
     longs, shorts = beside[b + LIQUIDATED], beside[b + LIQUIDATED + 1]
-    put(state, LIQUIDATED_LONG, pos, longs)
-    put(state, LIQUIDATED_SHORT, pos, shorts)
+    put(state, LIQUIDATED_LONG, longs)
+    put(state, LIQUIDATED_SHORT, shorts)
     out[at + 5] = (longs + shorts) / v if v > 0.0 else 0.0 * (longs + shorts)
     if state[COUNT] >= _DAY:
         count, forced = present(state, LIQUIDATED_LONG, _DAY)

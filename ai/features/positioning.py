@@ -20,7 +20,6 @@ from ai.features.window import (
     CLOSE,
     COUNT,
     OPEN_INTEREST,
-    POS,
     RUN,
     newest,
     put,
@@ -86,11 +85,11 @@ def _log(value: float) -> float:
 @kernel
 def step_basis(state: Float64Array, c: float, beside: Float64Array, b: int, out: Float64Array, at: int) -> None:
     """Premium of the mark price over the index and of the close over the mark price."""
-    mark, index, pos = beside[b + MARK], beside[b + INDEX], int(state[POS])
+    mark, index = beside[b + MARK], beside[b + INDEX]
     out[at] = 1e4 * (mark / index - 1.0)
     out[at + 1] = 1e4 * (c / mark - 1.0)
-    put(state, BASIS_INDEX, pos, out[at])
-    put(state, BASIS_MARK, pos, out[at + 1])
+    put(state, BASIS_INDEX, out[at])
+    put(state, BASIS_MARK, out[at + 1])
     if state[COUNT] >= LONG:
         out[at + 2] = zscore_present(state, BASIS_INDEX, LONG, LEAST)
         out[at + 3] = zscore_present(state, BASIS_MARK, LONG, LEAST)
@@ -99,7 +98,7 @@ def step_basis(state: Float64Array, c: float, beside: Float64Array, b: int, out:
 @kernel
 def step_open_interest(state: Float64Array, c: float, beside: Float64Array, b: int, out: Float64Array, at: int) -> None:
     """Changes of open interest, in base units so that the price does not enter."""
-    put(state, OPEN_INTEREST, int(state[POS]), _log(beside[b + INTEREST]))
+    put(state, OPEN_INTEREST, _log(beside[b + INTEREST]))
     now = newest(state, OPEN_INTEREST, 0)
     if state[RUN] > 1:
         out[at] = now - newest(state, OPEN_INTEREST, 1)
@@ -118,7 +117,7 @@ def step_ratios(state: Float64Array, beside: Float64Array, b: int, out: Float64A
     out[at + 1] = _log(beside[b + TOP_ACCOUNT])
     out[at + 2] = _log(beside[b + TOP_POSITION])
     out[at + 3] = _log(beside[b + TAKER])
-    put(state, ACCOUNTS, int(state[POS]), out[at])
+    put(state, ACCOUNTS, out[at])
     if state[COUNT] >= LONG:
         out[at + 4] = zscore_present(state, ACCOUNTS, LONG, LEAST)
     out[at + 5] = out[at + 2] - out[at]

@@ -16,8 +16,10 @@ import math
 
 import numpy as np
 
+from ai.features.blocks import FREE, close_of, first_of, since, slot
 from ai.features.spec import FeatureSpec
-from ai.features.window import GARMAN_KLASS, RETURNS, RUN, newest, squares
+from ai.features.sums import square_totals
+from ai.features.window import GARMAN_KLASS, MASK, RETURNS, RUN
 from data.compiled import kernel, kernel_part
 from data.market import Float64Array
 
@@ -72,20 +74,33 @@ def _sample(state: Float64Array, mine: int, capacity: int, value: float) -> None
 
 
 @kernel_part
-def step_shock(state: Float64Array, mine: int, step_ms: int, close_time: int, out: Float64Array, at: int) -> None:
+def step_shock(state: Float64Array, held: int, mine: int, step_ms: int, out: Float64Array, at: int) -> None:
     """Ratio of the newest hour, then the sample is kept (at full hours)."""
-    bars = max(_HOUR_MS // step_ms, 1)
+    n, bars = held & MASK, max(_HOUR_MS // step_ms, 1)
+    hours, first = slot(FREE), 0
     if bars == 1:
-        now = math.sqrt(newest(state, GARMAN_KLASS, 0))
+        garman = first_of(state, GARMAN_KLASS, held)
+        for k in range(n):
+            state[hours + k] = math.sqrt(state[garman + k])
     else:
-        if state[RUN] <= bars:
-            return
-        now = math.sqrt(squares(state, RETURNS, bars, 0.0))
+        first = since(state[RUN], held, bars + 1)
+        square_totals(state, RETURNS, held, bars, FREE)
+        for k in range(n):
+            state[hours + k] = math.sqrt(state[hours + k])
+    for k in range(first, n):
+        full_hour = bars == 1 or close_of(state, held, step_ms, k) % _HOUR_MS == 0
+        _against_the_month(state, mine, step_ms, state[hours + k], full_hour, out, at, k)
+
+
+@kernel_part
+def _against_the_month(
+    state: Float64Array, mine: int, step_ms: int, now: float, full_hour: bool, out: Float64Array, at: int, bar: int
+) -> None:  # fmt: skip
     capacity = min(_MONTH_MS // max(step_ms, _HOUR_MS), WINDOW)
-    held = int(state[mine])
-    if held >= min(ENOUGH, capacity):
+    samples = int(state[mine])
+    if samples >= min(ENOUGH, capacity):
         first = mine + 2 + WINDOW
-        median = 0.5 * (state[first + (held - 1) // 2] + state[first + held // 2])
-        out[at] = now / median if median > 0.0 else np.nan
-    if bars == 1 or close_time % _HOUR_MS == 0:
+        median = 0.5 * (state[first + (samples - 1) // 2] + state[first + samples // 2])
+        out[at, bar] = now / median if median > 0.0 else np.nan
+    if full_hour:
         _sample(state, mine, capacity, now)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 
+from ai.features.blocks import FREE, first_of, since, slot
 from ai.features.spec import FeatureSpec
+from ai.features.sums import shapes_96, square_totals, totals
 from ai.features.window import (
+    CLOSE,
     COUNT,
     GARMAN_KLASS,
+    HIGH,
+    LOW,
+    MASK,
+    OPEN,
     RANGE_SQ,
     RETURN_COUNT,
     RETURNS,
-    squares,
-    total,
-    window,
 )
 from data.compiled import kernel_part
-from data.market import Float64Array
+from data.market import Float64Array, UInt8Array
 
 _C, _HL, _OHLC = ("close",), ("high", "low"), ("open", "high", "low", "close")
+_FLAT = 1e-28
 _PARKINSON = 1.0 / (4.0 * math.log(2.0))
 
 VOLATILITY: tuple[FeatureSpec, ...] = (
@@ -43,44 +48,67 @@ VOLATILITY: tuple[FeatureSpec, ...] = (
 
 
 @kernel_part
-def _shape(state: Float64Array, bars: int, mean: float) -> tuple[float, float]:
-    """Sums of squared and of cubed deviations of the newest returns (``bars`` a multiple of 4)."""
-    first = window(state, RETURNS, bars)
-    a = b = c = d = e = f = g = h = 0.0
-    for i in range(first, first + bars, 4):
-        w, x, y, z = state[i] - mean, state[i + 1] - mean, state[i + 2] - mean, state[i + 3] - mean
-        m, n, p, q = w * w, x * x, y * y, z * z
-        a += m
-        b += n
-        c += p
-        d += q
-        e += m * w
-        f += n * x
-        g += p * y
-        h += q * z
-    return (a + b) + (c + d), (e + f) + (g + h)
+def _rooted(
+    state: Float64Array, held: int, first: int, share: float, bars: int, out: Float64Array, row: int
+) -> None:  # fmt: skip
+    """Root of the mean of the sums in the first free slot, times ``share``."""
+    sums = slot(FREE)
+    for k in range(first, held & MASK):
+        out[row, k] = math.sqrt(share * state[sums + k] / bars)
 
 
 @kernel_part
-def step_volatility(state: Float64Array, o: float, h: float, low: float, c: float, out: Float64Array, at: int) -> None:
+def _long(state: Float64Array, held: int, asked: UInt8Array, out: Float64Array, at: int) -> None:
+    """Standard deviation and skewness of 96 returns, and the ratio of the short volatility to the long one."""
+    n, mean, squared, cubed = held & MASK, slot(FREE), slot(FREE + 1), slot(FREE + 2)
+    totals(state, RETURNS, held, 96, FREE)
+    for k in range(n):
+        state[mean + k] /= 96
+    shapes_96(state, RETURNS, held, FREE, FREE + 1)
+    first = since(state[RETURN_COUNT], held, 96)
+    for k in range(first, n):
+        out[at + 2, k] = math.sqrt(state[squared + k] / 95)
+    if asked[at + 5]:
+        for k in range(first, n):
+            out[at + 5, k] = out[at, k] / out[at + 2, k] if state[squared + k] > _FLAT else 1.0
+    if asked[at + 6]:
+        for k in range(first, n):
+            spread = state[squared + k]
+            out[at + 6, k] = state[cubed + k] / (spread * math.sqrt(spread / 96)) if spread > _FLAT else 0.0
+
+
+@kernel_part
+def _bar_shape(state: Float64Array, held: int, out: Float64Array, at: int) -> None:
+    n = held & MASK
+    o, h = first_of(state, OPEN, held), first_of(state, HIGH, held)
+    low, c = first_of(state, LOW, held), first_of(state, CLOSE, held)
+    for k in range(n):
+        out[at, k] = 100.0 * (state[c + k] / state[o + k] - 1.0)
+        out[at + 1, k] = 100.0 * (state[h + k] - state[low + k]) / state[c + k]
+    for k in range(n):
+        span, over = state[h + k] - state[low + k], state[h + k] - max(state[o + k], state[c + k])
+        out[at + 2, k] = over / span if span > 0.0 else 0.0
+    for k in range(n):
+        span, under = state[h + k] - state[low + k], min(state[o + k], state[c + k]) - state[low + k]
+        out[at + 3, k] = under / span if span > 0.0 else 0.0
+
+
+@kernel_part
+def step_volatility(state: Float64Array, held: int, asked: UInt8Array, out: Float64Array, at: int) -> None:
     """Per-bar volatilities as fractions; a flat market has volatility 0, ratio 1 and skewness 0."""
     count, returns = state[COUNT], state[RETURN_COUNT]
-    if returns >= 12:
-        out[at] = math.sqrt(squares(state, RETURNS, 12, 0.0) / 12)
-    if returns >= 24:
-        out[at + 1] = math.sqrt(squares(state, RETURNS, 24, 0.0) / 24)
-    if returns >= 96:
-        mean = total(state, RETURNS, 96) / 96
-        spread, cubes = _shape(state, 96, mean)
-        out[at + 2] = math.sqrt(spread / 95)
-        flat = spread <= 1e-28
-        out[at + 5] = 1.0 if flat else out[at] / out[at + 2]
-        out[at + 6] = 0.0 if flat else cubes / (spread * math.sqrt(spread / 96))
-    if count >= 20:
-        out[at + 3] = math.sqrt(_PARKINSON * total(state, RANGE_SQ, 20) / 20)
-        out[at + 4] = math.sqrt(total(state, GARMAN_KLASS, 20) / 20)
-    out[at + 7] = 100.0 * (c / o - 1.0)
-    out[at + 8] = 100.0 * (h - low) / c
-    span = h - low
-    out[at + 9] = (h - max(o, c)) / span if span > 0.0 else 0.0
-    out[at + 10] = (min(o, c) - low) / span if span > 0.0 else 0.0
+    if asked[at] or asked[at + 5]:
+        square_totals(state, RETURNS, held, 12, FREE)
+        _rooted(state, held, since(returns, held, 12), 1.0, 12, out, at)
+    if asked[at + 1]:
+        square_totals(state, RETURNS, held, 24, FREE)
+        _rooted(state, held, since(returns, held, 24), 1.0, 24, out, at + 1)
+    if asked[at + 3]:
+        totals(state, RANGE_SQ, held, 20, FREE)
+        _rooted(state, held, since(count, held, 20), _PARKINSON, 20, out, at + 3)
+    if asked[at + 4]:
+        totals(state, GARMAN_KLASS, held, 20, FREE)
+        _rooted(state, held, since(count, held, 20), 1.0, 20, out, at + 4)
+    if asked[at + 2] or asked[at + 5] or asked[at + 6]:
+        _long(state, held, asked, out, at)
+    _bar_shape(state, held, out, at + 7)

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import math
 
+from ai.features.blocks import FREE, first_of, since, slot
 from ai.features.spec import FeatureSpec
-from ai.features.window import COUNT, FLOW, PRESSURE, TURNOVER, TYPICAL, VOLUME, squares, total
+from ai.features.sums import spreads, totals
+from ai.features.window import (
+    CLOSE,
+    COUNT,
+    FLOW,
+    HIGH,
+    LOW,
+    MASK,
+    PRESSURE,
+    TURNOVER,
+    TYPICAL,
+    VOLUME,
+)
 from data.compiled import kernel_part
-from data.market import Float64Array
+from data.market import Float64Array, UInt8Array
 
 _V, _CV, _HLCV = ("volume",), ("close", "volume"), ("high", "low", "close", "volume")
 
@@ -30,25 +43,66 @@ VOLUME_SPECS: tuple[FeatureSpec, ...] = (
 
 
 @kernel_part
-def step_volume(state: Float64Array, h: float, low: float, c: float, v: float, out: Float64Array, at: int) -> None:
+def _vwap(state: Float64Array, held: int, first: int, traded: int, out: Float64Array, at: int) -> None:
+    """Volume-weighted price of 20 bars and the close's distance from it."""
+    c, turnover, plain = first_of(state, CLOSE, held), slot(FREE + 2), slot(FREE + 3)
+    totals(state, TURNOVER, held, 20, FREE + 2)
+    totals(state, TYPICAL, held, 20, FREE + 3)
+    for k in range(first, held & MASK):
+        volume = state[traded + k]
+        vwap = state[turnover + k] / volume if volume > 0.0 else state[plain + k] / 20
+        out[at, k], out[at + 1, k] = vwap, 100.0 * (state[c + k] / vwap - 1.0)
+
+
+@kernel_part
+def _level(state: Float64Array, held: int, first: int, traded: int, mean: int, out: Float64Array, at: int) -> None:
+    """Volume against the 20 bars, and these against 96."""
+    n, v = held & MASK, first_of(state, VOLUME, held)
+    spread, long = slot(FREE + 2), slot(FREE + 3)
+    spreads(state, VOLUME, held, 20, FREE + 1, FREE + 2)
+    for k in range(first, n):
+        middle, sd = state[mean + k], math.sqrt(state[spread + k] / 20)
+        out[at, k] = (state[v + k] - middle) / sd if sd > 1e-14 * middle else 0.0
+    for k in range(first, n):
+        out[at + 1, k] = state[v + k] / state[mean + k] if state[traded + k] > 0.0 else 1.0
+    totals(state, VOLUME, held, 96, FREE + 3)
+    for k in range(since(state[COUNT], held, 96), n):
+        usual = state[long + k] / 96
+        out[at + 2, k] = state[mean + k] / usual if usual > 0.0 else 1.0
+
+
+@kernel_part
+def _share(state: Float64Array, held: int, ring: int, first: int, traded: int, out: Float64Array, row: int) -> None:
+    """Sum of 20 bars over their volume."""
+    sums = slot(FREE + 2)
+    totals(state, ring, held, 20, FREE + 2)
+    for k in range(first, held & MASK):
+        out[row, k] = state[sums + k] / state[traded + k] if state[traded + k] > 0.0 else 0.0
+
+
+@kernel_part
+def step_volume(state: Float64Array, held: int, asked: UInt8Array, out: Float64Array, at: int) -> None:
     """Without any volume in the window: balances and trend 0, ratios 1, vwap_20 the plain mean."""
-    count = state[COUNT]
-    out[at + 7] = ((c - low) - (h - c)) / (h - low) if h > low else 0.0
-    if count < 20:
-        return
-    traded = total(state, VOLUME, 20)
-    mean = traded / 20
-    active = traded > 0.0
-    if count >= 21:
-        out[at] = total(state, FLOW, 20) / traded if active else 0.0
-    vwap = total(state, TURNOVER, 20) / traded if active else total(state, TYPICAL, 20) / 20
-    out[at + 1], out[at + 2] = vwap, 100.0 * (c / vwap - 1.0)
-    sd = math.sqrt(squares(state, VOLUME, 20, mean) / 20)
-    out[at + 3] = (v - mean) / sd if sd > 1e-14 * mean else 0.0
-    out[at + 4] = v / mean if active else 1.0
-    recent = total(state, VOLUME, 5) / 5
-    out[at + 6] = math.log(max(recent / mean, 1e-6)) if active else 0.0
-    out[at + 8] = total(state, PRESSURE, 20) / traded if active else 0.0
-    if count >= 96:
-        long = total(state, VOLUME, 96) / 96
-        out[at + 5] = mean / long if long > 0.0 else 1.0
+    n, first = held & MASK, since(state[COUNT], held, 20)
+    h, low, c = first_of(state, HIGH, held), first_of(state, LOW, held), first_of(state, CLOSE, held)
+    for k in range(n):
+        x, y, z = state[h + k], state[low + k], state[c + k]
+        out[at + 7, k] = ((z - y) - (x - z)) / (x - y) if x > y else 0.0
+    traded, mean = slot(FREE), slot(FREE + 1)
+    totals(state, VOLUME, held, 20, FREE)
+    for k in range(n):
+        state[mean + k] = state[traded + k] / 20
+    if asked[at]:
+        _share(state, held, FLOW, since(state[COUNT], held, 21), traded, out, at)
+    if asked[at + 8]:
+        _share(state, held, PRESSURE, first, traded, out, at + 8)
+    if asked[at + 1] or asked[at + 2]:
+        _vwap(state, held, first, traded, out, at + 1)
+    if asked[at + 3] or asked[at + 4] or asked[at + 5]:
+        _level(state, held, first, traded, mean, out, at + 3)
+    if asked[at + 6]:
+        recent = slot(FREE + 2)
+        totals(state, VOLUME, held, 5, FREE + 2)
+        for k in range(first, n):
+            ratio = state[recent + k] / 5 / state[mean + k] if state[traded + k] > 0.0 else 1.0
+            out[at + 6, k] = math.log(max(ratio, 1e-6))

@@ -88,6 +88,24 @@ def test_a_feature_does_not_depend_on_what_else_is_asked_for(make_market: MakeMa
         names = [spec.name for spec in reversed(group)]
         alone = FeatureEngine(schema_of(names), "1h").batch(frame, None, beside)
         assert np.array_equal(alone, whole[[everything.index(name) for name in names]], equal_nan=True)
+    for spec in REGISTRY:
+        if spec.group != "monte_carlo":
+            alone = FeatureEngine(schema_of([spec.name]), "1h").batch(frame, None, beside)
+            assert np.array_equal(alone[0], whole[everything.index(spec.name)], equal_nan=True), spec.name
+
+
+def test_bars_in_pieces_of_any_size_give_the_same_values(make_market: MakeMarket, make_beside: MakeBeside) -> None:
+    frame = make_market(3_000, "15m", seed=4, skip=(5, 6, 128, 700, 702, 704, 1_500))
+    frame.close[[3, 51, 127, 128, 1_999]] = np.nan  # unsound bars: nothing goes on from them
+    beside = make_beside(frame)
+    schema = schema_of([spec.name for spec in REGISTRY if spec.group != "monte_carlo"])
+    whole = FeatureEngine(schema, "15m").batch(frame, None, beside)
+    generator, engine, pieces, at = np.random.default_rng(8), FeatureEngine(schema, "15m"), [], 0
+    while at < len(frame):
+        size = int(generator.choice([1, 2, 127, 128, 129, 300]))
+        pieces.append(engine.extend(frame.slice(at, at + size), None, beside))
+        at += size
+    assert np.array_equal(np.hstack(pieces), whole, equal_nan=True)
 
 
 @pytest.mark.data
