@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from database.accounts import Account
     from database.repositories import Repositories
     from database.trading import OpenPosition
+    from trading.journal import OrderRow
 
 Document = dict[str, Any]
 Chosen = int | str | None
@@ -107,7 +108,7 @@ def decision(place: Workplace, account: Chosen, text: str) -> Document:
 
 
 def positions(place: Workplace, account: Chosen, symbol: str | None) -> Document:
-    """What is open by the fills, with its stop and target and the last stored price."""
+    """What is open by the fills, with the stop that rests, its plan's target and the last stored price."""
     accounts = place.database.accounts.chosen(account)
     found: list[dict[str, Any]] = []
     for one in accounts:
@@ -127,10 +128,16 @@ def _position(database: Repositories, account: Account, name: str, position: Ope
     return {
         "symbol": name, "side": "long" if position.side > 0 else "short", "qty": position.quantity,
         "entry_price": position.entry_price, "entry_time": iso(position.entry_time), "plan_id": position.plan_id,
-        "stop": plans[0].stop if plans else None, "target": plans[0].target if plans else None,
+        "stop": _resting(stops, plans[0].stop if plans else None), "target": plans[0].target if plans else None,
         "time_limit": iso(plans[0].time_limit) if plans else None, "last_price": last, "unrealised": moved,
         "fees": position.fees, "protected": bool(stops),
     }  # fmt: skip
+
+
+def _resting(stops: list[OrderRow], planned: float | None) -> float | None:
+    """Where the stop stands now: it may have been moved since the plan."""
+    price = stops[0].price if stops else None
+    return float(price) if price is not None else planned
 
 
 def _last_close(database: Repositories, account: Account, name: str) -> float | None:
