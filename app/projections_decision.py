@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from trading.strategy.spec import StrategySpec
 
 PERCENTILE_BARS = 2_000  # the window in which a value is ranked
-TIERS = {"position": "Position", "daily": "Day", "system": "System", "compliance": "Compliance"}
+TIERS = {
+    "position": "Position", "daily": "Day", "system": "System", "compliance": "Compliance",
+    "portfolio": "Portfolio", "market": "Market",
+}  # fmt: skip
 BY_DESIGN = ("Leverage", "Stop distance", "Target distance")  # these stand on their limit by construction
 BARS_AROUND = 24
 LEAST_MULTIPLE = 0.5  # no profile asks for a smaller multiple, none for a larger share
@@ -51,6 +54,7 @@ UNITS = {
 ENDS = {
     "stop": "Stopped out", "target": "Target reached", "trailing": "Trailing stop", "time": "Time limit",
     "liquidation": "Liquidated", "signal": "Closed by the strategy", "emergency": "Emergency stop", "end": "Run ended",
+    "limit": "Reduced to a limit",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from trading.costs import price_of, quantity_of, ticks_of, value_of
 from trading.positions import increase, keep_rest, open_position, reduce
 from trading.records import ExitReason, Purpose, Row
 from trading.risk.system import measure_sharpe, resume_by_rule
+from trading.risk.tightening import tighten_by_day, tighten_by_drawdown
 from trading.state import RING_DAYS
 
 _ENTRY = int(Purpose.ENTRY)
@@ -146,6 +147,7 @@ def roll_day(a: Row, ring: Float64Array, rules: Row, moment: int) -> None:
         a["next_midnight"] = (moment // DAY_MS + 1) * DAY_MS
         return
     while moment >= a["next_midnight"]:
+        tighten_by_day(a, rules)
         slot = a["days"] % RING_DAYS
         ring[0, slot] = a["equity"] / a["day_start"] - 1.0 if a["day_start"] > 0.0 else 0.0
         ring[1, slot] = a["closed_today"]
@@ -172,7 +174,7 @@ def exposure_of(p: Row, instrument: Row) -> float:
 
 
 @kernel
-def mark(a: Row, unrealised: float, exposure: float, open_time: int, row: Row) -> None:
+def mark(a: Row, rules: Row, unrealised: float, exposure: float, open_time: int, row: Row) -> None:
     """Value the account at the closes of a bar and write EQUITY ``row``; the day is rolled after it."""
     equity = a["cash"] + unrealised
     a["unrealised"] = unrealised
@@ -181,6 +183,7 @@ def mark(a: Row, unrealised: float, exposure: float, open_time: int, row: Row) -
     a["high_water"] = max(a["high_water"], equity)
     a["drawdown"] = 1.0 - equity / a["high_water"]
     a["last_bar"] = open_time
+    tighten_by_drawdown(a, rules)
     row["open_time"] = open_time
     row["equity"] = equity
     row["cash"] = a["cash"]

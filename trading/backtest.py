@@ -84,9 +84,9 @@ def run_fast(
         decisions: Record = np.empty(PLAN_ROWS + room, dtype=DECISION)
         counts: Int64Array = np.zeros(3, dtype=np.int64)
         at = run_bars(
-            at, bars, state.account, state.positions, state.ring, state.instruments, state.rules, state.limits,
-            state.plans, state.intent, grid.open_time, grid.open, grid.high, grid.low, grid.close, grid.volume,
-            grid.present, grid.funding_start, grid.funding_time, grid.funding_rate, grid.funding_mark,
+            at, bars, state.account, state.positions, state.ring, state.days, state.instruments, state.rules,
+            state.limits, state.plans, state.intent, grid.open_time, grid.open, grid.high, grid.low, grid.close,
+            grid.volume, grid.present, grid.funding_start, grid.funding_time, grid.funding_rate, grid.funding_mark,
             inside.high, inside.low, inside.begin, inside.parts,
             X, bits, rows, codes, equity, fills, trades, decisions, counts,
         )  # fmt: skip
@@ -118,7 +118,7 @@ def _close_open_positions(state: TradingState, grid: Grid, equity: Record) -> tu
             )  # fmt: skip
             n_fills += 1
     mark(
-        state.account, state.positions, state.instruments, state.ring, state.rules, int(grid.open_time[-1]),
+        state.account, state.positions, state.instruments, state.ring, state.days, state.rules, int(grid.open_time[-1]),
         equity, grid.bars - 1,
     )  # fmt: skip
     return fills[:n_fills], trades[:n_trades], np.empty(0, dtype=DECISION)

@@ -51,6 +51,7 @@ class TradingConfig:
     enforce: bool = True
     on_halt: OnHalt = "stop"
     seed: int = 7
+    strict: bool = False  # what a gate cannot measure blocks (live)
 
     def __post_init__(self) -> None:
         timeframe_ms(self.timeframe)
@@ -99,6 +100,7 @@ class TradingConfig:
             "enforce": self.enforce,
             "on_halt": self.on_halt,
             "seed": self.seed,
+            **({"strict": True} if self.strict else {}),
             **more,
         }
         text = json.dumps(document, sort_keys=True, default=str)

@@ -14,17 +14,18 @@ from trading.plan import (
     expected_funding,
     expected_slip,
     expected_value,
-    most_lots,
     payoffs,
 )
-from trading.records import Action, Entry, Reason, Row
+from trading.records import Action, Entry, ExitReason, Reason, Row
 from trading.risk.compliance import compliance_values
 from trading.risk.daily import daily_values
 from trading.risk.gates import gates
 from trading.risk.limits import Gate
+from trading.risk.market import market_values
+from trading.risk.portfolio import portfolio_values
 from trading.risk.position import position_values
 from trading.risk.system import system_values
-from trading.sizing import notional_of
+from trading.sizing import lots_within, notional_of, scale_of
 from trading.state import Trading
 from trading.strategy.program import EXIT_LONG, EXIT_SHORT, LONG, SHORT, UNKNOWN
 from trading.strategy.spec import Decides
@@ -46,7 +47,8 @@ _FIRST_ADVICE, _ADVISED = int(FIRST_ADVICE), int(Reason.MODELS_ADVISE_AGAINST)
 _DISAGREES, _FORBIDS = int(Reason.MODEL_DISAGREES), int(Reason.RULE_FORBIDS)
 _RULE, _ENSEMBLE, _AUTO = int(Decides.RULE), int(Decides.ENSEMBLE), int(Decides.AUTO)
 _AGREE, _PROBABILITY, _FILTER = int(Decides.AGREE), int(Decides.PROBABILITY), int(Decides.FILTER)
-_THRESHOLD, _SIZE = int(Extra.THRESHOLD), int(Extra.SIZE)
+_THRESHOLD, _SIZE, _REGIME = int(Extra.THRESHOLD), int(Extra.SIZE), int(Extra.REGIME)
+_REDUCED = int(ExitReason.LIMIT)
 _MARKET = int(Entry.MARKET)
 _SUM_TOLERANCE = 1e-6
 _LOSS_GATE = int(Gate.LOSS_AT_STOP)
@@ -234,8 +236,8 @@ def _write_plan(
 
 @kernel
 def judge(
-    row: Row, account: Row, positions: Record, instrument: Row, rules: Row, limits: Float64Array, s: int,
-    stop: float, target: float,
+    row: Row, account: Row, positions: Record, instruments: Record, days: Float64Array, rules: Row,
+    limits: Float64Array, s: int, stop: float, target: float,
 ) -> None:  # fmt: skip
     """Every gate on the plan in ``row``: values, limits, masks, action."""
     p = positions[s]
@@ -247,11 +249,16 @@ def judge(
     )  # fmt: skip
     daily_values(values, account, positions)
     system_values(values, account, p["shock"])
-    compliance_values(values, instrument, row["leverage"])
-    failed, unmeasured = gates(values, limits, s, row["gate_limits"])
+    compliance_values(values, instruments[s], row["leverage"])
+    portfolio_values(
+        values, account, positions, instruments, days, rules, s, row["signal"], notional, row["leverage"],
+        row["risk_amount"],
+    )  # fmt: skip
+    market_values(values, p, row["signal"], notional, stop)
+    failed, unmeasured = gates(values, account, rules, limits, s, row["gate_limits"])
     row["failed"] = failed
     row["unmeasured"] = unmeasured
-    row["risk_score"] = min(1.0, row["risk_amount"] / (limits[s, _LOSS_GATE] * account["equity"]))
+    row["risk_score"] = min(1.0, row["risk_amount"] / (row["gate_limits"][_LOSS_GATE] * account["equity"]))
     if failed != 0 and rules["enforce"] == 1:
         row["action"] = _BLOCKED
     else:
@@ -260,8 +267,9 @@ def judge(
 
 @kernel
 def _plan(
-    account: Row, positions: Record, plans: Record, instruments: Record, rules: Row, limits: Float64Array,
-    s: int, open_time: int, volume: float, bits: int, feature: float, modelled: bool, forecast: Float64Array, row: Row,
+    account: Row, positions: Record, plans: Record, instruments: Record, days: Float64Array, rules: Row,
+    limits: Float64Array, s: int, open_time: int, volume: float, bits: int, feature: float, modelled: bool,
+    forecast: Float64Array, row: Row,
 ) -> int:  # fmt: skip
     """From a signal (or, where ``modelled``, the forecast) to a judged plan; returns the Action."""
     p = positions[s]
@@ -290,15 +298,17 @@ def _plan(
     free = account["equity"] - held_margin(positions, instruments)
     bets = modelled and rules["ensemble"] != _PROBABILITY  # there the edge is the rule's, not the forecast's
     notional = notional_of(rules, account["equity"], free, loss, win, p["sigma"], bets, lower)
-    if modelled and not math.isnan(forecast[_SIZE]):
-        notional *= min(1.0, max(0.0, forecast[_SIZE]))
+    size, regime = (forecast[_SIZE], forecast[_REGIME]) if modelled else (math.nan, math.nan)
+    notional *= scale_of(account, positions, days, rules, s, side, size, regime)
     entry = entry_level(rules, side, p["last"], stop)
-    lots = most_lots(notional, price_of(entry, instrument), instrument)
+    lots = lots_within(
+        account, positions, instruments, days, rules, limits, s, side, notional, loss, price_of(entry, instrument)
+    )
     if lots == 0:
         row["reason"] = _TOO_SMALL
         return _ABSTAIN
     _write_plan(row, plans[s], account, instrument, rules, side, entry, lots, stop, target, win, loss, entry_time)
-    judge(row, account, positions, instrument, rules, limits, s, stop_share, target_share)
+    judge(row, account, positions, instruments, days, rules, limits, s, stop_share, target_share)
     return int(row["action"])
 
 
@@ -323,9 +333,9 @@ def glance(a: Row, p: Row, rules: Row, present: bool, bits: int, sigma: float, s
 
 @kernel
 def decide(
-    account: Record, positions: Record, plans: Record, instruments: Record, rules: Record, limits: Float64Array,
-    s: int, open_time: int, volume: float, bits: int, feature: float, forecasts: Float64Array, f: int,
-    rows: Record, k: int, reason: int,
+    account: Record, positions: Record, plans: Record, instruments: Record, days: Float64Array, rules: Record,
+    limits: Float64Array, s: int, open_time: int, volume: float, bits: int, feature: float, forecasts: Float64Array,
+    f: int, rows: Record, k: int, reason: int,
 ) -> int:  # fmt: skip
     """Go on from :func:`glance`: forecast, plan, size, gates; returns the Action. Knows nothing after the close.
 
@@ -349,7 +359,7 @@ def decide(
     if reason != 0:
         return _ABSTAIN
     return _plan(
-        account[0], positions, plans, instruments, rule, limits, s, open_time, volume, bits, feature, modelled,
+        account[0], positions, plans, instruments, days, rule, limits, s, open_time, volume, bits, feature, modelled,
         forecasts[s, f], row,
     )  # fmt: skip
 
@@ -371,8 +381,12 @@ def place_entry(p: Row, plan: Row) -> None:
 
 @kernel
 def place_exit(p: Row, reason: int) -> bool:
-    """Close ``p`` at market at the next open; False when there is nothing to close."""
+    """Close ``p`` (``LIMIT``: its ``cut_lots``) at market at the next open; False when there is nothing to close."""
     if p["side"] == 0:
         return False
+    if reason == _REDUCED:
+        p["cuts"] += 1
+    else:
+        p["cut_lots"] = 0
     p["exit_at_open"] = reason
     return True

@@ -51,7 +51,7 @@ class Ledger:
     def open_bar(self, bar: MarketBar) -> None:
         """Roll the UTC day if the bar opens a new one."""
         state = self._state
-        roll_day(state.account, state.ring, state.rules, bar.open_time)
+        roll_day(state.account, state.positions, state.instruments, state.ring, state.days, state.rules, bar.open_time)
 
     def book(self, s: int, buffers: Buffers) -> None:
         """Book the fill in the state's ``intent``."""
@@ -78,7 +78,7 @@ class Ledger:
         """Value the account at the closes of a bar."""
         state = self._state
         mark(
-            state.account, state.positions, state.instruments, state.ring, state.rules, open_time,
+            state.account, state.positions, state.instruments, state.ring, state.days, state.rules, open_time,
             buffers.equity, buffers.bars,
         )  # fmt: skip
         buffers.bars += 1

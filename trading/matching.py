@@ -22,6 +22,7 @@ _EXIT = int(Purpose.EXIT)
 _TARGET = int(ExitReason.TARGET)
 _TIME = int(ExitReason.TIME)
 _LIQUIDATION = int(ExitReason.LIQUIDATION)
+_REDUCED = int(ExitReason.LIMIT)
 _MARKET, _LIMIT = int(Entry.MARKET), int(Entry.LIMIT)
 
 
@@ -42,7 +43,7 @@ def _write(
 @kernel
 def _exit_lots(p: Row, instrument: Row, rules: Row, reason: int, open_time: int, volume: float) -> int:
     """Lots of a market exit on this bar: all, or what the volume allows; the rest goes on at the next open."""
-    lots: int = p["lots"]
+    lots: int = min(p["lots"], p["cut_lots"]) if reason == _REDUCED else p["lots"]
     if rules["exit_share"] == 0 or reason == _LIQUIDATION:
         return lots
     allowed = whole_lots(rules["volume_share"] * volume, instrument)
@@ -163,7 +164,8 @@ def match_open(p: Row, instrument: Row, rules: Row, open_time: int, open_: float
 
 @kernel
 def see_close(position: Row, instrument: Row, close: float) -> None:
-    """Remember a bar's close."""
+    """Remember a bar's close, and that the day has one."""
+    position["seen"] = 1
     position["last"] = ticks_of(close, instrument)
 
 

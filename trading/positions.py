@@ -13,7 +13,7 @@ from trading.costs import slip_of, value_of
 from trading.margin import reprice
 from trading.records import ExitReason, Row
 
-_STOP = int(ExitReason.STOP)
+_STOP, _REDUCED = int(ExitReason.STOP), int(ExitReason.LIMIT)
 _ROUNDING = 1e-9
 
 
@@ -109,6 +109,8 @@ def open_position(p: Row, rules: Row, intent: Row) -> None:
     p["deadline"] = intent["time"] + rules["limit_bars"] * rules["step"]
     p["plan_id"] = p["work_plan"]
     p["exit_at_open"] = 0
+    p["cut_lots"] = 0
+    p["cuts"] = 0
     p["exit_bar"] = 0
     p["adds"] = 0
     p["parts"] = 0
@@ -145,6 +147,17 @@ def increase(a: Row, p: Row, instrument: Row, rules: Row, intent: Row, notional:
 
 
 @kernel
+def _fit_parts(p: Row, instrument: Row) -> None:
+    """Partial targets that fit no longer into what is held go with the target."""
+    left = p["lots"]
+    for k in range(p["next_part"], p["parts"]):
+        left -= p["part_lots"][k]
+        if left < instrument["min_lots"]:
+            p["parts"] = k
+            break
+
+
+@kernel
 def reduce(p: Row, instrument: Row, intent: Row) -> float:
     """A part of the position, or all of it, is closed; its gross profit in quote units. What still works to enter ends.
 
@@ -159,6 +172,12 @@ def reduce(p: Row, instrument: Row, intent: Row) -> float:
     p["sold"] += intent["ticks"] * lots
     p["realised"] += realised
     p["work_side"] = 0
+    if intent["reason"] == _REDUCED:
+        p["cut_lots"] -= lots
+        if p["cut_lots"] < 1:
+            p["exit_at_open"] = 0
+        _fit_parts(p, instrument)
+        _aim(p)
     if p["next_part"] < p["parts"] and intent["maker"] == 1:
         p["next_part"] += 1
         _aim(p)

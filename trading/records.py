@@ -64,6 +64,7 @@ class ExitReason(IntEnum):
     SIGNAL = 6
     EMERGENCY = 7
     END = 8
+    LIMIT = 9  # reduced, because what was held was beyond a portfolio limit
 
 
 class Entry(IntEnum):

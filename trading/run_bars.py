@@ -16,20 +16,24 @@ from trading.margin import share_wallet
 from trading.matching import match_bar, match_open, see_close
 from trading.protection import protect
 from trading.records import Action, ExitReason, Purpose, Reason
+from trading.risk.held import cut_held, look_due
+from trading.risk.history import close_days
+from trading.risk.market import see_book
 from trading.risk.system import halt, must_flatten, shocked, watch
 from trading.scaling import add_due, plan_add
 
 _ABSTAIN, _BLOCKED = int(Action.ABSTAIN), int(Action.BLOCKED)
 _EXIT_SIGNAL, _SIGNAL = int(Reason.EXIT_SIGNAL), int(ExitReason.SIGNAL)
 _EMERGENCY, _OPEN, _ENTRY = int(ExitReason.EMERGENCY), int(Reason.POSITION_OPEN), int(Purpose.ENTRY)
+_REDUCED = int(ExitReason.LIMIT)
 FILLS = 12  # of one symbol on one bar, more than there can be: an entry, its rest, the targets, the stop, twice
 CODE_SHIFT = 2  # a bar's code is ``action | reason << 2``
 
 
 @kernel
 def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
-    start: int, stop: int, account: Record, positions: Record, ring: Float64Array, instruments: Record, rules: Record,
-    limits: Float64Array, plans: Record, intent: Record,
+    start: int, stop: int, account: Record, positions: Record, ring: Float64Array, days: Float64Array,
+    instruments: Record, rules: Record, limits: Float64Array, plans: Record, intent: Record,
     open_time: Int64Array, open_: Float64Array, high: Float64Array, low: Float64Array, close: Float64Array,
     volume: Float64Array, present: npt.NDArray[np.bool_], funding_start: Int64Array, funding_time: Int64Array,
     funding_rate: Float64Array, funding_mark: Float64Array,
@@ -53,6 +57,7 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
     row_atr = rule["row_atr"]
     finer = finer_begin.shape[1] > 0
     managed, adding, cross = rule["managed"] == 1, rule["adds"] > 0, rule["cross"] == 1
+    reducing = rule["reduces"] == 1
     n_fills = counts[0]
     n_trades = counts[1]
     n_rows = counts[2]
@@ -62,6 +67,7 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
             break
         at = open_time[t]
         if at >= a["next_midnight"]:
+            close_days(a, positions, instruments, days, at)
             roll_day(a, ring, rule, at)
         for s in range(S):
             p = positions[s]
@@ -105,8 +111,9 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
             if p["side"] != 0:
                 unrealised += unrealised_of(p, instruments[s])
                 exposure += exposure_of(p, instruments[s])
-        mark(a, unrealised, exposure, at, equity[t])
+        mark(a, rule, unrealised, exposure, at, equity[t])
         if at + step >= a["next_midnight"]:
+            close_days(a, positions, instruments, days, at + step)
             roll_day(a, ring, rule, at + step)
         if managed:
             for s in range(S):
@@ -123,13 +130,14 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
             action = _ABSTAIN
             adds = adding and reason == _OPEN and add_due(a, p, rule)
             if reason == 0 or adds:
+                see_book(p, rule, X, s, t)
                 action = decide(
-                    account, positions, plans, instruments, rules, limits, s, at, volume[s, t], bits[s, t], feature,
-                    forecasts, t if per_bar else 0, decisions, n_rows, reason,
+                    account, positions, plans, instruments, days, rules, limits, s, at, volume[s, t], bits[s, t],
+                    feature, forecasts, t if per_bar else 0, decisions, n_rows, reason,
                 )  # fmt: skip
                 if adds:
                     action = plan_add(
-                        account, positions, plans, instruments, rules, limits, s, at, decisions, n_rows
+                        account, positions, plans, instruments, days, rules, limits, s, at, decisions, n_rows
                     )  # fmt: skip
                 reason = decisions[n_rows]["reason"]
             codes[s, t] = action | reason << CODE_SHIFT
@@ -144,8 +152,12 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
             halt(a, positions, failed, at + step)
             if must_flatten(a, rule):
                 for s in range(S):
-                    if positions[s]["exit_at_open"] == 0:
+                    if positions[s]["exit_at_open"] in (0, _REDUCED):
                         place_exit(positions[s], _EMERGENCY)
+        if reducing and look_due(a) and cut_held(a, positions, instruments, days, rule, limits) != 0:
+            for s in range(S):
+                if positions[s]["cut_lots"] > 0 and positions[s]["exit_at_open"] == 0:
+                    place_exit(positions[s], _REDUCED)
         t += 1
     counts[0] = n_fills
     counts[1] = n_trades

@@ -98,8 +98,8 @@ def _write_add(
 
 @kernel
 def plan_add(
-    account: Record, positions: Record, plans: Record, instruments: Record, rules: Record, limits: Float64Array,
-    s: int, open_time: int, rows: Record, k: int,
+    account: Record, positions: Record, plans: Record, instruments: Record, days: Float64Array, rules: Record,
+    limits: Float64Array, s: int, open_time: int, rows: Record, k: int,
 ) -> int:  # fmt: skip
     """Where :func:`add_due`: the addition as plan, size and judged DECISION ``rows[k]``; returns the Action.
 
@@ -126,7 +126,7 @@ def plan_add(
     row["risk_amount"] = max(0.0, risk)
     row["reward_to_risk"] = reward / risk if risk > 0.0 else math.nan
     judge(
-        row, a, positions, instrument, rule, limits, s, p["distance"] / p["origin"],
+        row, a, positions, instruments, days, rule, limits, s, p["distance"] / p["origin"],
         abs(p["target"] - p["origin"]) / p["origin"],
     )  # fmt: skip
     action = int(row["action"])

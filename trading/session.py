@@ -23,6 +23,7 @@ from trading.outcome import BarOutcome, halt_words, no_forecasts
 from trading.protection import WORDS as MOVED
 from trading.protection import Moved
 from trading.records import SAID, Action, ExitReason, Purpose, Reason
+from trading.reduction import reduce_held
 from trading.risk.system import must_flatten
 from trading.state import MANUAL_HALT, Trading, TradingState
 from trading.steps import decide, halt, protect, resume, share_wallet, watch
@@ -198,8 +199,8 @@ class TradingSession:
             present = bool(bar.present[s])
             held = present and bool(hold) and hold[s] != 0 and state.positions["side"][s] == 0
             action = decide(
-                state.account, state.positions, state.plans, state.instruments, state.rules, state.limits, s,
-                bar.open_time, present and not held, bar.volume[s], self._signals.bits(s, X[s]), X, newest, rows,
+                state.account, state.positions, state.plans, state.instruments, state.days, state.rules, state.limits,
+                s, bar.open_time, present and not held, bar.volume[s], self._signals.bits(s, X[s]), X, newest, rows,
                 buffers.decisions, k,
             )  # fmt: skip
             if held:
@@ -212,13 +213,21 @@ class TradingSession:
                 self._orders.enter(s, state.plans[s], close_time)
                 if state.positions["side"][s] != 0:
                     self._orders.protect(s, state.positions[s], close_time, "moved for the addition")
+        halted = self._watch(close_time)
+        for body in reduce_held(self.state, self._orders, self.config.symbols, close_time):
+            self._note("reduce", body)
+        return halted
+
+    def _watch(self, close_time: int) -> bool:
+        """The system gates; True when the account halted now."""
+        state = self.state
         if not watch(state.account, state.positions, state.rules, close_time):
             return False
         self._orders.cancel_entries(close_time, "trading halted")
         if must_flatten(state.account[0], state.rules[0]):
-            for s in range(count):
-                if state.positions["side"][s] != 0 and state.positions["exit_at_open"][s] == 0:
-                    self._orders.leave(s, state.positions[s], ExitReason.EMERGENCY, close_time)
+            for s, position in enumerate(state.positions):
+                if position["side"] != 0 and position["exit_at_open"] in (0, ExitReason.LIMIT):
+                    self._orders.leave(s, position, ExitReason.EMERGENCY, close_time)
         self._note("halt", {"why": self.halt_words, "drawdown": float(state.account["drawdown"][0])})
         return True
 

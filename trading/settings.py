@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,6 +10,9 @@ ALLOWED_SYMBOLS = (
     "BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT", "XRP/USDT:USDT",
     "BNB/USDT:USDT", "ADA/USDT:USDT", "DOGE/USDT:USDT", "LTC/USDT:USDT",
 )  # fmt: skip
+
+
+_Factor = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Group(BaseModel):
@@ -160,6 +163,61 @@ class LimitSettings(Group):
         description="Above that volatility: block entries while it lasts, halt until a person resumes, or halt and "
         "close every position.",
     )  # fmt: skip
+    var_method: Literal["historical", "normal", "cornish-fisher"] = Field(
+        default="historical", json_schema_extra={"unit": "name"},
+        description="How value at risk and expected shortfall are made of daily returns: by their own worst days, by "
+        "the normal distribution, or by it bent to their skewness and kurtosis.",
+    )  # fmt: skip
+    var_days: int = Field(
+        default=250, ge=30, le=500, description="Daily returns that both look back on.",
+        json_schema_extra={"unit": "days"},
+    )  # fmt: skip
+    var_min_days: int = Field(
+        default=60, ge=20, le=500, description="Daily returns below which both are not measured.",
+        json_schema_extra={"unit": "days"},
+    )  # fmt: skip
+    value_at_risk: float = _number(
+        0.02, 0.0001, 1.0, "fraction of equity", "Highest value at risk (99 %, one day) of everything held."
+    )
+    shortfall: float = _number(
+        0.025, 0.0001, 1.0, "fraction of equity", "Highest expected shortfall (97.5 %, one day) of everything held."
+    )
+    open_risk: float = _number(
+        0.02, 0.0001, 1.0, "fraction of equity", "Most to lose if the stops of all positions are hit, costs included."
+    )
+    exposure: float = _number(1.0, 0.01, 125.0, "fraction of equity", "Highest gross notional of all positions.")
+    concentration: float = _number(
+        0.5, 0.01, 125.0, "fraction of equity", "Highest notional of one symbol, whatever its margin."
+    )
+    correlation: float = _number(
+        0.8, 0.0, 1.0, "ρ",
+        "Positions of one direction whose daily returns of 90 days are correlated beyond this share one margin limit.",
+    )  # fmt: skip
+    depth_share: float = _number(
+        0.10, 0.0001, 1.0, "fraction of depth", "Largest order against the ten best levels of the book."
+    )
+    spread_share: float = _number(
+        0.10, 0.0001, 1.0, "fraction of the stop distance", "Widest bid-ask spread at which a position is opened."
+    )
+    quote_age_s: float = _number(5.0, 0.1, 3600.0, "s", "Oldest quote on which a position is opened.")
+    held: Literal["reduce", "mark"] = Field(
+        default="reduce", json_schema_extra={"unit": "name"},
+        description="When what is held passes a portfolio limit: it is reduced to the limit at the next open, worst "
+        "contribution first, or nothing is done.",
+    )  # fmt: skip
+    held_room: float = _number(
+        0.10, 0.0, 1.0, "fraction of the limit", "How far what is held may pass a limit before it is reduced to it."
+    )
+    tighten_factor: float = _number(
+        0.5, 0.05, 1.0, "factor", "What a step of tightening leaves of the limits on money at risk; 1: never tighten."
+    )
+    tighten_drawdown: float = _number(
+        0.5, 0.0, 1.0, "fraction of the drawdown limit", "Drawdown beyond which the limits tighten once; 0: never."
+    )
+    tighten_day: float = _number(
+        1.0, 0.0, 10.0, "fraction of the daily loss limit", "Loss of a UTC day that tightens limits a step; 0: none."
+    )  # fmt: skip
+    tighten_floor: float = _number(0.25, 0.05, 1.0, "factor", "What tightening leaves of the limits at least.")
     minimum_trades: int = Field(
         default=10, ge=0, le=100_000, description="Trades the compliance report asks for; a counter, never a gate.",
         json_schema_extra={"unit": "trades"},
@@ -184,6 +242,22 @@ class SizingSettings(Group):
         0.08, 0.001, 1.0, "fraction of equity", "Initial margin that sizing binds at most for one symbol."
     )
     leverage: float = _number(5.0, 1.0, 125.0, "×", "Leverage a position is opened with.")
+    beyond_limits: Literal["cut", "block"] = Field(
+        default="cut", json_schema_extra={"unit": "name"},
+        description="A size beyond what the gates allow is cut down to it, or stays as it is and is blocked.",
+    )  # fmt: skip
+    drawdown_floor: float = _number(
+        1.0, 0.0, 1.0, "factor", "Size at the drawdown limit, falling from 1 at none in a straight line; 1: off."
+    )
+    correlation_above: float = _number(
+        0.5, 0.0, 1.0, "ρ",
+        "Size is divided by 1 + Σ|ρ| over positions of one direction correlated beyond this; 1: off.",
+    )  # fmt: skip
+    regime_factors: tuple[_Factor, ...] = Field(
+        default=(1.0,) * 7, min_length=7, max_length=7, json_schema_extra={"unit": "factor"},
+        description="Factor of the size in each market state the models name: strong_down down range up strong_up "
+        "high_volatility low_volatility.",
+    )  # fmt: skip
 
 
 class PaperSettings(Group):

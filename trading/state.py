@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ai.forecast import REGIMES
 from ai.schema import FeatureSchema
 from data.errors import UserError
 from data.market import Float64Array, Record
@@ -23,11 +24,13 @@ from trading.config import ON_HALT, TradingConfig
 from trading.costs import ticks_of
 from trading.instrument_rules import instrument_records
 from trading.records import GATE_SLOTS, Entry
+from trading.risk.history import RING, remember
 from trading.risk.limits import gate_limits
+from trading.risk.rules import risk_rules
 
 YEAR_MS = 365 * DAY_MS
 RING_DAYS = 90  # daily returns that the Sharpe gate looks back on
-STATE_VERSION = 3
+STATE_VERSION = 4
 PARTS = 3  # partial targets
 _MAGIC = b"QTS1"
 
@@ -65,6 +68,11 @@ ACCOUNT = np.dtype(
         ("plans", "<i8"), ("fills", "<i8"), ("trades", "<i8"),  # running numbers
         ("last_bar", "<i8"),  # open time of the newest bar, -1 = none
         ("events", "<i8"),  # running number of audit events
+        ("risk_days", "<i8"),  # UTC days in the ring of daily returns, ever
+        ("tightness", "<f8"),  # what is left of the limits on money at risk, 1 = all
+        # when what is held was held against the limits last
+        ("looked_gross", "<f8"), ("looked_fills", "<i8"), ("looked_day", "<i8"), ("looked_tightness", "<f8"),
+        ("loosened_high", "<f8"), ("loosened_drawdown", "<f8"),  # high-water mark and drawdown at the last loosening
     ]
 )  # fmt: skip
 
@@ -107,13 +115,22 @@ POSITION = np.dtype(
         ("shock", "<f8"),  # one-hour volatility / its 30-day median, NaN = unknown
         ("funding_rate", "<f8"),
         ("funding_time", "<i8"), ("funding_step", "<i8"),  # last settlement and the interval before it, 0 = unknown
+        ("seen", "<i8"),  # 1 = a bar of this UTC day was seen
+        ("day_close", "<f8"),  # close of the UTC day before, 0 = none
+        ("spread", "<f8"), ("quote_age", "<f8"),  # fraction of the price, seconds; NaN = unknown
+        ("bid_depth", "<f8"), ("ask_depth", "<f8"),  # quote units of the ten best levels, NaN = unknown
+        # portfolio risk
+        ("weight", "<f8"),  # scratch: signed share of equity
+        ("cut_lots", "<i8"), ("cuts", "<i8"),  # lots of a market exit with reason LIMIT, 0 = none; how many there were
+        ("unit_day", "<i8"),  # ``risk_days`` for which the next four hold
+        ("var_long", "<f8"), ("es_long", "<f8"), ("var_short", "<f8"), ("es_short", "<f8"),  # of a weight of 1
     ]
 )  # fmt: skip
 
 _GRID_BOUND = (
     "lots", "entry", "cost", "opened", "spent", "sold", "origin", "distance", "first_lots", "first_stop", "stop",
-    "target", "next_target", "liquidation", "part_ticks", "part_lots", "best", "worst", "work_price", "work_lots",
-    "work_stop", "work_target", "last",
+    "target", "next_target", "liquidation", "cut_lots", "part_ticks", "part_lots", "best", "worst", "work_price",
+    "work_lots", "work_stop", "work_target", "last",
 )  # fmt: skip
 
 PLAN = np.dtype(
@@ -155,6 +172,14 @@ RULES = np.dtype(
         ("trailing", "<f8"), ("trailing_after", "<f8"), ("break_even_after", "<f8"),
         ("give_back", "<f8"), ("give_back_after", "<f8"),
         ("adds", "<i8"), ("add_after", "<f8"), ("add_share", "<f8"),
+        ("strict", "<i8"),  # 1 = what cannot be measured blocks
+        ("row_spread", "<i8"),  # row of X, -1 = none
+        ("var_method", "<i8"), ("var_days", "<i8"), ("var_least", "<i8"), ("correlation", "<f8"),
+        ("reduces", "<i8"), ("held_room", "<f8"),  # 1 = what is held beyond a limit is reduced
+        ("tighten_factor", "<f8"), ("tighten_floor", "<f8"),
+        ("tighten_drawdown", "<f8"), ("tighten_day", "<f8"),  # infinite = never
+        ("within", "<i8"),  # 1 = sizes are cut down to what the gates allow
+        ("drawdown_floor", "<f8"), ("correlation_above", "<f8"), ("regime", "<f8", (REGIMES,)),
     ]
 )  # fmt: skip
 
@@ -184,7 +209,7 @@ def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
         "sharpe_min_days": limits.sharpe_min_days, "sharpe_min_trades": limits.sharpe_min_trades,
         "limit_drawdown": limits.drawdown, "limit_sharpe": limits.sharpe, "limit_black_swan": limits.black_swan,
         "black_swan_action": ("block", "halt", "flatten").index(limits.black_swan_action),
-        **_orders(config), **_management(config, schema),
+        **_orders(config), **_management(config, schema), **risk_rules(config, schema),
     }  # fmt: skip
     row = np.zeros(1, dtype=RULES)
     for name, value in values.items():
@@ -224,6 +249,7 @@ class TradingState:
     account: Record  # ACCOUNT[1]
     positions: Record  # POSITION[S]
     ring: Float64Array  # [2, RING_DAYS] daily returns; closed trades of that day
+    days: Float64Array  # [S, RING] daily returns of the symbols
     instruments: Record  # INSTRUMENT[S]
     rules: Record  # RULES[1]
     limits: Float64Array  # [S, GATE_SLOTS]
@@ -238,14 +264,23 @@ class TradingState:
             account[name] = config.start_equity
         account["sharpe"] = account["sharpe_upper"] = np.nan
         account["last_bar"] = -1
+        account["tightness"] = 1.0
         count = len(config.symbols)
         limits = gate_limits(config)
         if limits.shape != (count, GATE_SLOTS):
             raise AssertionError("gate limits have the wrong shape")
+        positions = np.zeros(count, dtype=POSITION)
+        positions["unit_day"] = -1
+        for name in ("spread", "quote_age", "bid_depth", "ask_depth"):
+            positions[name] = np.nan
         return cls(
-            account, np.zeros(count, dtype=POSITION), np.zeros((2, RING_DAYS)), instrument_records(config),
+            account, positions, np.zeros((2, RING_DAYS)), np.full((count, RING), np.nan), instrument_records(config),
             rules_record(config, schema), limits, np.zeros(count, dtype=PLAN), np.zeros(1, dtype=INTENT),
         )  # fmt: skip
+
+    def remember(self, closes: Float64Array) -> None:
+        """Daily closes ``[S, D]`` of the UTC days before the first bar's (NaN: no bar): what risk is measured on."""
+        remember(self.account, self.positions, self.days, closes)
 
     def adopt(self, s: int, config: TradingConfig, price: float) -> None:
         """Symbol ``s``, flat and without a working order, goes over to its rules in ``config``.
@@ -268,7 +303,7 @@ class TradingState:
 
     def to_bytes(self, digest: str, about: dict[str, object]) -> bytes:
         """A checkpoint: the changing records, the run's digest and ``about`` (JSON), hashed."""
-        parts = [self.account.tobytes(), self.positions.tobytes(), self.ring.tobytes()]
+        parts = [self.account.tobytes(), self.positions.tobytes(), self.ring.tobytes(), self.days.tobytes()]
         head = json.dumps(
             {"version": STATE_VERSION, "digest": digest, "sizes": [len(part) for part in parts], "about": about}
         ).encode()
@@ -289,7 +324,7 @@ class TradingState:
         if head["version"] != STATE_VERSION or head["digest"] != digest:
             raise UserError("The account's checkpoint is of other settings or another version: start with --fresh.")
         at = 4 + length
-        arrays: list[Any] = [self.account, self.positions, self.ring]
+        arrays: list[Any] = [self.account, self.positions, self.ring, self.days]
         for array, size in zip(arrays, head["sizes"], strict=True):
             flat = np.frombuffer(body, dtype=array.dtype, count=size // array.dtype.itemsize, offset=at)
             array[...] = flat.reshape(array.shape)

@@ -12,7 +12,7 @@ from data.compiled import kernel
 from data.market import Float64Array, Int64Array, Record
 from trading import accounting, desk, finer, margin, matching, protection, scaling
 from trading.records import Reason
-from trading.risk import system
+from trading.risk import held, history, market, system, tightening
 
 _apply_fill, _apply_funding, _mark, _roll_day = (
     accounting.apply_fill, accounting.apply_funding, accounting.mark, accounting.roll_day,
@@ -22,6 +22,8 @@ _match_open, _match_bar, _close_out = matching.match_open, matching.match_bar, m
 _glance, _decide, _place_entry, _place_exit = desk.glance, desk.decide, desk.place_entry, desk.place_exit
 _protect, _share_wallet, _target_first = protection.protect, margin.share_wallet, finer.target_first
 _add_due, _plan_add, _OPEN = scaling.add_due, scaling.plan_add, int(Reason.POSITION_OPEN)
+_close_days, _see_book, _cut_held, _loosen = history.close_days, market.see_book, held.cut_held, tightening.loosen
+_look_due = held.look_due
 _halt, _shocked, _watch, _resume = system.halt, system.shocked, system.watch, system.resume_trading
 
 
@@ -80,15 +82,19 @@ def settle(
 
 
 @kernel
-def roll_day(account: Record, ring: Float64Array, rules: Record, moment: int) -> None:
-    """:func:`trading.accounting.roll_day`."""
+def roll_day(
+    account: Record, positions: Record, instruments: Record, ring: Float64Array, days: Float64Array, rules: Record,
+    moment: int,
+) -> None:  # fmt: skip
+    """:func:`trading.risk.history.close_days`, then :func:`trading.accounting.roll_day`."""
+    _close_days(account[0], positions, instruments, days, moment)
     _roll_day(account[0], ring, rules[0], moment)
 
 
 @kernel
 def mark(
-    account: Record, positions: Record, instruments: Record, ring: Float64Array, rules: Record, open_time: int,
-    rows: Record, row: int,
+    account: Record, positions: Record, instruments: Record, ring: Float64Array, days: Float64Array, rules: Record,
+    open_time: int, rows: Record, row: int,
 ) -> None:  # fmt: skip
     """Value every open position, :func:`trading.accounting.mark` into ``rows[row]``, then roll the day if it ends."""
     unrealised = 0.0
@@ -97,14 +103,15 @@ def mark(
         if positions[s]["side"] != 0:
             unrealised += _unrealised_of(positions[s], instruments[s])
             exposure += _exposure_of(positions[s], instruments[s])
-    _mark(account[0], unrealised, exposure, open_time, rows[row])
+    _mark(account[0], rules[0], unrealised, exposure, open_time, rows[row])
+    _close_days(account[0], positions, instruments, days, open_time + rules[0]["step"])
     _roll_day(account[0], ring, rules[0], open_time + rules[0]["step"])
 
 
 @kernel
 def decide(
-    account: Record, positions: Record, plans: Record, instruments: Record, rules: Record, limits: Float64Array,
-    s: int, open_time: int, present: bool, volume: float, bits: int, X: Float64Array, t: int,
+    account: Record, positions: Record, plans: Record, instruments: Record, days: Float64Array, rules: Record,
+    limits: Float64Array, s: int, open_time: int, present: bool, volume: float, bits: int, X: Float64Array, t: int,
     forecasts: Float64Array, rows: Record, k: int,
 ) -> int:  # fmt: skip
     """:func:`trading.desk.glance`, :func:`trading.desk.decide`, at column ``t`` of ``X[S, F, T]``.
@@ -115,12 +122,13 @@ def decide(
     feature = X[s, rule["row_distance"], t] if rule["row_distance"] >= 0 else 1.0
     sigma, shock = X[s, rule["row_volatility"], t], X[s, rule["row_black_swan"], t]
     reason = _glance(account[0], positions[s], rule, present, bits, sigma, shock, feature)
+    _see_book(positions[s], rule, X, s, t)
     action = _decide(
-        account, positions, plans, instruments, rules, limits, s, open_time, volume, bits, feature, forecasts, 0, rows,
-        k, reason,
+        account, positions, plans, instruments, days, rules, limits, s, open_time, volume, bits, feature, forecasts, 0,
+        rows, k, reason,
     )  # fmt: skip
     if rule["adds"] > 0 and reason == _OPEN and _add_due(account[0], positions[s], rule):
-        return _plan_add(account, positions, plans, instruments, rules, limits, s, open_time, rows, k)
+        return _plan_add(account, positions, plans, instruments, days, rules, limits, s, open_time, rows, k)
     return action
 
 
@@ -174,3 +182,19 @@ def halt(account: Record, positions: Record, reason: int, moment: int) -> None:
 def resume(account: Record) -> None:
     """:func:`trading.risk.system.resume_trading`."""
     _resume(account[0])
+
+
+@kernel
+def cut_held(
+    account: Record, positions: Record, instruments: Record, days: Float64Array, rules: Record, limits: Float64Array
+) -> int:
+    """:func:`trading.risk.held.cut_held`, where :func:`trading.risk.held.look_due`."""
+    if not _look_due(account[0]):
+        return 0
+    return _cut_held(account[0], positions, instruments, days, rules[0], limits)
+
+
+@kernel
+def loosen(account: Record) -> None:
+    """:func:`trading.risk.tightening.loosen`."""
+    _loosen(account[0])

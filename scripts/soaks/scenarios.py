@@ -41,6 +41,7 @@ TINY = Fraction(1, 10**6)  # of the quote currency: fees and funding are floats
 FEATURES = (
     "targets", "trailing", "atr_trailing", "break_even", "give_back", "adds", "limit", "stop_entry", "rest", "volume",
     "cross", "finer", "tiers", "high_leverage", "thin", "observe", "costs",
+    "tight",
 )  # fmt: skip
 _SETTINGS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "targets": {"management": {"target_at": (0.5, 1.0, 1.6), "target_share": (0.3, 0.3, 0.3)}},
@@ -63,6 +64,18 @@ _SETTINGS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
         "limits": {"max_leverage": 20.0, "margin_share": 0.9, "loss_at_stop": 1.0, "drawdown": 1.0, "daily_loss": 1.0},
     },
     "costs": {"costs": {"spread": 0.0004, "impact": 0.3}},
+    "tight": {
+        "limits": {
+            "drawdown": 0.5,
+            "tighten_drawdown": 0.01,
+            "tighten_day": 0.01,
+            "held_room": 0.0,
+            "open_risk": 0.01,
+            "exposure": 0.5,
+            "concentration": 0.4,
+            "var_min_days": 20,
+        }
+    },
 }
 _STRATEGY = parse_strategy(
     {

@@ -30,6 +30,7 @@ from trading.risk.gates import GATES, Gate, verdicts
 from trading.session import TradingSession
 from trading.state import RING_DAYS, Trading
 
+UNKNOWN = sum(1 << g for g in (Gate.SHARPE, Gate.VAR, Gate.SHORTFALL, Gate.DEPTH, Gate.SPREAD, Gate.QUOTE_AGE))
 CALM = merged(FREE, LOOSE, {"limits": {"black_swan_action": "halt"}})
 FLAT = (100.0, 100.0, 100.0, 100.0)
 WIDE: dict[str, Any] = {"limits": {"margin_share": 1.0, "loss_at_stop": 1.0, "max_leverage": 100.0}}
@@ -55,14 +56,14 @@ def test_a_plan_within_all_limits_passes_all_gates() -> None:
     grid = grid_of([FLAT, FLAT])
     session = session_with()
     row = feed(session, grid, features_of(session.config, grid, go=[1, 0]))[0].decisions[0]
-    assert (row["action"], row["failed"], row["unmeasured"]) == (Action.LONG, 0, 1 << Gate.SHARPE)
+    assert (row["action"], row["failed"], row["unmeasured"]) == (Action.LONG, 0, UNKNOWN)
     assert all(v.passed for v in verdicts(row))
     sharpe = verdicts(row)[Gate.SHARPE]
     assert not sharpe.measured and "not measured" in sharpe.words and np.isnan(sharpe.value)
 
 
 def test_margin_alone_blocks() -> None:
-    verdict = only_blocker(session_with({"sizing": {"margin_share": 0.09}}), Gate.MARGIN)
+    verdict = only_blocker(session_with({"sizing": {"margin_share": 0.09, "beyond_limits": "block"}}), Gate.MARGIN)
     assert (verdict.value, verdict.limit) == (pytest.approx(0.09), 0.08)
 
 
@@ -88,7 +89,7 @@ def test_target_distance_counts_in_stops_where_the_profile_says_so() -> None:
 
 
 def test_loss_at_stop_alone_blocks() -> None:
-    session = session_with({"limits": {"loss_at_stop": 0.003}})
+    session = session_with({"limits": {"loss_at_stop": 0.003}, "sizing": {"beyond_limits": "block"}})
     assert only_blocker(session, Gate.LOSS_AT_STOP).value == pytest.approx(0.004)
 
 

@@ -213,7 +213,8 @@ def test_with_cross_margin_the_loss_of_one_symbol_liquidates_another() -> None:
     """40 % of two notionals of one equity each must be kept: what BTC loses is missing behind ETH."""
     settings = merged(
         {"sizing": {"leverage": 2.0, "margin_share": 0.5, "risk_share": 0.5},
-         "limits": {"max_leverage": 5.0, "margin_share": 0.9, "loss_at_stop": 1.0, "drawdown": 1.0, "daily_loss": 1.0},
+         "limits": {"max_leverage": 5.0, "margin_share": 0.9, "loss_at_stop": 1.0, "drawdown": 1.0, "daily_loss": 1.0,
+                    "exposure": 10.0, "concentration": 10.0, "open_risk": 1.0, "held": "mark"},
          "matching": {"margin_mode": "cross"}},
     )  # fmt: skip
     rules = [instrument(symbol, maintenance_rate=0.4) for symbol in SYMBOLS[:2]]

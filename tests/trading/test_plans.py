@@ -104,9 +104,12 @@ def test_a_quantity_below_the_least_notional_is_no_trade() -> None:
     assert decide(instruments=[instrument(lot="100")])["reason"] == Reason.TOO_SMALL
 
 
+WIDE = {"margin_share": 0.5, "loss_at_stop": 1.0, "exposure": 10.0, "concentration": 10.0, "open_risk": 1.0}
+
+
 def test_margin_that_is_bound_already_is_not_bound_twice() -> None:
     symbols = ("BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT")
-    settings = merged(CALM, {"sizing": {"margin_share": 0.45}, "limits": {"margin_share": 0.5, "loss_at_stop": 1.0}})
+    settings = merged(CALM, {"sizing": {"margin_share": 0.45}, "limits": WIDE})
     session = session_of(config_of(settings=merged(settings, {"sizing": {"risk_share": 0.5}}), symbols=symbols))
     grid = grid_of({symbol: [FLAT, FLAT] for symbol in symbols})
     rows = feed(session, grid, features_of(session.config, grid, go=1.0))[0].decisions

@@ -202,7 +202,7 @@ LOTS = st.sampled_from(["0.001", "0.003", "0.01", "0.1", "1"])
 def test_f25_quantities_and_prices_are_always_on_the_grid_in_force(
     seed: int, changes: list[tuple[int, int, str, str]], cut: int
 ) -> None:
-    market = random_market(seed, 150, 2)
+    market = random_market(seed, 150, 2, settings={"limits": {"held": "mark"}})
     journal = MemoryJournal()
     session = session_of(market.config, journal)
     grids: dict[str, Instrument] = {}  # of each order, by the rules in force when it was made

@@ -19,6 +19,7 @@ _WORDS = {
     ExitReason.STOP: "stop reached", ExitReason.TARGET: "target reached", ExitReason.TRAILING: "moved stop reached",
     ExitReason.TIME: "time limit", ExitReason.LIQUIDATION: "liquidation", ExitReason.SIGNAL: "exit signal",
     ExitReason.EMERGENCY: "flattened", ExitReason.END: "end of the back-test",
+    ExitReason.LIMIT: "reduced to a portfolio limit",
 }  # fmt: skip
 _STOPS = (ExitReason.STOP, ExitReason.TRAILING)
 
@@ -53,10 +54,20 @@ class OrderManager:
 
     def leave(self, s: int, position: Record, reason: ExitReason, ms: int, why: str = "") -> None:
         """Send a market exit of the whole position; it works from the next open. One at a time."""
-        if (s, "X") in self._open:
+        if (s, "X") in self._open and int(position["cut_lots"]) == 0:
             return
+        self._drop(s, "X", ms, "the whole position is closed instead")
         order = self._exit(s, position, int(position["lots"]), ms, why or _WORDS[reason])
         self._venue.submit_exit(order, reason)
+        self._keep(order.moved(Status.RESTING, ms, "works from the next open"))
+
+    def reduce(self, s: int, position: Record, ms: int, why: str) -> None:
+        """Send a market exit of ``cut_lots`` of the position; it works from the next open."""
+        side, plan_id = -int(position["side"]), int(position["plan_id"])
+        order = self._plan(
+            s, plan_id, "exit", f"X{int(position['cuts'])}", side, int(position["cut_lots"]), None, ms, why
+        )
+        self._venue.submit_exit(order, ExitReason.LIMIT)
         self._keep(order.moved(Status.RESTING, ms, "works from the next open"))
 
     def cancel_entries(self, ms: int, words: str, s: int | None = None) -> int:
@@ -104,6 +115,9 @@ class OrderManager:
         if reason is ExitReason.TARGET:
             slots = sorted(o.slot for o in self._open.values() if o.s == s and o.purpose == "target")
             return self._open[(s, slots[1] if len(slots) > 1 else slots[0])]
+        pending = self._open.get((s, "X"))
+        if pending is not None and pending.of_part and reason is not ExitReason.LIMIT:
+            self._drop(s, "X", ms, "the whole position is closed instead")
         slot = "S" if reason in _STOPS and (s, "X") not in self._open else "X"
         order = self._open.get((s, slot))
         if order is not None:

@@ -95,8 +95,15 @@ class Order:
 
     @property
     def slot(self) -> str:
-        """What it is in its plan: ``E`` entry, ``S`` stop, ``T`` target, ``T1`` a partial one, ``X`` market exit."""
-        return self.client_id[self.client_id.rindex("P") + 1 :].lstrip("0123456789abcdef")
+        """What it is in its plan: ``E`` entry, ``S`` stop, ``T`` target, ``T1`` a partial one, ``X`` market exit
+        (of a part too: ``X1`` in its id)."""
+        slot = self.client_id[self.client_id.rindex("P") + 1 :].lstrip("0123456789abcdef")
+        return "X" if slot.startswith("X") else slot
+
+    @property
+    def of_part(self) -> bool:
+        """Whether it is a market exit of a part."""
+        return self.slot == "X" and not self.client_id.endswith("X")
 
     @property
     def is_open(self) -> bool:

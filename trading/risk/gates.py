@@ -7,34 +7,41 @@ from dataclasses import dataclass
 
 from data.compiled import kernel
 from data.market import Float64Array, Record
-from trading.records import GATE_SLOTS
-from trading.risk.limits import GATES, SYSTEM_GATES, Gate, GateSpec
+from trading.records import GATE_SLOTS, Row
+from trading.risk.limits import GATES, MAY_BE_UNMEASURED, SYSTEM_GATES, Gate, GateSpec
 from trading.risk.passing import passes
+from trading.risk.tightening import limit_of
 
 __all__ = ["GATES", "SYSTEM_GATES", "Gate", "GateSpec", "Verdict", "gates", "verdicts"]
 
 _AT_LEAST = tuple(spec.at_least for spec in GATES)
 _COUNT = len(GATES)
 _SLOTS = GATE_SLOTS
+_MAY_BE_UNMEASURED = MAY_BE_UNMEASURED
 
 
 @kernel
-def gates(values: Float64Array, limits: Float64Array, s: int, out_limits: Float64Array) -> tuple[int, int]:
+def gates(
+    values: Float64Array, a: Row, rules: Row, limits: Float64Array, s: int, out_limits: Float64Array
+) -> tuple[int, int]:
     """Hold every value against its limit: (mask of gates that block, mask of gates that could not be measured).
 
     ``values`` and ``out_limits`` are the slots of a DECISION row, ``limits`` is ``[S, GATE_SLOTS]``. All are evaluated.
+    Where the rules are ``strict`` (live) what cannot be measured blocks, a Sharpe ratio of too short a history apart.
     """
     failed = 0
     unmeasured = 0
     for g in range(_COUNT):
-        out_limits[g] = limits[s, g]
+        out_limits[g] = limit_of(a, limits, s, g)
         if math.isnan(values[g]):
             unmeasured |= 1 << g
-        elif not passes(values[g], limits[s, g], _AT_LEAST[g]):
+        elif not passes(values[g], out_limits[g], _AT_LEAST[g]):
             failed |= 1 << g
     for g in range(_COUNT, _SLOTS):
         values[g] = math.nan
         out_limits[g] = math.nan
+    if rules["strict"] == 1:
+        failed |= unmeasured & ~_MAY_BE_UNMEASURED
     return failed, unmeasured
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from data.compiled import kernel
 from data.market import Float64Array, Record
 from data.timeframes import DAY_MS
@@ -22,10 +24,10 @@ CORRELATION_LEAST = 30  # days in common, below which a correlation is not measu
 @kernel
 def close_days(a: Row, positions: Record, instruments: Record, days: Float64Array, moment: int) -> None:
     """Returns of every UTC day that ends at or before ``moment`` enter ``days[S, RING]``; before it is rolled."""
-    end = a["next_midnight"]
-    if end == 0:
+    if a["next_midnight"] == 0 or moment < a["next_midnight"]:
         return
-    while moment >= end:
+    ended = (moment - a["next_midnight"]) // DAY_MS + 1
+    for _ in range(ended):
         slot = a["risk_days"] % RING
         for s in range(positions.shape[0]):
             p = positions[s]
@@ -35,7 +37,17 @@ def close_days(a: Row, positions: Record, instruments: Record, days: Float64Arra
             p["day_close"] = close
             p["seen"] = 0
         a["risk_days"] += 1
-        end += DAY_MS
+
+
+def remember(account: Record, positions: Record, days: Float64Array, closes: Float64Array) -> None:
+    """Fill the ring with the returns of daily closes ``[S, D]`` (NaN: no bar) of the days before the first bar's."""
+    kept = closes[:, -(RING + 1) :]
+    known = np.where(kept > 0.0, kept, np.nan)
+    returns = known[:, 1:] / known[:, :-1] - 1.0
+    days[:, : returns.shape[1]] = returns
+    account["risk_days"] = returns.shape[1]
+    positions["day_close"] = np.nan_to_num(known[:, -1]) if known.shape[1] else 0.0
+    positions["unit_day"] = -1
 
 
 @kernel

@@ -10,6 +10,7 @@ from data.timeframes import DAY_MS
 from trading.records import Row
 from trading.risk.limits import Gate
 from trading.risk.passing import passes
+from trading.risk.tightening import loosen
 from trading.state import MANUAL_HALT, RING_DAYS, Trading
 
 DAYS_PER_YEAR = 365.0
@@ -151,3 +152,4 @@ def resume_by_rule(account: Row, rules: Row, moment: int) -> None:
     if rules["on_halt"] == 2 and month_of(moment) == month_of(account["halted_at"] - 1):
         return
     resume_trading(account)
+    loosen(account)

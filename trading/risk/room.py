@@ -1,0 +1,84 @@
+"""How large a plan may be within the gates, before it is made: the limits in force, read from the other end."""
+
+from __future__ import annotations
+
+from data.compiled import kernel
+from data.market import Float64Array, Record
+from trading.records import Row
+from trading.risk.limits import Gate
+from trading.risk.portfolio import correlated_margin, margin_of, open_risk, tail_risk, weigh
+from trading.risk.tightening import limit_of
+
+_MARGIN, _LOSS = int(Gate.MARGIN), int(Gate.LOSS_AT_STOP)
+_VAR, _ES, _OPEN_RISK = int(Gate.VAR), int(Gate.SHORTFALL), int(Gate.OPEN_RISK)
+_EXPOSURE, _CONCENTRATION, _CORRELATED = int(Gate.EXPOSURE), int(Gate.CONCENTRATION), int(Gate.CORRELATION)
+_HALVINGS = 20  # of the span in which the largest size within VaR and ES is looked for
+
+
+@kernel
+def own_room(a: Row, p: Row, instrument: Row, limits: Float64Array, s: int, loss: float, leverage: float) -> float:
+    """Notional that the position tier leaves: margin of the symbol, and loss at the stop (a share of notional)."""
+    equity = a["equity"]
+    margin = limit_of(a, limits, s, _MARGIN) * equity - margin_of(p, instrument)
+    return float(max(0.0, min(margin * leverage, limit_of(a, limits, s, _LOSS) * equity / loss)))
+
+
+@kernel
+def _within_tail(a: Row, positions: Record, days: Float64Array, rules: Row, var: float, es: float) -> bool:
+    """Whether the present weights are within both limits; what is not measured is."""
+    at_risk, shortfall = tail_risk(a, positions, days, rules)
+    return not (at_risk > var or shortfall > es)
+
+
+@kernel
+def _tail_room(
+    a: Row, positions: Record, days: Float64Array, rules: Row, limits: Float64Array, s: int, side: int, share: float
+) -> float:
+    """Most of ``share`` (of equity) that keeps VaR and ES of everything together within their limits."""
+    p = positions[s]
+    var, es = limit_of(a, limits, s, _VAR), limit_of(a, limits, s, _ES)
+    held = p["weight"]
+    p["weight"] = held + side * share
+    if _within_tail(a, positions, days, rules, var, es):
+        return share
+    alone = held == 0.0
+    for k in range(positions.shape[0]):
+        alone = alone and (k == s or positions[k]["weight"] == 0.0)
+    low = 0.0
+    if alone:
+        at_risk, shortfall = tail_risk(a, positions, days, rules)
+        low = share * min(var / at_risk if at_risk > var else 1.0, es / shortfall if shortfall > es else 1.0)
+    else:
+        high = share
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            p["weight"] = held + side * middle
+            if _within_tail(a, positions, days, rules, var, es):
+                low = middle
+            else:
+                high = middle
+    p["weight"] = held
+    return low
+
+
+@kernel
+def portfolio_room(
+    a: Row, positions: Record, instruments: Record, days: Float64Array, rules: Row, limits: Float64Array, s: int,
+    side: int, notional: float, loss: float, leverage: float,
+) -> float:  # fmt: skip
+    """Most of ``notional`` (quote units) that the portfolio tier leaves beside what is held and works."""
+    equity = a["equity"]
+    gross = weigh(a, positions, instruments)
+    own = abs(positions[s]["weight"])
+    share = notional / equity
+    share = min(share, limit_of(a, limits, s, _EXPOSURE) - gross, limit_of(a, limits, s, _CONCENTRATION) - own)
+    share = min(
+        share, (limit_of(a, limits, s, _OPEN_RISK) - open_risk(positions, instruments, rules, s) / equity) / loss
+    )
+    others = correlated_margin(a, positions, instruments, days, rules, s, side)
+    if others > 0.0:
+        taken = (margin_of(positions[s], instruments[s]) + others) / equity
+        share = min(share, (limit_of(a, limits, s, _CORRELATED) - taken) * leverage)
+    if share <= 0.0:
+        return 0.0
+    return float(_tail_room(a, positions, days, rules, limits, s, side, share) * equity)
