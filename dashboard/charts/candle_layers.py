@@ -132,40 +132,41 @@ class CandleLayer(Layer):
         super().__init__()
         self.show_volume = True
         self._o = self._h = self._l = self._c = self._v = no_floats()
-        self._coarse: tuple[FloatArray, ...] = ()
+        self._merged: tuple[FloatArray, ...] | None = None  # made when first asked for
 
     def set_view(self, view: ChartView) -> None:
         """Take new columns."""
         self._o, self._h, self._l, self._c, self._v = view.open, view.high, view.low, view.close, view.volume
-        n = self._o.size // COARSE * COARSE
-        shape = (-1, COARSE)
-        self._coarse = (
-            (
-                self._o[:n].reshape(shape)[:, 0], self._h[:n].reshape(shape).max(axis=1),
-                self._l[:n].reshape(shape).min(axis=1), self._c[:n].reshape(shape)[:, -1],
-                self._v[:n].reshape(shape).max(axis=1),
-            )
-            if n
-            else ()
-        )  # fmt: skip
+        self._merged = None
         self.update()
+
+    def _coarse(self) -> tuple[FloatArray, ...]:
+        """Candles of ``COARSE`` bars each, without a remainder; for ``COARSE`` bars or more."""
+        if self._merged is None:
+            at = np.arange(0, (n := self._o.size // COARSE * COARSE), COARSE)
+            self._merged = (
+                self._o[at], np.maximum.reduceat(self._h[:n], at), np.minimum.reduceat(self._l[:n], at),
+                self._c[at + COARSE - 1], np.maximum.reduceat(self._v[:n], at),
+            )  # fmt: skip
+        return self._merged
 
     def price_range(self, first: float, last: float) -> tuple[float, float] | None:
         """Lowest low and highest high between two indices."""
         a, b = max(0, int(first)), min(self._o.size, int(last) + 2)
         if b <= a:
             return None
-        if b - a > 50 * COARSE and self._coarse:
+        if b - a > 50 * COARSE:
+            _, high, low, _, _ = self._coarse()
             ca, cb = a // COARSE, max(a // COARSE + 1, b // COARSE)
-            return float(self._coarse[2][ca:cb].min()), float(self._coarse[1][ca:cb].max())
+            return float(low[ca:cb].min()), float(high[ca:cb].max())
         return float(self._l[a:b].min()), float(self._h[a:b].max())
 
     def columns(self, m: Mapping) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
         """Pixel x and the candles in sight, merged to at most one a pixel."""
         o, h, lo, c, v = self._o, self._h, self._l, self._c, self._v
         scale, ax = 1, m.ax
-        if ax * COARSE < 1.0 and self._coarse:
-            (o, h, lo, c, v), scale = self._coarse, COARSE
+        if ax * COARSE < 1.0 and o.size >= COARSE:
+            (o, h, lo, c, v), scale = self._coarse(), COARSE
             ax *= COARSE
         a = max(0, int(np.floor(m.first / scale)) - 1)
         b = min(o.size, int(np.ceil(m.last / scale)) + 2)
