@@ -57,14 +57,14 @@ def ask(capfd: pytest.CaptureFixture[str]) -> Ask:
 
 
 def own(document: dict[str, Any]) -> dict[str, float]:
-    """The parts that are not nought, after what holds of every document."""
+    """The parts that are not nought to the last bits, after what holds of every document."""
     assert sum(document["parts"].values()) == pytest.approx(document["difference"], abs=1e-9)
     assert document["pnl_session"] - document["pnl_backtest"] == pytest.approx(document["difference"], abs=1e-6)
     for trade in document["trades"]:
         assert sum(trade["parts"].values()) == pytest.approx(trade["difference"], abs=1e-9)
         made, wanted = trade["pnl_session"] or 0.0, trade["pnl_backtest"] or 0.0
         assert made - wanted == pytest.approx(trade["difference"], abs=1e-9)
-    return {part: money for part, money in document["parts"].items() if money}
+    return {part: money for part, money in document["parts"].items() if abs(money) > 1e-9}
 
 
 def bars_of(home: Path) -> Frame:
