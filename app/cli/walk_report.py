@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FIGURE = "figure"
-SCORES = ("log_loss", "base_log_loss", "skill", "brier", "brier_skill", "auc", "auc_touch", "ece")
+SCORES = ("log_loss", "base_log_loss", "skill", "brier", "brier_skill", "auc", "auc_within", "auc_touch", "ece")
 FOLDS = [
     Column("train_from"), Column("test_from"), Column("test_to"), Column("n", form=",d"),
     Column("log_loss", form=".4f"), Column("base_log_loss", "base", ".4f"), Column("skill", form="+.2%"),
