@@ -13,7 +13,7 @@ import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -58,6 +58,11 @@ def kernel(function: F) -> F:
 def kernel_part(function: F) -> F:
     """As :func:`kernel`, for the small parts of a kernel: their code goes into the caller (a call costs some 10 ns)."""
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
+
+
+def threads() -> int:
+    """Threads that kernels may run on in this process: the cores, or fewer where NUMBA_NUM_THREADS says so."""
+    return int(cast(Any, numba.config).NUMBA_NUM_THREADS)
 
 
 prepare_cache()

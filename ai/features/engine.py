@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,9 +13,14 @@ from ai.features.steps import PLAIN_GROUPS, WHOLE_STATE, run_rows, run_whole_row
 from ai.features.window import COUNT, LAST_OPEN
 from ai.schema import FeatureSchema
 from data.beside import BESIDE, Beside
+from data.compiled import threads
 from data.errors import UserError
 from data.market import BarMark, Float64Array, Frame, FundingFrame, Int64Array, UInt8Array
 from data.timeframes import timeframe_ms
+
+Columns = tuple[Int64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array]
+LONG = 50_000  # bars of a frame that is worth a second thread
+HALF = 6  # plain groups before this one take about as long as the others
 
 
 def funding_by_bar(
@@ -61,7 +68,10 @@ class FeatureEngine:
             asked.add("atr_14")  # their stop and target stand by it
         runs = [int(any(spec.name in asked for spec in group)) for group in GROUPS]
         self._plan: Int64Array = np.array([self._step_ms, *runs], dtype=np.int64)
+        self._into: Int64Array = np.arange(len(schema.names), dtype=np.int64)
         self._pick: Int64Array = np.array([position[name] for name in schema.names], dtype=np.int64)
+        group_of = np.repeat(np.arange(len(GROUPS)), [len(group) for group in GROUPS])
+        self._group = group_of[self._pick]  # of each asked feature
         self._plain = not any(runs[PLAIN_GROUPS:])
         self._asked: UInt8Array = np.array([spec.name in asked for spec in REGISTRY], dtype=np.uint8)
         rows = sum(map(len, GROUPS[:PLAIN_GROUPS])) if self._plain else len(REGISTRY)
@@ -102,9 +112,11 @@ class FeatureEngine:
     ) -> npt.NDArray[np.float64]:
         """Values over a whole frame, ``[F, T]`` C-contiguous, from a fresh state; the engine's own history stays.
 
+        A long frame is run on two threads where the process may: each has some of the groups, and a state of its own.
+
         ``beside``: what else was known at the closes; bars that it does not hold have nothing beside them.
         """
-        return self._run(np.zeros(WHOLE_STATE), frame, funding, beside)
+        return self._run(None, frame, funding, beside)
 
     def extend(
         self, frame: Frame, funding: FundingFrame | None = None, beside: Beside | None = None
@@ -113,25 +125,44 @@ class FeatureEngine:
         return self._run(self._state, frame, funding, beside)
 
     def _run(
-        self, state: Float64Array, frame: Frame, funding: FundingFrame | None, beside: Beside | None
+        self, own: Float64Array | None, frame: Frame, funding: FundingFrame | None, beside: Beside | None
     ) -> npt.NDArray[np.float64]:
         sound = frame.mark != BarMark.SUSPECT
         if not sound.all():
             spread: npt.NDArray[np.float64] = np.full((len(self._pick), len(frame)), np.nan)
-            spread[:, sound] = self._run(state, frame.take(sound), funding, beside)
+            spread[:, sound] = self._run(own, frame.take(sound), funding, beside)
             return spread
         out: npt.NDArray[np.float64] = np.empty((len(self._pick), len(frame)))
+        state: Float64Array = np.zeros(WHOLE_STATE) if own is None else own
         known = int(state[LAST_OPEN]) + self._step_ms if state[COUNT] > 0 else None
         whole = np.ascontiguousarray
         bars = (
             whole(frame.open_time), whole(frame.open), whole(frame.high), whole(frame.low), whole(frame.close),
             whole(frame.volume), funding_by_bar(frame.open_time, self._step_ms, funding, known),
         )  # fmt: skip
+        if self._plain and own is None and len(frame) >= LONG and threads() > 1:
+            self._run_halves(bars, out)
+            return out
         if self._plain:
-            run_rows(state, self._plan, self._asked, self._pick, *bars, out)
+            run_rows(state, self._plan, self._asked, self._pick, self._into, *bars, out)
             return out
         flat, apart = self._nothing, 0
         if beside is not None and self._reads_beside:
             flat, apart = whole(beside.at(frame.open_time).T).ravel(), len(BESIDE)
-        run_whole_rows(state, self._plan, self._asked, self._pick, *bars, flat, apart, out)
+        run_whole_rows(state, self._plan, self._asked, self._pick, self._into, *bars, flat, apart, out)
         return out
+
+    def _run_halves(self, bars: Columns, out: npt.NDArray[np.float64]) -> None:
+        """The plain groups on two threads from fresh states; a group does not read what another one writes."""
+
+        def half(groups: range) -> None:
+            plan, kept = np.zeros_like(self._plan), np.isin(self._group, groups)
+            plan[0] = self._step_ms
+            plan[1 + groups.start : 1 + groups.stop] = self._plan[1 + groups.start : 1 + groups.stop]
+            if kept.any():
+                run_rows(np.zeros(WHOLE_STATE), plan, self._asked, self._pick[kept], self._into[kept], *bars, out)
+
+        with ThreadPoolExecutor(1) as other:
+            second = other.submit(half, range(HALF, PLAIN_GROUPS))
+            half(range(HALF))
+            second.result()

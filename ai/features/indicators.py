@@ -154,13 +154,20 @@ def step_bands(state: Float64Array, held: int, asked: UInt8Array, out: Float64Ar
     for k in range(n):
         state[mean + k] /= 20
     spreads(state, CLOSE, held, 20, FREE, FREE + 1)
-    for k in range(since(state[COUNT], held, 20), n):
-        middle, sd = state[mean + k], math.sqrt(state[spread + k] / 20)
-        z = (state[c + k] - middle) / sd if sd > 1e-14 * middle else 0.0
-        out[at, k], out[at + 1, k] = middle + 2.0 * sd, middle - 2.0 * sd
-        out[at + 2, k] = 0.5 + 0.25 * z
-        out[at + 3, k] = 400.0 * sd / middle
-        out[at + 4, k] = z
+    for k in range(n):
+        state[spread + k] = math.sqrt(state[spread + k] / 20)
+    first = since(state[COUNT], held, 20)
+    for k in range(first, n):
+        out[at, k] = state[mean + k] + 2.0 * state[spread + k]
+        out[at + 1, k] = state[mean + k] - 2.0 * state[spread + k]
+    if asked[at + 2] or asked[at + 4]:
+        for k in range(first, n):
+            middle, sd = state[mean + k], state[spread + k]
+            z = (state[c + k] - middle) / sd if sd > 1e-14 * middle else 0.0
+            out[at + 2, k], out[at + 4, k] = 0.5 + 0.25 * z, z
+    if asked[at + 3]:
+        for k in range(first, n):
+            out[at + 3, k] = 400.0 * state[spread + k] / state[mean + k]
     if asked[at + 5]:
         slopes(state, CLOSE, held, 10, FREE)
         slope = slot(FREE + 1)

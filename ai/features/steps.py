@@ -70,14 +70,14 @@ _ALL = len(REGISTRY)
 _PLAIN = _AT[PLAIN_GROUPS]  # features of the plain groups
 _NOT_NEGATIVE = (1 << 48) - 1  # a mask, as in ai.features.window
 _RETURNS = (6, 7, 8, 12, 18)  # groups that read the ring of returns
-_RANGES = (8, 12)  # groups that read the rings of log ranges
+_RANGES = (_AT[7] + 3, _AT[7] + 4, _AT[11])  # features that read the rings of log ranges
 
 
 @kernel_part
-def _any(plan: Int64Array, groups: tuple[int, ...]) -> bool:
+def _any(wanted: Int64Array | UInt8Array, which: tuple[int, ...]) -> bool:
     found = False
-    for i in range(len(groups)):
-        found = found or plan[groups[i]] != 0
+    for i in range(len(which)):
+        found = found or wanted[which[i]] != 0
     return found
 
 
@@ -109,7 +109,7 @@ def _step_block(
     runs; ``asked`` for each feature whether it is wanted. Whether the block goes on from the bar before.
     """
     step_ms = plan[0]
-    joined = take_in(state, step_ms, open_time, held, _any(plan, _RETURNS), _any(plan, _RANGES))
+    joined = take_in(state, step_ms, open_time, held, _any(plan, _RETURNS), _any(asked, _RANGES))
     for f in range(_PLAIN):
         if asked[f]:
             for k in range(held & MASK):
@@ -123,7 +123,7 @@ def _step_block(
     if plan[4]:
         step_oscillators(state, held, _OSCILLATORS, asked, full, _AT[3])
     if plan[5]:
-        step_direction(state, held, _DIRECTION, full, _AT[4])
+        step_direction(state, held, _DIRECTION, asked, full, _AT[4])
     if plan[6]:
         step_trend(state, held, asked, full, _AT[5])
     _step_later_groups(state, plan, asked, held, full)
@@ -237,49 +237,54 @@ def _write_block(
 
 
 @kernel_part
-def _hand_out(pick: Int64Array, full: Float64Array, first: int, held: int, out: Float64Array) -> None:
+def _hand_out(
+    pick: Int64Array, into: Int64Array, full: Float64Array, first: int, held: int, out: Float64Array
+) -> None:  # fmt: skip
     start = first & _NOT_NEGATIVE
     for f in range(len(pick)):
-        row = pick[f]
+        row, to = pick[f], into[f]
         for k in range(held & MASK):
-            out[f, start + k] = full[row, k]
+            out[to, start + k] = full[row, k]
 
 
 @kernel
 def run_rows(
-    state: Float64Array, plan: Int64Array, asked: UInt8Array, pick: Int64Array, open_time: Int64Array, o: Float64Array,
-    h: Float64Array, low: Float64Array, c: Float64Array, v: Float64Array, funding: Float64Array, out: Float64Array,
+    state: Float64Array, plan: Int64Array, asked: UInt8Array, pick: Int64Array, into: Int64Array,
+    open_time: Int64Array, o: Float64Array, h: Float64Array, low: Float64Array, c: Float64Array, v: Float64Array,
+    funding: Float64Array, out: Float64Array,
 ) -> None:  # fmt: skip
-    """The plain step over all bars into ``out[F, T]``."""
+    """The plain step over all bars; feature ``pick[f]`` into ``out[into[f]]`` of ``[.., T]``."""
     full, t = np.empty((_PLAIN, BLOCK)), 0
     while t < len(open_time):
         room = make_room(state, CANDLE_RINGS)
         held = _write_block(state, plan[0], room, t, open_time, o, h, low, c, v, funding)
         if held == 0:
-            out[:, t] = np.nan
+            for f in range(len(into)):
+                out[into[f], t] = np.nan
             t += 1
             continue
         _step_block(state, plan, asked, open_time[t], held, full)
-        _hand_out(pick, full, t, held, out)
+        _hand_out(pick, into, full, t, held, out)
         t += held
 
 
 @kernel
 def run_whole_rows(
-    state: Float64Array, plan: Int64Array, asked: UInt8Array, pick: Int64Array, open_time: Int64Array, o: Float64Array,
-    h: Float64Array, low: Float64Array, c: Float64Array, v: Float64Array, funding: Float64Array, beside: Float64Array,
-    apart: int, out: Float64Array,
+    state: Float64Array, plan: Int64Array, asked: UInt8Array, pick: Int64Array, into: Int64Array,
+    open_time: Int64Array, o: Float64Array, h: Float64Array, low: Float64Array, c: Float64Array, v: Float64Array,
+    funding: Float64Array, beside: Float64Array, apart: int, out: Float64Array,
 ) -> None:  # fmt: skip
-    """The whole step over all bars into ``out[F, T]``; what stands beside bar t begins at ``beside[t * apart]``."""
+    """The whole step over all bars, as :func:`run_rows`; what stands beside bar t begins at ``beside[t * apart]``."""
     full, row, t = np.empty((_ALL, BLOCK)), np.empty(_ALL), 0
     while t < len(open_time):
         room = make_room(state, RINGS)
         held = _write_block(state, plan[0], room, t, open_time, o, h, low, c, v, funding)
         if held == 0:
-            out[:, t] = np.nan
+            for f in range(len(into)):
+                out[into[f], t] = np.nan
             t += 1
             continue
         joined = _step_block(state, plan, asked, open_time[t], held, full)
         _step_rest_of(state, plan, held, joined, beside, t * apart, apart, row, full)
-        _hand_out(pick, full, t, held, out)
+        _hand_out(pick, into, full, t, held, out)
         t += held

@@ -86,13 +86,16 @@ def _smooth_both(
 
 
 @kernel_part
-def step_direction(state: Float64Array, held: int, mine: int, out: Float64Array, at: int) -> None:
+def step_direction(
+    state: Float64Array, held: int, mine: int, asked: UInt8Array, out: Float64Array, at: int
+) -> None:  # fmt: skip
     """ATR and the directional movement system (Wilder 1978), started as TA-Lib starts them."""
     n, c, second = held & MASK, first_of(state, CLOSE, held), since(state[COUNT], held, 2)
     ranges, plus, minus, true = slot(FREE), slot(FREE + 1), slot(FREE + 2), slot(FREE + 3)
     _moves(state, held, ranges, plus, minus)
-    for k in range(second, n):
-        out[at + 2, k] = 100.0 * state[ranges + k] / state[c + k]
+    if asked[at + 2]:
+        for k in range(second, n):
+            out[at + 2, k] = 100.0 * state[ranges + k] / state[c + k]
     moves, up, down, span = int(state[mine]), state[mine + 2], state[mine + 3], state[mine + 4]
     for k in range(second, n):
         moves += 1
@@ -109,8 +112,9 @@ def step_direction(state: Float64Array, held: int, mine: int, out: Float64Array,
         state[dx + k] = 100.0 * abs(plus_di - minus_di) / both if both > 0.0 else 0.0
         out[at + 4, k], out[at + 5, k] = plus_di, minus_di
     _smooth_both(state, mine, second, first, n, out, at)
-    for k in range(first, n):
-        out[at + 1, k] = 100.0 * out[at, k] / state[c + k]
+    if asked[at + 1]:
+        for k in range(first, n):
+            out[at + 1, k] = 100.0 * out[at, k] / state[c + k]
     first = since(state[mine + 5], held, 14)
     for k in range(first):
         out[at + 3, k] = np.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from ai.features.engine import FeatureEngine, funding_by_bar
 from ai.features.registry import FUNDING_FEATURES, GROUPS, MODEL_FEATURES, REGISTRY, lookback_bars, schema_of
+from ai.features.steps import run_rows
 from data.beside import Beside
 from data.market import Frame, FundingFrame
 
@@ -92,6 +94,28 @@ def test_a_feature_does_not_depend_on_what_else_is_asked_for(make_market: MakeMa
         if spec.group != "monte_carlo":
             alone = FeatureEngine(schema_of([spec.name]), "1h").batch(frame, None, beside)
             assert np.array_equal(alone[0], whole[everything.index(spec.name)], equal_nan=True), spec.name
+
+
+@pytest.mark.parametrize("names", [MODEL_FEATURES, ("momentum_24", "close"), ("momentum_24",)])
+def test_two_threads_give_the_same_values_as_one(
+    names: tuple[str, ...], make_market: MakeMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = make_market(2_000, "15m", skip=(300, 301))
+    frame.close[900] = np.nan
+    engine = FeatureEngine(schema_of(names), "15m")
+    one = engine.batch(frame)
+    names_of_threads: set[str] = set()
+
+    def watched(*arguments: object) -> None:
+        names_of_threads.add(threading.current_thread().name)
+        run_rows(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("ai.features.engine.LONG", 1_000)
+    monkeypatch.setattr("ai.features.engine.threads", lambda: 2)
+    monkeypatch.setattr("ai.features.engine.run_rows", watched)
+    assert np.array_equal(engine.batch(frame), one, equal_nan=True)
+    assert len(names_of_threads) == (1 if len(names) == 1 else 2)
+    assert np.array_equal(engine.extend(frame), one, equal_nan=True)
 
 
 def test_bars_in_pieces_of_any_size_give_the_same_values(make_market: MakeMarket, make_beside: MakeBeside) -> None:
