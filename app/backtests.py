@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai.forecast import Abstain, Col, abstaining_row
+from app.day_history import day_closes
 from app.documents import trade_rows
 from app.finer_bars import finer_grid
 from app.instrument_rules import rules_of
@@ -83,6 +84,7 @@ class Inputs:
     in_sample_bars: int
     model_ids: tuple[str, ...]
     frames: tuple[Frame, ...] = ()  # with the warm-up
+    history: Float64Array | None = None  # daily closes before the first bar
 
 
 def perform(place: Workplace, request: Request) -> tuple[Document, str]:
@@ -101,7 +103,9 @@ def perform(place: Workplace, request: Request) -> tuple[Document, str]:
     if request.engine == "service":
         result = _by_service(inputs, keys[0], finer)
     else:
-        result = run_fast(inputs.config, inputs.grid, inputs.features, inputs.forecasts, inputs.schema, finer)
+        result = run_fast(
+            inputs.config, inputs.grid, inputs.features, inputs.forecasts, inputs.schema, finer, inputs.history
+        )
     elapsed = place.clock.monotonic() - started
     return _document(request, strategy, inputs, result, runs, elapsed), note
 
@@ -189,7 +193,8 @@ def inputs_of(
     elif strategy.kind != "rule":
         forecasts, in_sample, ids = _by_one_model(place, request, config, grid, frames, fundings, first)
     return Inputs(
-        config, schema, part, np.ascontiguousarray(features[:, :, first:]), forecasts, in_sample, ids, tuple(frames)
+        config, schema, part, np.ascontiguousarray(features[:, :, first:]), forecasts, in_sample, ids, tuple(frames),
+        day_closes(place.database.candles, keys, int(part.open_time[0]), config) if part.bars else None,
     )  # fmt: skip
 
 
@@ -271,8 +276,9 @@ def _by_service(inputs: Inputs, key: SeriesKey, finer: FinerGrid | None) -> RunR
             {"symbols": list(config.symbols), "timeframe": config.timeframe, "strategy": config.strategy.name},
         )  # fmt: skip
         return run_service(
-            config, inputs.grid, inputs.features, inputs.forecasts, database.journal, number, inputs.schema, finer
-        )
+            config, inputs.grid, inputs.features, inputs.forecasts, database.journal, number, inputs.schema, finer,
+            inputs.history,
+        )  # fmt: skip
 
 
 def _document(

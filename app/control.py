@@ -28,7 +28,7 @@ _ASK_WITHIN_S = 10.0  # from connecting to the end of the request
 
 log = logging.getLogger(__name__)
 
-COMMANDS = ("status", "pause", "resume", "halt", "flatten", "stop")
+COMMANDS = ("status", "pause", "resume", "halt", "flatten", "loosen", "stop")
 Handler = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 

@@ -22,6 +22,7 @@ from ai.validation.overfitting import (
 )
 from ai.validation.reality_check import reality_check, superior_ability
 from ai.validation.trials import Trial, deflation, known_number
+from app.day_history import closes_of, days_wanted
 from app.wiring import cut, feature_cube, strategy_for, trading_config
 from data.beside import Beside
 from data.clock import iso
@@ -92,7 +93,9 @@ class TradingEvaluator:
         schema = FeatureSchema(config.features())
         cube = feature_cube(schema, grid, [frame], [funding], [self.beside])
         part = np.ascontiguousarray(cube[:, :, first:stop])
-        return run_fast(config, cut(grid, first, stop), part, rows[None, first:stop], schema)
+        span = cut(grid, first, stop)
+        history = closes_of([frame], int(span.open_time[0]), days_wanted(config)) if span.bars else None
+        return run_fast(config, span, part, rows[None, first:stop], schema, None, history)
 
     @property
     def _seed(self) -> int:

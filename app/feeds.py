@@ -17,7 +17,7 @@ import numpy as np
 from app.wiring import cut
 from data.clock import Clock
 from data.grid import Grid, align
-from data.market import Frame, FundingFrame, SeriesKey
+from data.market import Float64Array, Frame, FundingFrame, SeriesKey
 from data.store import CandleStore
 from data.synthetic import synthetic_market
 
@@ -50,6 +50,10 @@ class Feed(Protocol):
 
     def hold(self, _open_time: int) -> Sequence[int]:
         """Why no symbol may be entered on this bar: a ``trading.records.Reason`` per symbol, 0 where it may."""
+        ...
+
+    def quotes(self) -> Float64Array | None:
+        """The market now, ``[S, 4]`` as ``trading.risk.market.see_quotes`` reads it; ``None``: it has no book."""
         ...
 
     def health(self) -> FeedHealth:
@@ -118,6 +122,9 @@ class StoredFeed:
         """A replay knows its bars at their close."""
         return ()
 
+    def quotes(self) -> None:
+        """Bars alone."""
+
     def health(self) -> FeedHealth:
         """Replaying until the span ends."""
         return FeedHealth(self._name, "ended" if self._ended else "replaying", "stored bars", self._last)
@@ -162,6 +169,9 @@ class SyntheticFeed:
     def hold(self, _open_time: int) -> Sequence[int]:
         """A made-up market is never late."""
         return ()
+
+    def quotes(self) -> None:
+        """Bars alone."""
 
     def health(self) -> FeedHealth:
         """Always there, never real."""

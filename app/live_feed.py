@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+import numpy as np
+
 from app.bar_alignment import BarAlignment
 from app.feeds import FeedHealth
 from data.backfill import backfill
@@ -18,7 +20,7 @@ from data.exchange.rules import RulesChange
 from data.exchange.session import ExchangeSession
 from data.grid import Grid, align
 from data.instruments import Instrument
-from data.market import Frame, SeriesKey, short_symbol
+from data.market import Float64Array, Frame, SeriesKey, short_symbol
 from data.store import MarketStore
 from data.timeframes import HOUR_MS
 from trading.records import Reason
@@ -259,6 +261,19 @@ class ExchangeFeed:
         late = self._session.now_ms() >= open_time + 2 * self._step
         why = Reason.LATE_BAR if late else Reason.CLOCK_SKEW if self._session.skewed else Reason.NONE
         return [int(Reason.NOT_TRADING if symbol in self._ended else why) for symbol in self._keys]
+
+    def quotes(self) -> Float64Array:
+        """Spread, depth of both sides and age of each traded symbol's book; NaN where there is none."""
+        rows: Float64Array = np.full((len(self._keys), 4), np.nan)
+        for s, symbol in enumerate(self._keys):
+            if self.live is None or symbol in self._gone:
+                continue
+            quote = self.live.quote(symbol)
+            age = quote.age_ms("bid")
+            if age is not None:
+                middle = (quote.bid + quote.ask) / 2.0
+                rows[s] = quote.spread / middle, quote.bid_depth, quote.ask_depth, age / 1000.0
+        return rows
 
     # ---- how it is -----------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ai.forecast import Abstain, Col, abstaining_row
 from ai.schema import FeatureSchema
+from app.day_history import day_closes
 from app.instrument_rules import rules_of
 from app.options import RunOptions
 from app.profiles import PROFILES
@@ -321,7 +322,13 @@ def _run(place: Workplace, session: Session, inputs: Inputs) -> RunResult:
     first = first_bar(grid, session.span)
     part = cut(grid, first)
     rows = None if config.strategy.kind == "rule" else _forecasts(session, part)
-    return run_fast(config, part, np.ascontiguousarray(features[:, :, first:]), rows, schema)
+    history = _history(place, inputs, part)
+    return run_fast(config, part, np.ascontiguousarray(features[:, :, first:]), rows, schema, None, history)
+
+
+def _history(place: Workplace, inputs: Inputs, part: Grid) -> Float64Array | None:
+    keys = [frame.key for frame in inputs.frames]
+    return day_closes(place.database.candles, keys, int(part.open_time[0]), inputs.config) if part.bars else None
 
 
 def _forecasts(session: Session, grid: Grid) -> Float64Array:

@@ -17,6 +17,7 @@ import numpy as np
 from app.contract.commands import Outcome
 from app.contract.events import Event, NoticeEvent, StateEvent
 from app.contract.views import BarView
+from app.day_history import day_closes
 from app.feeds import Feed, FeedHealth
 from app.jobs import Jobs
 from app.live_views import newest_bar
@@ -152,6 +153,9 @@ class TradingService:
             self.switching = ModelSwitching(self.place, plan, account, trader, self.jobs, first, self._tell)
             self.switching.restore()
         before = await feed.history(plan.warmup, first)
+        if checkpoint is None:
+            closes = await asyncio.to_thread(day_closes, database.candles, plan.keys, first, plan.config)
+            trader.session.state.remember(closes)
         await asyncio.to_thread(trader.warm, before, False)
         if checkpoint is not None and checkpoint.last_bar_ms >= first:
             done = (checkpoint.last_bar_ms - first) // plan.step_ms + 1
@@ -215,7 +219,7 @@ class TradingService:
             await switching.before_bar(progress.account_bars + 1, int(grid.open_time[t]), self._stop)
             if self._stop.is_set():
                 return False
-        self._bar(trader.step(grid, t, feed.hold(int(grid.open_time[t]))), grid, t)
+        self._bar(trader.step(grid, t, feed.hold(int(grid.open_time[t])), feed.quotes()), grid, t)
         if switching is not None:
             switching.after_bar(progress.account_bars, int(grid.open_time[t]) + plan.step_ms)
         return self.options.bars is None or progress.bars < self.options.bars
@@ -231,6 +235,9 @@ class TradingService:
             self._newest = grid, t
         for fill in outcome.fills:
             self._tell(fill_event(fill, plan.config.symbols))
+        if outcome.tightened:
+            left = f"{trader.session.tightness:.0%} of the limits on money at risk are left; a person loosens them."
+            self._note("warn", "Limits tightened", left, "risk")
         if outcome.halted:
             self._state(HALTED, trader.session.halt_words)
             self._note("bad", "Trading halted", f"{trader.session.halt_words}. Stops stay; a person resumes.", "risk")
@@ -275,7 +282,7 @@ class TradingService:
         return self.status()
 
     def act(self, name: str, why: str = "by the operator") -> Outcome:
-        """``pause resume halt flatten`` between two bars; durable before it returns.
+        """``pause resume halt flatten loosen`` between two bars; durable before it returns.
 
         Raises:
             UserError: the run is still warming up.
@@ -286,6 +293,7 @@ class TradingService:
         words = {
             "pause": "No new positions; exits go on.", "resume": "New positions are allowed again.",
             "halt": "Halted: entries cancelled, stops stay; 'resume' opens again.", "flatten": "",
+            "loosen": "Limits that tightened are as set again.",
         }  # fmt: skip
         sentence = words[name]
         if name == "pause":
@@ -294,6 +302,8 @@ class TradingService:
             session.resume()
         elif name == "halt":
             session.halt(why)
+        elif name == "loosen":
+            sentence = sentence if session.loosen() else "No limit has tightened: they are as set."
         else:
             count = session.flatten()
             sentence = f"{count} position{'s' if count != 1 else ''} will be closed at the next price; entries paused."

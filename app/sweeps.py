@@ -162,6 +162,7 @@ class Part:
     features: Float64Array
     forecasts: Float64Array | None
     schema: FeatureSchema
+    history: Float64Array | None = None
 
 
 def run_part(part: Part) -> list[Done]:
@@ -183,7 +184,7 @@ def _parts(attempts: Sequence[Attempt], inputs: Inputs, workers: Workers) -> Ite
         mine = attempts[first:last]
         yield Part(
             tuple(a.config for a in mine), tuple(a.parameters for a in mine), inputs.grid, inputs.features,
-            inputs.forecasts, inputs.schema,
+            inputs.forecasts, inputs.schema, inputs.history,
         )  # fmt: skip
 
 
@@ -205,7 +206,7 @@ def _run_all(
 
 def _run(config: TradingConfig, parameters: Parameters, part: Part) -> Done:
     try:
-        result = run_fast(config, part.grid, part.features, part.forecasts, part.schema)
+        result = run_fast(config, part.grid, part.features, part.forecasts, part.schema, None, part.history)
     except QuantError as error:
         return {"parameters": parameters, **dict.fromkeys(FIGURES), "error": str(error)}, {}
     return {

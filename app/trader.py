@@ -137,8 +137,8 @@ class Trader:
             if started and x.shape[1] and grid.present[s, -1]:
                 self._window[s, :, 1] = x[:, -1]
 
-    def step(self, grid: Grid, t: int, hold: Sequence[int] = ()) -> BarOutcome:
-        """Bar ``t`` of ``grid``: features, forecast, decision, orders, fills; ``hold`` as in the session."""
+    def step(self, grid: Grid, t: int, hold: Sequence[int] = (), quotes: Float64Array | None = None) -> BarOutcome:
+        """Bar ``t`` of ``grid``: features, forecast, decision, orders, fills; the rest as in the session."""
         if grid is not self._grid:
             self._see(grid, t)
         if self._source is not None and t >= self._ahead_until:
@@ -162,7 +162,7 @@ class Trader:
                 self._number_model(s)
             elif self._stored is not None:
                 rows[s] = self._stored[s].rows(grid.open_time[t : t + 1])[0]
-        return self.session.on_bar(bar_at(grid, t), window, None if self._plain else rows, hold)
+        return self.session.on_bar(bar_at(grid, t), window, None if self._plain else rows, hold, quotes)
 
     @property
     def _plain(self) -> bool:

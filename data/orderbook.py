@@ -46,6 +46,10 @@ class BookTop:
         """Best price to buy at."""
         return float(self.asks[0, 0]) if len(self.asks) else math.nan
 
+    def worth(self, side: Float64Array) -> float:
+        """Value of ``bids`` or ``asks`` in quote units; NaN where the side is empty."""
+        return float((side[:, 0] * side[:, 1]).sum()) if len(side) else math.nan
+
     @property
     def spread(self) -> float:
         """Ask minus bid, quote units."""

@@ -54,18 +54,21 @@ class RunResult:
 
 def run_fast(
     config: TradingConfig, grid: Grid, X: Float64Array, forecasts: Float64Array | None,
-    schema: FeatureSchema | None = None, finer: FinerGrid | None = None,
+    schema: FeatureSchema | None = None, finer: FinerGrid | None = None, history: Float64Array | None = None,
 ) -> RunResult:  # fmt: skip
     """The compiled engine over ``X[S, F, T]`` and ``forecasts[S, T, WIDTH]`` (None for rules).
 
     ``schema`` names the rows of X; without one they are ``config.features()`` in order. ``finer``: bars inside those of
-    ``grid``, read where ``matching.both_touched`` says so.
+    ``grid``, read where ``matching.both_touched`` says so. ``history``: daily
+    closes before the first bar, as :class:`TradingSession` takes them.
 
     Raises:
         UserError: the schema lacks a feature that the run reads.
     """
     schema = schema or FeatureSchema(config.features())
     state = TradingState.new(config, schema)
+    if history is not None:
+        state.remember(history)
     X = np.ascontiguousarray(X, dtype=np.float64)
     symbols, bars = len(config.symbols), grid.bars
     program = compile_program(config.strategy, schema)
@@ -127,9 +130,10 @@ def _close_open_positions(state: TradingState, grid: Grid, equity: Record) -> tu
 def run_service(
     config: TradingConfig, grid: Grid, X: Float64Array, forecasts: Float64Array | None, journal: Journal,
     account_id: int, schema: FeatureSchema | None = None, finer: FinerGrid | None = None,
+    history: Float64Array | None = None,
 ) -> RunResult:  # fmt: skip
     """The service's session over the same inputs, one bar at a time; everything it does is committed to ``journal``."""
-    session = TradingSession(config, schema or FeatureSchema(config.features()), journal, account_id)
+    session = TradingSession(config, schema or FeatureSchema(config.features()), journal, account_id, None, history)
     inside = _finer_of(config, finer)
     symbols, bars = len(config.symbols), grid.bars
     window = np.full((symbols, X.shape[1], 2), np.nan)

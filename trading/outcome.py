@@ -23,6 +23,7 @@ class BarOutcome:
     equity: Record  # EQUITY[1]
     funding_paid: int  # settlements that touched a position
     halted: bool  # the account halted on this bar
+    tightened: bool = False  # limits tightened by themselves
 
 
 def no_forecasts(symbols: int) -> Float64Array:

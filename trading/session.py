@@ -19,21 +19,23 @@ from trading.execution.orders import Order
 from trading.execution.paper import PaperVenue
 from trading.journal import AuditEvent, Batch, Checkpoint, Journal
 from trading.ledger import Buffers, Ledger
-from trading.outcome import BarOutcome, halt_words, no_forecasts
+from trading.outcome import BarOutcome, no_forecasts
 from trading.protection import WORDS as MOVED
 from trading.protection import Moved
 from trading.records import SAID, Action, ExitReason, Purpose, Reason
 from trading.reduction import reduce_held
+from trading.risk.market import see_quotes
 from trading.risk.system import must_flatten
-from trading.state import MANUAL_HALT, Trading, TradingState
-from trading.steps import decide, halt, protect, resume, share_wallet, watch
+from trading.session_controls import SessionControls
+from trading.state import Trading, TradingState
+from trading.steps import decide, protect, share_wallet, watch
 from trading.strategy.reader import SignalReader
 
 ENDS = "the exchange ends trading"
 _BLOCKED, _ABSTAIN, _EXIT_SIGNAL = int(Action.BLOCKED), int(Action.ABSTAIN), int(Reason.EXIT_SIGNAL)
 
 
-class TradingSession:
+class TradingSession(SessionControls):
     """One account over S symbols. Bars come in order of time; the moment of every event is a bar's close.
 
     Args:
@@ -41,6 +43,8 @@ class TradingSession:
         schema: names of the feature rows; must hold ``config.features()``.
         journal: where batches are committed.
         account_id: from ``Journal.open_account``.
+        history: daily closes ``[S, D]`` of the UTC days before the first bar's, NaN where there was none: portfolio
+            risk begins with them. A checkpoint has its own.
         checkpoint: continue exactly after the bar it was taken at. Where the trading rules in ``config`` are others
             than those it was made under, they are taken as :meth:`take_rules` does.
 
@@ -52,7 +56,7 @@ class TradingSession:
 
     def __init__(
         self, config: TradingConfig, schema: FeatureSchema, journal: Journal, account_id: int,
-        checkpoint: Checkpoint | None = None,
+        checkpoint: Checkpoint | None = None, history: Float64Array | None = None,
     ) -> None:  # fmt: skip
         self.config = config
         self.account_id = account_id
@@ -71,28 +75,14 @@ class TradingSession:
         self._batch = config.settings.paper.batch_bars
         self._step = config.step_ms
         self._buffers = Buffers(self._batch, len(config.symbols))
+        if history is not None:
+            self.state.remember(history)
         if checkpoint is not None:
             about = self.state.restore(checkpoint.state, self._digest)
             self._orders.restore(about["orders"])
             self.extra = base64.b64decode(about["extra"])
             self._signals.restore(about.get("signals", ""))
             self._go_on_under([Instrument.of(document) for document in about["rules"]])
-
-    @property
-    def trading(self) -> Trading:
-        """Whether new positions may be opened."""
-        return Trading(int(self.state.account["state"][0]))
-
-    @property
-    def last_bar_ms(self) -> int | None:
-        """Open time of the newest bar, committed or not."""
-        last = int(self.state.account["last_bar"][0])
-        return None if last < 0 else last
-
-    @property
-    def halt_words(self) -> str:
-        """Why the account is halted; empty when it is not."""
-        return halt_words(int(self.state.account["halt_reason"][0]))
 
     @property
     def waiting_rules(self) -> tuple[str, ...]:
@@ -104,14 +94,15 @@ class TradingSession:
         return self._orders.open_orders()
 
     def on_bar(
-        self, bar: MarketBar, X: Float64Array, forecasts: Float64Array | None = None, hold: Sequence[int] = ()
-    ) -> BarOutcome:
+        self, bar: MarketBar, X: Float64Array, forecasts: Float64Array | None = None, hold: Sequence[int] = (),
+        quotes: Float64Array | None = None,
+    ) -> BarOutcome:  # fmt: skip
         """Take a closed bar.
 
         ``X[S, F, 2]`` holds the features at the bar before (NaN at the first bar of the run) and at this one;
         ``forecasts[S, WIDTH]`` this bar's forecast rows (model strategies). ``hold[S]``: the Reason why a symbol may
-        not be entered on this bar, 0 where it may; exits go on. A full batch is committed before the next bar is
-        taken.
+        not be entered on this bar, 0 where it may; exits go on. ``quotes[S, 4]``: the market now, as
+        :func:`trading.risk.market.see_quotes` reads it. A full batch is committed before the next bar is taken.
 
         Raises:
             ValueError: the bar is not newer than the last one.
@@ -123,11 +114,16 @@ class TradingSession:
             self.flush()
         buffers = self._buffers
         first_fill, first_trade, first_row = buffers.n_fills, buffers.n_trades, buffers.made
-        state_before = int(self.state.account["state"][0])
+        state_before, tightness = int(self.state.account["state"][0]), self.tightness
+        if quotes is not None:
+            see_quotes(self.state.positions, quotes)
         paid = self._market(bar, buffers)
         self._ledger.mark(bar.open_time, buffers)
         self._adopt_rules(bar)
         self._report_rule_resume(state_before)
+        tightened = self.tightness < tightness
+        if tightened:
+            self._note("tighten", {"left": self.tightness, "drawdown": float(self.state.account["drawdown"][0])})
         if forecasts is not None:
             said = np.flatnonzero(has_forecast(forecasts))
             buffers.said += [(bar.open_time, s, forecasts[s].copy()) for s in said.tolist()]
@@ -135,7 +131,7 @@ class TradingSession:
         return BarOutcome(
             bar.open_time, buffers.decisions[first_row : buffers.made], buffers.fills[first_fill : buffers.n_fills],
             buffers.trades[first_trade : buffers.n_trades], buffers.equity[buffers.bars - 1 : buffers.bars],
-            paid, halted,
+            paid, halted, tightened,
         )  # fmt: skip
 
     def _market(self, bar: MarketBar, buffers: Buffers) -> int:
@@ -296,66 +292,6 @@ class TradingSession:
     def _report_rule_resume(self, before: int) -> None:
         if before == Trading.HALTED and self.trading is Trading.RUNNING:
             self._note("resume", {"by": self.config.on_halt, "base": float(self.state.account["high_water"][0])})
-
-    def _moment(self) -> int:
-        last = self.last_bar_ms
-        return 0 if last is None else last + self._step
-
-    def note(self, kind: str, body: dict[str, object]) -> None:
-        """Put something into the audit with the next commit, at the moment of the newest bar's close."""
-        self._note(kind, body)
-
-    def _note(self, kind: str, body: dict[str, object]) -> None:
-        """Number an event: two equal commands on one bar are two events, not one said twice."""
-        self.state.account["events"] += 1
-        number = int(self.state.account["events"][0])
-        self._events.append(AuditEvent(self._moment(), kind, {"number": number, **body}))
-
-    def pause(self) -> None:
-        """No entries; exits and protection go on. A halted account stays halted."""
-        if self.trading is Trading.RUNNING:
-            self.state.account["state"] = int(Trading.PAUSED)
-            self._orders.cancel_entries(self._moment(), "paused")
-            self._note("pause", {})
-
-    def resume(self) -> None:
-        """Open positions again; after a halt with a new base of drawdown and Sharpe, noted in the audit."""
-        if self.trading is Trading.PAUSED:
-            self.state.account["state"] = int(Trading.RUNNING)
-            self._note("resume", {"by": "operator"})
-        elif self.trading is Trading.HALTED:
-            words = self.halt_words
-            resume(self.state.account)
-            self._note("resume", {"by": "operator", "after": words, "base": float(self.state.account["high_water"][0])})
-
-    def halt(self, why: str) -> None:
-        """Halt by a person: entries cancelled, stops kept, only :meth:`resume` opens again."""
-        if self.trading is Trading.HALTED:
-            return
-        moment = self._moment()
-        self._orders.cancel_entries(moment, "halted")
-        halt(self.state.account, self.state.positions, MANUAL_HALT, moment)
-        self._note("halt", {"why": why})
-
-    def close_position(self, symbol: str) -> bool:
-        """Close one position at the next open (reason ``emergency``: by hand); False when nothing is held."""
-        if symbol not in self.config.symbols:
-            return False
-        s = self.config.symbols.index(symbol)
-        if self.state.positions["side"][s] == 0:
-            return False
-        self._orders.leave(s, self.state.positions[s], ExitReason.EMERGENCY, self._moment())
-        self._note("close", {"symbol": symbol, "by": "operator"})
-        return True
-
-    def flatten(self) -> int:
-        """Close every position at the next open (reason ``emergency``) and pause; how many there are."""
-        self.pause()
-        held = [s for s in range(len(self.config.symbols)) if self.state.positions["side"][s] != 0]
-        for s in held:
-            self._orders.leave(s, self.state.positions[s], ExitReason.EMERGENCY, self._moment())
-        self._note("flatten", {"positions": len(held)})
-        return len(held)
 
     def close_all(self, volumes: Float64Array) -> BarOutcome:
         """Back-tests only: close what is held at the last close (reason ``end``) and mark again; ``volumes[S]``."""

@@ -85,6 +85,7 @@ def register(app: typer.Typer) -> None:
         ("resume", "Trade again after a pause or a halt (the new base is written to the audit)."),
         ("halt", "Emergency stop: cancel entries, keep stops; only a person resumes."),
         ("flatten", "Close every position at once, reduce-only."),
+        ("loosen", "Set limits that tightened by themselves back to the settings (written to the audit)."),
     ):
         app.command(name, help=words)(_control(name))
 

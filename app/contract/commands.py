@@ -29,6 +29,11 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class LoosenLimits:
+    """Limits that tightened by themselves are as set again; noted in the audit."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the run cleanly; open positions stay open with their stops."""
 
@@ -164,8 +169,8 @@ class UseExchangeData:
 
 
 Command = (
-    Start | Pause | Resume | Stop | EmergencyStop | ClosePosition | SetSetting | ResetSetting | RunWalkForward
-    | TuneModels
+    Start | Pause | Resume | LoosenLimits | Stop | EmergencyStop | ClosePosition | SetSetting | ResetSetting
+    | RunWalkForward | TuneModels
     | PromoteModel | RollbackModel | CancelJob | DismissJob | VerifyAudit | ExportTable | ImportFiles | UseExchangeData
     | DownloadSeries | CheckSeries | ExportSeries
 )  # fmt: skip

@@ -14,7 +14,7 @@ from data.trade_flow import FlowStep, TradeFlow
 # Figures of a quote by the observation they come from.
 SOURCES: dict[str, tuple[str, ...]] = {
     "last": ("last",),
-    "book": ("bid", "ask", "spread", "imbalance", "microprice"),
+    "book": ("bid", "ask", "spread", "bid_depth", "ask_depth", "imbalance", "microprice"),
     "flow": ("flow_imbalance", "buy_pressure"),
     "premium": ("mark", "index", "basis"),
     "funding": ("funding_rate", "next_funding_ms", "interval_ms"),
@@ -41,6 +41,8 @@ class MarketQuote:
     bid: float = math.nan
     ask: float = math.nan
     spread: float = math.nan  # quote units
+    bid_depth: float = math.nan  # quote units of the ten best levels
+    ask_depth: float = math.nan
     imbalance: float = math.nan  # of the ten best levels, −1 … +1
     microprice: float = math.nan
     flow_imbalance: float = math.nan  # of the last 1,000 trades, −1 … +1
@@ -148,7 +150,7 @@ class SymbolMarket:
             known_at["book"] = top.known_at
             quote = replace(
                 quote, bid=top.bid, ask=top.ask, spread=top.spread, imbalance=top.imbalance(),
-                microprice=top.microprice,
+                microprice=top.microprice, bid_depth=top.worth(top.bids), ask_depth=top.worth(top.asks),
             )  # fmt: skip
         if len(self.flow):
             quote = replace(quote, flow_imbalance=self.flow.imbalance, buy_pressure=self.flow.buy_pressure)

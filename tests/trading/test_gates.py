@@ -252,7 +252,7 @@ def test_resuming_by_hand_sets_a_new_base_and_notes_it() -> None:
     session.flush()
     assert session.trading is Trading.RUNNING
     events = journal.batches[-1].events
-    assert [e.kind for e in events] == ["halt", "resume"] and events[1].body["base"] == 10_000.0
+    assert [e.kind for e in events] == ["tighten", "halt", "resume"] and events[2].body["base"] == 10_000.0
 
 
 def test_the_sharpe_gate_is_measured_from_thirty_days_and_fifty_trades_on() -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 
 from data.compiled import kernel
-from data.market import Float64Array
+from data.market import Float64Array, Record
 from trading.records import Row
 from trading.risk.limits import Gate
 
 _DEPTH, _SPREAD, _AGE = int(Gate.DEPTH), int(Gate.SPREAD), int(Gate.QUOTE_AGE)
 BASIS_POINT = 1e-4
+QUOTE = ("spread", "bid_depth", "ask_depth", "quote_age")  # fields of POSITION
 
 
 @kernel
@@ -31,3 +32,9 @@ def market_values(values: Float64Array, p: Row, side: int, notional: float, stop
     values[_DEPTH] = notional / depth if depth > 0.0 else math.nan
     values[_SPREAD] = p["spread"] / stop
     values[_AGE] = p["quote_age"]
+
+
+def see_quotes(positions: Record, quotes: Float64Array) -> None:
+    """The market now, ``quotes[S, 4]`` by QUOTE: fraction of the price, quote units twice, seconds; NaN: unknown."""
+    for k, name in enumerate(QUOTE):
+        positions[name] = quotes[:, k]

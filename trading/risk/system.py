@@ -124,6 +124,8 @@ def resume_trading(account: Row) -> None:
     account["halt_reason"] = 0
     account["high_water"] = account["equity"]
     account["drawdown"] = 0.0
+    account["loosened_high"] = 0.0
+    account["loosened_drawdown"] = 0.0
     account["days"] = 0
     account["ring_trades"] = 0
     account["sharpe"] = math.nan
