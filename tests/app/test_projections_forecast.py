@@ -27,7 +27,7 @@ def row() -> np.void:
     made["plan_id"], made["signal"], made["entry"] = 1, 1, 100.0
     made["stop"], made["target"] = 100.0 * (1 - STOP), 100.0 * (1 + TARGET)
     made["reward_to_risk"] = win / loss
-    made["expected_value"] = expected_value(forecast, 1, rules, win, loss, SLIP, FUNDING)
+    made["expected_value"] = expected_value(forecast, 1, costs.taker_fee, win, loss, SLIP, FUNDING)
     return made
 
 

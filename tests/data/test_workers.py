@@ -33,7 +33,7 @@ def address(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("dask"))
     with (
         dask.config.set({"temporary-directory": folder}),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as made,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1") as made,
     ):
         yield made.scheduler_address
 
@@ -220,7 +220,7 @@ import signal, dask, sys
 from distributed import LocalCluster
 if __name__ == "__main__":
     dask.config.set({"temporary-directory": sys.argv[1]})
-    made = LocalCluster(n_workers=int(sys.argv[2]), threads_per_worker=2, dashboard_address=None, processes=False,
+    made = LocalCluster(n_workers=int(sys.argv[2]), threads_per_worker=2, dashboard_address="127.0.0.1:0", processes=False,
                         host="127.0.0.1", protocol="tcp")
     print(made.scheduler_address, flush=True)
     signal.pause()
