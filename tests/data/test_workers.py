@@ -220,8 +220,10 @@ import signal, dask, sys
 from distributed import LocalCluster
 if __name__ == "__main__":
     dask.config.set({"temporary-directory": sys.argv[1]})
-    made = LocalCluster(n_workers=int(sys.argv[2]), threads_per_worker=2, dashboard_address="127.0.0.1:0", processes=False,
-                        host="127.0.0.1", protocol="tcp")
+    made = LocalCluster(
+        n_workers=int(sys.argv[2]), threads_per_worker=2, dashboard_address="127.0.0.1:0", processes=False,
+        host="127.0.0.1", protocol="tcp",
+    )  # fmt: skip
     print(made.scheduler_address, flush=True)
     signal.pause()
 """
