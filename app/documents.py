@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ai.forecast import ABSTAIN_WORDS, Abstain
 from data.clock import iso
 from data.market import Record
 from trading.journal import OrderRow
 from trading.records import Action, ExitReason, Purpose, Reason
+
+if TYPE_CHECKING:
+    from trading.risk.gates import Verdict
 
 Row = dict[str, Any]
 
@@ -142,10 +145,15 @@ def gate_rows(decision: Record) -> list[Row]:
     """Every gate's value, limit and verdict; none where no plan was made."""
     from trading.risk.gates import verdicts
 
+    return verdict_rows(verdicts(decision))
+
+
+def verdict_rows(judged: Sequence[Verdict]) -> list[Row]:
+    """Verdicts as rows."""
     return [
         {
             "gate": v.gate, "tier": v.tier, "value": number(v.value), "limit": number(v.limit), "unit": v.unit,
             "verdict": ("passed" if v.passed else "blocked") if v.measured else "not measured", "words": v.words,
         }
-        for v in verdicts(decision)
+        for v in judged
     ]  # fmt: skip

@@ -18,7 +18,6 @@ SYNTHETIC_BANNER = (
     "Synthetic data: a made-up market to look around in; it says nothing about a real one. "
     "Import recorded bars, or take them from the exchange."
 )
-OPEN_RISK_LIMIT = 0.02  # loss at every stop together, as a share of equity
 
 
 def live_positions(service: TradingService) -> list[PositionRow]:
@@ -77,9 +76,11 @@ def positions_view(service: TradingService) -> PositionsView:
         return PositionsView((), None, None, None, None, None)
     equity = float(service.trader.session.state.account["equity"][0])
     gross = sum(r.notional for r in rows)
+    session = service.trader.session
+    limit = session.config.settings.limits.exposure * session.tightness
     net = sum(r.notional if r.side == "long" else -r.notional for r in rows)
     return PositionsView(
-        tuple(rows), sum(r.pnl or 0.0 for r in rows), gross / equity, None, net / equity,
+        tuple(rows), sum(r.pnl or 0.0 for r in rows), gross / equity, limit, net / equity,
         sum(r.loss_at_stop or 0.0 for r in rows),
     )  # fmt: skip
 
@@ -113,7 +114,8 @@ def strip(service: TradingService) -> StripView:
     return StripView(
         **base, bar_ms=None if progress.last_bar_ms is None else progress.last_bar_ms + plan.step_ms, equity=equity,
         day_pnl=equity - day_start, day_pnl_fraction=equity / day_start - 1.0 if day_start > 0 else None,
-        open_risk=risk / equity if equity > 0 else None, open_risk_limit=OPEN_RISK_LIMIT,
+        open_risk=risk / equity if equity > 0 else None,
+        open_risk_limit=limits.open_risk * service.trader.session.tightness,
         drawdown=float(account["drawdown"]), drawdown_limit=limits.drawdown, positions=len(rows),
         orders=len(service.trader.session.open_orders()), exposure=sum(r.notional for r in rows),
         unprotected=sum(not r.protected for r in rows),

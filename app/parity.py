@@ -128,7 +128,7 @@ def _session(place: Workplace, request: Request) -> tuple[Workplace, Session]:
         raise UserError(f"Account {account.id} is of mode {account.key.mode}: parity is of paper and replay accounts.")
     if account.last_bar_ms is None or "from_ms" not in account.about:
         raise UserError(f"Account {account.id} has no bars yet: let it run first.")
-    place, plan = _as_run(place, account, request.strategy)
+    place, plan = as_run(place, account, request.strategy)
     span = int(account.about["from_ms"]), account.last_bar_ms + plan.step_ms
     commits = place.database.audit.entries(account.id, BATCH, 1)
     ended = commits[0].at_ms if commits else account.started_ms
@@ -141,7 +141,7 @@ def _session(place: Workplace, request: Request) -> tuple[Workplace, Session]:
     )  # fmt: skip
 
 
-def _as_run(place: Workplace, account: Account, strategy: str | None) -> tuple[Workplace, RunPlan]:
+def as_run(place: Workplace, account: Account, strategy: str | None) -> tuple[Workplace, RunPlan]:
     """The settings in force, else the profile whose bundle makes this account; else the settings all the same."""
     asked = place, _plan(place, account, strategy)
     if _same(place, account, asked[1]):

@@ -22,6 +22,7 @@ from app.projections_models import models
 from app.projections_overview import overview
 from app.projections_performance import performance
 from app.projections_risk import risk
+from app.what_if import view as what_if
 
 __all__ = ["Context", "build"]
 
@@ -54,6 +55,7 @@ BUILDERS: dict[type[Any], Builder] = {
     queries.ModelsQuery: models,
     queries.PerformanceQuery: performance,
     queries.RiskQuery: risk,
+    queries.WhatIfQuery: what_if,
     queries.SettingsQuery: settings,
     queries.LogsQuery: logs,
     queries.AuditQuery: audit,

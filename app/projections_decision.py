@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from data.market import Float64Array, Frame, FundingFrame, Record, SeriesKey
     from database.accounts import Account
+    from trading.risk.gates import Verdict
     from trading.strategy.spec import StrategySpec
 
 PERCENTILE_BARS = 2_000  # the window in which a value is ranked
@@ -152,6 +153,11 @@ def _ensemble(row: Record) -> MemberRow | None:
 
 def gate_views(row: Record) -> tuple[GateRow, ...]:
     """Every gate of a plan as a bar from nothing to its limit."""
+    return gate_rows(verdicts(row))
+
+
+def gate_rows(judged: Sequence[Verdict]) -> tuple[GateRow, ...]:
+    """The same of verdicts, in the order of the gates."""
     from trading.risk.limits import GATES
 
     return tuple(
@@ -161,7 +167,7 @@ def gate_views(row: Record) -> tuple[GateRow, ...]:
             passed=v.passed, measured=v.measured, words=f"{v.words}.", at_least=spec.at_least,
             by_design=spec.name in BY_DESIGN, text=_text(v.gate, v.passed),
         )
-        for spec, v in zip(GATES, verdicts(row), strict=False)
+        for spec, v in zip(GATES, judged, strict=False)
     )  # fmt: skip
 
 

@@ -204,7 +204,7 @@ def held_margin(positions: Record, instruments: Record) -> float:
 
 
 @kernel
-def _write_plan(
+def write_plan(
     row: Row, plan: Row, account: Row, instrument: Row, rules: Row, side: int, entry: int, lots: int,
     stop: int, target: int, win: float, loss: float, entry_time: int,
 ) -> None:  # fmt: skip
@@ -307,7 +307,7 @@ def _plan(
     if lots == 0:
         row["reason"] = _TOO_SMALL
         return _ABSTAIN
-    _write_plan(row, plans[s], account, instrument, rules, side, entry, lots, stop, target, win, loss, entry_time)
+    write_plan(row, plans[s], account, instrument, rules, side, entry, lots, stop, target, win, loss, entry_time)
     judge(row, account, positions, instruments, days, rules, limits, s, stop_share, target_share)
     return int(row["action"])
 

@@ -21,6 +21,7 @@ from app.cli import (
     strategies,
     tuning,
     walking,
+    what_if,
 )
 from app.cli.parameters import Invocation
 from app.options import RunOptions
@@ -57,6 +58,7 @@ def build() -> typer.Typer:
         searching,
         tuning,
         bundles,
+        what_if,
         ledger,
         parity,
         keychain,

@@ -88,6 +88,19 @@ class RiskQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class WhatIfQuery:
+    """Answered by ``results.WhatIfView``. Without a symbol it is the run's first.
+
+    ``side`` is long or short; without ``quantity`` (base units) and ``stop`` (price) sizing and exit profile say them.
+    """
+
+    symbol: str = ""
+    side: str = "long"
+    quantity: float | None = None
+    stop: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SettingsQuery:
     """Answered by ``results.SettingsView``."""
 
@@ -129,6 +142,6 @@ class FindingsQuery:
 
 Query = (
     StripQuery | OverviewQuery | ChartQuery | SignalsQuery | DecisionQuery | PositionsQuery | OrdersQuery | TradesQuery
-    | ModelsQuery | PerformanceQuery | RiskQuery | SettingsQuery | LogsQuery | AuditQuery | JobsQuery | DataQuery
-    | FindingsQuery
+    | ModelsQuery | PerformanceQuery | RiskQuery | WhatIfQuery | SettingsQuery | LogsQuery | AuditQuery | JobsQuery
+    | DataQuery | FindingsQuery
 )  # fmt: skip

@@ -247,6 +247,55 @@ class RiskView:
 
 
 @dataclass(frozen=True, slots=True)
+class RiskFigures:
+    """The portfolio as fractions of equity; ``None``: not measured."""
+
+    value_at_risk: float | None
+    shortfall: float | None
+    open_risk: float | None
+    exposure: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIfPlan:
+    """What a trade would come to at the newest bar. Prices in quote per base, money in the account's currency."""
+
+    time_ms: int
+    entry: float
+    stop: float
+    target: float
+    quantity: float
+    base: str
+    notional: float
+    leverage: float
+    margin: float
+    liquidation: float | None  # None: it is never reached
+    loss_at_stop: float  # costs included
+    fees_at_stop: float
+    fees_at_target: float
+    expected_funding: float | None  # to be paid until the time limit, negative: received; None: the rate is unknown
+    time_limit_ms: int
+    before: RiskFigures
+    after: RiskFigures
+    correlated: tuple[tuple[str, float], ...]  # held symbols that share one margin limit, with their ρ
+    gates: tuple[GateRow, ...]
+    fails: tuple[str, ...]  # names of the gates that would block it
+    price_digits: int = 2
+    quantity_digits: int = 3
+    currency: str = "USDT"
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIfView:
+    """A trade before it is made; ``plan`` is ``None`` where none can be made, and ``refused`` says why."""
+
+    symbol: str
+    side: str
+    plan: WhatIfPlan | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SettingRow:
     """One setting. ``value`` and the bounds are text as a person types them."""
 

@@ -20,7 +20,7 @@ def test_open_risk_is_summed_over_all_positions_and_held_against_one_limit(
     account = np.array([(9_000.0, 10_000.0, 0.1)], dtype=[("equity", "f8"), ("day_start", "f8"), ("drawdown", "f8")])
     config = SimpleNamespace(symbols=("A", "B", "C")[:symbols], settings=SimpleNamespace(limits=LimitSettings()))
     plan = SimpleNamespace(config=config, mode="replay", source="exchange", step_ms=60_000)
-    session = SimpleNamespace(state=SimpleNamespace(account=account), open_orders=list)
+    session = SimpleNamespace(state=SimpleNamespace(account=account), open_orders=list, tightness=0.5)
     held = [SimpleNamespace(loss_at_stop=45.0, notional=1_000.0, protected=True)] * symbols
     monkeypatch.setattr(live_views, "live_positions", lambda _service: held)
     service: Any = SimpleNamespace(
@@ -30,4 +30,4 @@ def test_open_risk_is_summed_over_all_positions_and_held_against_one_limit(
     )  # fmt: skip
     view = live_views.strip(service)
     assert view.open_risk == pytest.approx(symbols * 45.0 / 9_000.0)
-    assert view.open_risk_limit == 0.02
+    assert view.open_risk_limit == 0.01, "half of it, once it has tightened"

@@ -102,6 +102,7 @@ VIEWS = {
     q.SignalsQuery: "SignalsView", q.DecisionQuery: "DecisionDetail", q.PositionsQuery: "PositionsView",
     q.OrdersQuery: "OrdersView", q.TradesQuery: "TradesView", q.ModelsQuery: "ModelsView",
     q.PerformanceQuery: "PerformanceView", q.RiskQuery: "RiskView", q.SettingsQuery: "SettingsView",
+    q.WhatIfQuery: "WhatIfView",
     q.LogsQuery: "LogsView", q.AuditQuery: "AuditView", q.JobsQuery: "JobsView", q.DataQuery: "DataView",
     q.FindingsQuery: "FindingsView",
 }  # fmt: skip
