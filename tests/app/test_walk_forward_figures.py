@@ -295,8 +295,9 @@ def ledger_of(place: Workplace, enforce: bool) -> dict[str, pd.DataFrame]:
     begin = int(inputs.grid.open_time[0])
     number = place.database.journal.open_account(account, START, begin, {"symbols": list(inputs.config.symbols)})
     run_service(
-        inputs.config, inputs.grid, inputs.features, inputs.forecasts, place.database.journal, number, inputs.schema
-    )
+        inputs.config, inputs.grid, inputs.features, inputs.forecasts, place.database.journal, number, inputs.schema,
+        None, inputs.history,
+    )  # fmt: skip
     stored = place.database.trading
     found = {
         "equity": stored.equity(number), "trades": stored.trades(number), "fills": stored.fills(number),
