@@ -39,7 +39,8 @@ def changed_rules(before: Instrument, after: Instrument) -> dict[str, dict[str, 
 class TradingConfig:
     """One run. ``enforce``: gates block and halt; False evaluates them only (``--gates observe``).
 
-    ``on_halt`` other than ``stop`` is for back-tests.
+    ``on_halt`` other than ``stop`` is for back-tests. ``in_force`` is what the engines read: ``settings``, and in their
+    place what the strategy carries of size, management and entry order itself.
     """
 
     symbols: tuple[str, ...]  # unified, in the fixed order in which they are traded
@@ -52,8 +53,10 @@ class TradingConfig:
     on_halt: OnHalt = "stop"
     seed: int = 7
     strict: bool = False  # what a gate cannot measure blocks (live)
+    in_force: TradingSettings = field(init=False, repr=False, compare=False)  # settings with what the strategy carries
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "in_force", self.strategy.in_force(self.settings))
         timeframe_ms(self.timeframe)
         if not self.symbols or len(set(self.symbols)) != len(self.symbols):
             raise UserError("A run needs at least one symbol, each given once.")
@@ -96,7 +99,7 @@ class TradingConfig:
             "timeframe": self.timeframe,
             "strategy": self.strategy.model_dump(mode="json", exclude={"meaning", "source"}),  # words change nothing
             "profile": asdict(self.profile),
-            "settings": self.settings.model_dump(mode="json", exclude={"paper": {"batch_bars"}}),
+            "settings": self.in_force.model_dump(mode="json", exclude={"paper": {"batch_bars"}}),
             "enforce": self.enforce,
             "on_halt": self.on_halt,
             "seed": self.seed,

@@ -64,8 +64,8 @@ def instrument_records(config: TradingConfig) -> Record:
     Raises:
         UserError: a symbol's tick and lot are too fine for the account to be reckoned in whole steps of them.
     """
-    settings = config.settings
-    leverage = config.strategy.size.under(settings.sizing).leverage
+    settings = config.in_force
+    leverage = settings.sizing.leverage
     allowed = set(settings.limits.allowed_symbols)
     rows = np.zeros(len(config.symbols), dtype=INSTRUMENT)
     for row, rules in zip(rows, config.instruments, strict=True):

@@ -191,7 +191,7 @@ def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
         UserError: the schema lacks a feature that the desk reads.
     """
     profile, costs = config.profile, config.settings.costs
-    sizing = config.strategy.size.under(config.settings.sizing)
+    sizing = config.in_force.sizing
     limits = config.settings.limits
     values: dict[str, Any] = {
         "ensemble": int(config.strategy.decides), "threshold": config.strategy.threshold,
@@ -218,7 +218,7 @@ def rules_record(config: TradingConfig, schema: FeatureSchema) -> Record:
 
 
 def _orders(config: TradingConfig) -> dict[str, Any]:
-    matching = config.settings.matching
+    matching = config.in_force.matching
     return {
         "entry": int(Entry[matching.entry.upper()]), "entry_distance": matching.entry_distance,
         "entry_bars": matching.entry_bars, "entry_rest": matching.entry_rest == "work",
@@ -227,7 +227,7 @@ def _orders(config: TradingConfig) -> dict[str, Any]:
 
 
 def _management(config: TradingConfig, schema: FeatureSchema) -> dict[str, Any]:
-    settings = config.settings.management
+    settings = config.in_force.management
     by_atr = settings.trailing > 0.0 and settings.trailing_unit == "atr"
     blank = (0.0,) * (PARTS - len(settings.target_at))
     names = ("trailing", "trailing_after", "break_even_after", "give_back", "give_back_after")

@@ -83,7 +83,7 @@ class OrderManager:
         order = self._open.get((s, "E"))
         if order is None:
             return
-        late = ms >= order.created_ms + self.config.settings.matching.entry_bars * self.config.step_ms
+        late = ms >= order.created_ms + self.config.in_force.matching.entry_bars * self.config.step_ms
         words = "not reached in time" if order.price is not None else "no bar followed in time"
         words = words if late else "volume or risk allow no lot"
         self._keep(order.moved(Status.EXPIRED if late else Status.CANCELLED, ms, words))

@@ -14,7 +14,7 @@ SPREAD_FEATURE = "book_spread"
 
 def risk_rules(config: TradingConfig, schema: FeatureSchema) -> dict[str, Any]:
     """Fields of a RULES record."""
-    limits, sizing = config.settings.limits, config.settings.sizing
+    limits, sizing = config.in_force.limits, config.in_force.sizing
     steps = limits.tighten_factor < 1.0
     drawdown, day = limits.tighten_drawdown * limits.drawdown, limits.tighten_day * limits.daily_loss
     return {

@@ -1,17 +1,22 @@
-"""A strategy as a document: conditions, how a model has its say, exits and size. Data only; never executed."""
+"""A strategy as a document: conditions, how a model has its say, and how its positions are handled.
+
+Data only; nothing in it is ever executed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from ai.exits import PROFILE_NAMES, DistanceUnit, ExitProfile, default_profile, exit_profile
 from data.errors import UserError
-from trading.settings import SizingSettings
+from trading.settings import TradingSettings
 from trading.strategy.conditions import (
     OPERATORS,
     AllOf,
@@ -27,16 +32,16 @@ from trading.strategy.conditions import (
     check_condition,
     comparisons,
 )
+from trading.strategy.handling import EntryOrder, Exits, Management, OwnExit, Size
 
 __all__ = [
-    "OPERATORS", "AllOf", "AnyOf", "AtLeast", "Before", "Comparison", "Condition", "Decides", "Exits", "Operand",
-    "OwnExit", "Size", "StrategySpec", "Within", "bars_back", "check_features", "parse_strategy", "required_features",
+    "OPERATORS", "AllOf", "AnyOf", "AtLeast", "Before", "Comparison", "Condition", "Decides", "EntryOrder", "Exits",
+    "Management", "Operand", "OwnExit", "Size", "StrategySpec", "Within", "bars_back", "check_features",
+    "parse_strategy", "required_features",
 ]  # fmt: skip
 
 SIDES = ("long", "short", "exit_long", "exit_short")
 _UNITS = {"price": DistanceUnit.PERCENT, "atr": DistanceUnit.ATR, "volatility": DistanceUnit.VOLATILITY}
-_TIMEFRAME = {"scalp": "5m", "swing": "15m"}  # one of each class, for its gates
-_ROUNDING = 1e-12
 
 
 class Decides(IntEnum):
@@ -48,64 +53,6 @@ class Decides(IntEnum):
     AGREE = 3  # the rule, where the ensemble takes the same side
     PROBABILITY = 4  # the rule, where the ensemble's probability of that side reaches the threshold
     FILTER = 5  # the ensemble, where the conditions of that side hold
-
-
-class OwnExit(Document):
-    """Exits in numbers of the strategy's own, held against the position gate of the timeframe's default profile."""
-
-    unit: Literal["price", "atr", "volatility"] = Field(
-        description="What the stop is a multiple of: the price, ATR(14), or price × volatility_96."
-    )
-    stop: float = Field(gt=0.0, le=100.0, description="Stop distance in that unit (0.004 of the price = 0.4 %).")
-    target: float = Field(gt=0.0, le=100.0, description="Target distance as a multiple of the stop distance.")
-    time_limit: int = Field(ge=1, le=10_000, strict=True, description="Bars after which the position is closed.")
-
-
-Exit = Literal["scalp", "swing", "even"] | OwnExit
-
-
-class Exits(Document):
-    """Exit profile, or own numbers, per class of timeframe: ``scalp`` up to 5m, ``swing`` from 15m on."""
-
-    scalp: Exit = "scalp"
-    swing: Exit = "swing"
-
-    @model_validator(mode="after")
-    def _within_the_gate(self) -> Exits:
-        for name, own in (("scalp", self.scalp), ("swing", self.swing)):
-            if isinstance(own, OwnExit):
-                _hold_against(exit_profile(name, _TIMEFRAME[name]), name, own)
-        return self
-
-
-def _hold_against(gate: ExitProfile, name: str, own: OwnExit) -> None:
-    """Refuse what the position gate would block on every bar; ATR and volatility are judged plan by plan."""
-    if own.unit == "price" and own.stop > gate.max_stop + _ROUNDING:
-        raise ValueError(f"{name}.stop: {own.stop:g} of the price, the position gate allows {gate.max_stop:g}")
-    reach = own.target if gate.target_in_stops else own.stop * own.target
-    known = gate.target_in_stops or own.unit == "price"
-    if known and reach < gate.min_target - _ROUNDING:
-        of = "stop distances" if gate.target_in_stops else "of the price"
-        raise ValueError(f"{name}.target: {reach:g} {of}, the position gate asks for {gate.min_target:g}")
-
-
-class Size(Document):
-    """Limits of the position's size that the strategy sets for itself; what the settings say is never exceeded."""
-
-    risk_share: float | None = Field(default=None, gt=0.0, le=0.5, description="Most to lose at the stop, of equity.")
-    kelly_share: float | None = Field(default=None, gt=0.0, le=1.0, description="Part of the Kelly bet (models).")
-    volatility_target: float | None = Field(
-        default=None, gt=0.0, le=5.0, description="Annual volatility brought at most."
-    )
-    margin_share: float | None = Field(
-        default=None, gt=0.0, le=1.0, description="Initial margin bound at most, of equity."
-    )
-    leverage: float | None = Field(default=None, ge=1.0, le=125.0, description="Leverage a position is opened with.")
-
-    def under(self, settings: SizingSettings) -> SizingSettings:
-        """The smaller one of both, number by number."""
-        own = self.model_dump(exclude_none=True)
-        return settings.model_copy(update={name: min(value, getattr(settings, name)) for name, value in own.items()})
 
 
 class StrategySpec(Document):
@@ -131,6 +78,10 @@ class StrategySpec(Document):
     exit_short: Condition | None = None
     exits: Exits = Exits()
     size: Size = Size()
+    entry: EntryOrder | None = Field(None, description="Order that opens a position; none: what the settings say.")
+    management: Management | None = Field(
+        None, description="What happens to an open position; none: what the settings say."
+    )
     threshold: float = Field(default=0.0, ge=0.0, le=1.0)
 
     @model_validator(mode="after")
@@ -151,6 +102,8 @@ class StrategySpec(Document):
             raise ValueError("size.kelly_share needs a model's probability: leave it out of a rule")
         if self.kind != "rule" and not {self.exits.scalp, self.exits.swing} <= set(PROFILE_NAMES):
             raise ValueError("forecasts are made for a named exit profile: own exits are for rules")
+        if self.kind != "rule" and self.management is not None and self.management.time_stop is not None:
+            raise ValueError("management.time_stop: forecasts are made for the profile's time limit: leave it to rules")
         return self
 
     def conditions(self) -> tuple[Condition | None, ...]:
@@ -177,13 +130,25 @@ class StrategySpec(Document):
         """The exit profile on a timeframe; own numbers come under the gates of the default one."""
         base = default_profile(timeframe)
         chosen = self.exits.scalp if base == "scalp" else self.exits.swing
+        limit = None if self.management is None else self.management.time_stop
         if isinstance(chosen, str):
-            return exit_profile(chosen, timeframe)
+            named = exit_profile(chosen, timeframe)
+            return named if limit is None else replace(named, name="own", limit_bars=limit)
         gate = exit_profile(base, timeframe)
         return ExitProfile(
-            "own", _UNITS[chosen.unit], chosen.stop, chosen.target, chosen.time_limit, gate.max_stop, gate.min_target,
-            gate.target_in_stops,
+            "own", _UNITS[chosen.unit], chosen.stop, chosen.target, limit or chosen.time_limit, gate.max_stop,
+            gate.min_target, gate.target_in_stops,
         )  # fmt: skip
+
+    def in_force(self, settings: TradingSettings) -> TradingSettings:
+        """``settings`` as this strategy is traded under them: its own management and entry order in place of theirs,
+        its sizes as limits below theirs."""
+        own: dict[str, object] = {"sizing": self.size.under(settings.sizing)}
+        if self.management is not None:
+            own["management"] = self.management.settings()
+        if self.entry is not None:
+            own["matching"] = self.entry.under(settings.matching)
+        return settings.model_copy(update=own)
 
 
 def required_features(spec: StrategySpec, profile: ExitProfile) -> tuple[str, ...]:
@@ -233,7 +198,22 @@ def _check_own_exits(exits: object, origin: str) -> None:
 def _refused(error: ValidationError, origin: str, prefix: str) -> UserError:
     first = error.errors(include_url=False)[0]
     place = prefix + ".".join(str(part) for part in first["loc"]) or "document"
-    return UserError(f"{origin}: {place}: {first['msg'].removeprefix('Value error, ')}.")
+    return UserError(f"{origin}: {place}: {first['msg'].removeprefix('Value error, ')}{_nearest(first) or '.'}")
+
+
+_PARTS: dict[str, type[Document] | type[Management]] = {
+    "exits": Exits, "size": Size, "entry": EntryOrder, "management": Management,
+}  # fmt: skip
+
+
+def _nearest(error: ErrorDetails) -> str:
+    """The name that an unknown one may have meant, where there is one."""
+    if error["type"] != "extra_forbidden":
+        return ""
+    *inside, name = map(str, error["loc"])
+    model = _PARTS.get(inside[0]) if inside else StrategySpec
+    close = get_close_matches(name, model.model_fields if model else (), 1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def check_features(spec: StrategySpec, origin: str, units: Mapping[str, str]) -> None:
