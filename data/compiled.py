@@ -19,6 +19,10 @@ F = TypeVar("F", bound=Callable[..., object])
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL_FLOORS = ("data", "ai", "trading")
+_LOCATORS = (  # who says where a kernel is kept: ours, then numba's own for functions of other packages
+    "data.kernel_cache.ProgramLocator,UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator,"
+    "IPythonCacheLocator,ZipCacheLocator"
+)
 _MARKS = ("from data.compiled import kernel", "(IntEnum)")  # kernels, and the constants baked into them
 
 
@@ -45,9 +49,13 @@ def cache_folder() -> Path:
 
 
 def prepare_cache() -> None:
-    """Point numba at :func:`cache_folder`; must run before numba is first imported (importing this module does it)."""
+    """Point numba at :func:`cache_folder`; must run before numba is first imported (importing this module does it).
+
+    Where a person has named a folder, numba keeps kernels there in its own way.
+    """
     if "NUMBA_CACHE_DIR" not in os.environ:
         os.environ["NUMBA_CACHE_DIR"] = str(cache_folder())
+        os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = _LOCATORS
 
 
 def kernel(function: F) -> F:

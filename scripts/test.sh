@@ -25,25 +25,30 @@ section() {
 }
 # Without its cache, which keeps an import as it was resolved before the module was there.
 floors() { "$PYTHON" -c 'from importlinter.cli import lint_imports_command as c; c()' --no-logo --no-cache; }
-# By file: two workers would compile the same kernels twice.
-marked() { "$PYTHON" -m pytest -n 2 --dist loadfile -m "$1"; }
+# In one process: the other core compiles, and two workers would compile the same kernels twice.
+marked() { "$PYTHON" -m pytest -m "$1"; }
 with_bounds_checks() { (export NUMBA_BOUNDSCHECK=1 QUANTAI_CACHE="$caches/bounds-check" && marked kernel); }
 not_compiled() { (export NUMBA_DISABLE_JIT=1 QUANTAI_CACHE="$caches/not-compiled" && marked nojit); }
+
+# Compiling keeps one core busy: what reads the sources goes on beside it.
+summary=$(mktemp) warmed=$(mktemp) warming=
+trap 'kill ${warming:-} 2>/dev/null; rm -f "$summary" "$warmed"' EXIT
+"$PYTHON" -m scripts.warm_kernels >"$warmed" 2>&1 &
+warming=$!
+compiled() { wait "$warming" && cat "$warmed" || { cat "$warmed"; false; }; }
 
 section "ruff check" "$PYTHON" -m ruff check .
 section "ruff format" "$PYTHON" -m ruff format --check .
 section "mypy" "$PYTHON" -m mypy
 section "floors (import-linter)" floors
-section "kernels, compiled once" "$PYTHON" -m scripts.warm_kernels
 if [ $# = 0 ]; then
-  section "kernels with bounds checks" with_bounds_checks
   section "kernels, not compiled" not_compiled
+  section "kernels with bounds checks" with_bounds_checks
 fi
+section "kernels, compiled once" compiled
 
 printf '\n──── tests\n'
 [ $# -gt 0 ] || set -- tests
-summary=$(mktemp)
-trap 'rm -f "$summary"' EXIT
 "$PYTHON" -m pytest -n 2 --dist loadgroup --durations=20 "$@" 2>&1 | tee "$summary" || failed="$failed${failed:+, }tests"
 if [ -n "$failed" ]; then
   printf '\nFAILED: %s\n' "$failed"
