@@ -32,7 +32,7 @@ not_compiled() { (export NUMBA_DISABLE_JIT=1 QUANTAI_CACHE="$caches/not-compiled
 
 # Compiling keeps one core busy: what reads the sources goes on beside it.
 summary=$(mktemp) warmed=$(mktemp) warming=
-trap 'kill ${warming:-} 2>/dev/null; rm -f "$summary" "$warmed"' EXIT
+trap 'kill ${warming:-} 2>/dev/null || true; rm -f "$summary" "$warmed"' EXIT
 "$PYTHON" -m scripts.warm_kernels >"$warmed" 2>&1 &
 warming=$!
 compiled() { wait "$warming" && cat "$warmed" || { cat "$warmed"; false; }; }
