@@ -70,4 +70,9 @@ def copied(name: str, path: str) -> Document:
 
 
 def _document(spec: StrategySpec) -> Document:
-    return {"strategy": spec.name, **spec.model_dump(mode="json", exclude_none=True), "features": list(spec.features())}
+    own = [part.sentences() for part in (spec.entry, spec.management) if part is not None]
+    return {
+        "strategy": spec.name, **spec.model_dump(mode="json", exclude_none=True), "features": list(spec.features()),
+        "handling": [sentence for sentences in own for sentence in sentences]
+        or ["Entry order and management are those of the settings."],
+    }  # fmt: skip

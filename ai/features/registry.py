@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ai.features.calendar import CALENDAR
+from ai.features.channels import CHANNELS
 from ai.features.cross import CROSS_SPECS
 from ai.features.derivatives import FUNDING
 from ai.features.higher import HIGHER
@@ -35,7 +36,7 @@ PRICE: tuple[FeatureSpec, ...] = (
 GROUPS: tuple[tuple[FeatureSpec, ...], ...] = (
     PRICE, AVERAGES, BANDS, OSCILLATORS, DIRECTION, TREND, RETURN_SPECS, VOLATILITY, VOLUME_SPECS, CALENDAR, FUNDING,
     SHOCK, BASIS, INTEREST_SPECS, RATIO_SPECS, BOOK, FLOW_SPECS, CROSS_SPECS,
-    HIGHER, MONTE_CARLO,
+    HIGHER, MONTE_CARLO, CHANNELS,
 )  # fmt: skip
 REGISTRY: tuple[FeatureSpec, ...] = tuple(spec for group in GROUPS for spec in group)
 BY_NAME: dict[str, FeatureSpec] = {spec.name: spec for spec in REGISTRY}

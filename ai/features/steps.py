@@ -10,6 +10,7 @@ import numpy as np
 
 from ai.features.blocks import enter, is_sound, make_room, step_price, take_in, write_column
 from ai.features.calendar import step_calendar
+from ai.features.channels import step_channels
 from ai.features.cross import step_cross
 from ai.features.derivatives import DERIVATIVES_STATE, step_derivatives
 from ai.features.higher import HIGHER_STATE, step_higher
@@ -152,6 +153,8 @@ def _step_rest(
         step_higher(state, _HIGHER, plan[0], open_time, h, low, c, full, _AT[18])
     if plan[20]:
         step_monte_carlo(state, open_time, c, atr, full, _AT[19])
+    if plan[21]:
+        step_channels(state, full, _AT[20])
 
 
 @kernel

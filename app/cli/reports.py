@@ -89,8 +89,10 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def show_strategy(console: Console, document: Mapping[str, Any]) -> None:
-    """A strategy as TOML-like lines."""
+    """A strategy as TOML-like lines; how its positions are handled in words."""
     for key, value in document.items():
+        if key in ("entry", "management") or value == {}:
+            continue  # "handling" says them
         if isinstance(value, Mapping):
             console.print(f"[{key}]", markup=False)
             for name, inner in value.items():

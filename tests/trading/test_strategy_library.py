@@ -21,6 +21,7 @@ from data.market import Float64Array, Frame, FundingFrame, SeriesKey
 from tests.trading.cases import MemoryJournal, random_forecasts
 from trading.backtest import run_fast, run_service
 from trading.config import TradingConfig
+from trading.records import ExitReason, Purpose
 from trading.strategy.library import LIBRARY
 from trading.strategy.program import EXIT_LONG, EXIT_SHORT, LONG, SHORT, compile_program, signals
 from trading.strategy.spec import StrategySpec
@@ -87,7 +88,7 @@ class Measures:
         self.open, self.high, self.low, self.close, self.volume = (
             bars[name].astype(float) for name in ("open", "high", "low", "close", "volume")
         )
-        close = self.close
+        close, self.time = self.close, bars["timestamp"]
         self.rsi, self.ema200 = talib.RSI(close, 14), talib.EMA(close, 200)
         self.macd, self.signal, _ = talib.MACD(close, 12, 26, 9)
         self.upper, self.middle, self.lower = talib.BBANDS(close, 20, 2, 2)
@@ -147,9 +148,33 @@ def trend_or_range(m: Measures) -> Bools:
     return (trend[0] | back[0]) & (up >= 2), (trend[1] | back[1]) & (down >= 2), None, None
 
 
+def turtle(m: Measures) -> Bools:
+    high, low = (
+        {n: talib.MAX(m.high, n).shift(1) for n in (20, 55)},
+        {n: talib.MIN(m.low, n).shift(1) for n in (20, 55)},
+    )
+    return m.close > high[55], m.close < low[55], m.close < low[20], m.close > high[20]
+
+
+def chandelier(m: Measures) -> Bools:
+    mean = talib.EMA(m.close, 20)
+    return crosses_above(m.close, mean) & (m.t > 2), crosses_below(m.close, mean) & (m.t < -2), None, None
+
+
+def triple_screen(m: Measures) -> Bools:
+    long_bars = m.close.groupby(m.time.dt.floor("4h")).agg(["last", "size"])
+    slopes = talib.LINEARREG_SLOPE(long_bars["last"].astype(float), 20)
+    tide = slopes[long_bars["size"] == 4].rename("tide")
+    tide.index += pd.Timedelta("3h")  # known at the close of the fourth bar
+    tide = m.time.map(tide).ffill()
+    _, wave = talib.STOCH(m.high, m.low, m.close, 14, 3, 0, 3, 0)
+    return (tide > 0) & (wave < 30), (tide < 0) & (wave > 70), None, None
+
+
 ORACLES: Mapping[str, Callable[[Measures], Bools]] = {
     "rsi-oversold": rsi_oversold, "macd-cross": macd_cross, "bollinger-reversion": bollinger_reversion,
     "zscore-scalp": zscore_scalp, "breakout": breakout, "momentum": momentum, "trend-or-range": trend_or_range,
+    "turtle": turtle, "chandelier": chandelier, "triple-screen": triple_screen,
 }  # fmt: skip
 
 
@@ -228,3 +253,61 @@ def test_both_engines_trade_a_year_alike(name: str, frame: Frame, funding: Fundi
         assert getattr(fast, part).tobytes() == getattr(service, part).tobytes(), part
     assert fast.metrics == service.metrics
     assert len(fast.trades) >= 5 and {-1, 1} == set(fast.trades["side"].tolist())
+
+
+def traded(name: str, frame: Frame, funding: FundingFrame, late: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
+    """The trades of a year, and its bars with TA-Lib's ATR as it was at each close."""
+    result = run_fast(*year(LIBRARY[name], frame, funding), None)
+    bars = late.assign(atr=talib.ATR(late["high"], late["low"], late["close"], 14)).iloc[WARM_UP:]
+    return result, bars.set_index(bars["timestamp"].astype("datetime64[ms, UTC]").astype("int64"))
+
+
+def test_the_chandelier_hangs_three_atr_from_the_best_price_of_the_trade(
+    frame: Frame, funding: FundingFrame, bars: pd.DataFrame
+) -> None:
+    result, table = traded("chandelier", frame, funding, bars)
+    assert set(result.trades["exit_reason"].tolist()) <= {ExitReason.STOP, ExitReason.TRAILING, ExitReason.END}
+    told = 0
+    for trade in result.trades[result.trades["exit_reason"] == ExitReason.TRAILING]:
+        held = table.loc[trade["entry_time"] : trade["exit_time"] - 2 * 3_600_000]  # bars whose close moved the stop
+        long = trade["side"] > 0
+        best = held["high"].cummax() if long else held["low"].cummin()
+        level = (best - 3 * held["atr"]).max() if long else (best + 3 * held["atr"]).min()
+        last = table.loc[trade["exit_time"] - 3_600_000]
+        if (last["open"] > level if long else last["open"] < level) and (last["low"] <= level <= last["high"]):
+            told += 1
+            assert abs(trade["exit_price"] / level - 1) < 6e-4  # half the spread and the impact away
+    assert told > 60
+
+
+def test_the_turtle_adds_up_to_three_units_and_never_loses_more_than_the_first_may(
+    frame: Frame, funding: FundingFrame, bars: pd.DataFrame
+) -> None:
+    result, _ = traded("turtle", frame, funding, bars)
+    assert set(result.trades["exit_reason"].tolist()) <= set(ExitReason) - {ExitReason.TARGET, ExitReason.TIME}
+    units, since = [], 0
+    for trade in result.trades:
+        own = result.fills[(result.fills["time"] >= since) & (result.fills["time"] < trade["exit_time"])]
+        entries = own[own["purpose"] == Purpose.ENTRY]
+        since = trade["exit_time"]
+        units.append(len(entries))
+        assert (entries["side"] == trade["side"]).all()
+        assert (entries["quantity"] <= entries["quantity"][0] + 1e-9).all()
+        assert (trade["side"] * (entries["price"][1:] - entries["price"][0]) > 0).all()  # only what wins is added to
+        assert trade["pnl"] - trade["funding"] > -1.05 * trade["risk_amount"]  # a gap costs a little more
+    assert max(units) == 4 and np.mean(np.array(units) > 1) > 0.3
+
+
+def test_the_third_screen_only_buys_where_the_price_turns_back_with_the_tide(
+    frame: Frame, funding: FundingFrame, bars: pd.DataFrame
+) -> None:
+    result, table = traded("triple-screen", frame, funding, bars)
+    entries = result.fills[result.fills["purpose"] == Purpose.ENTRY]
+    planned = result.decisions[result.decisions["action"] != 0]
+    assert 20 < len(entries) < len(planned)  # orders that were not reached expired
+    placed = {int(row["plan_id"]): row for row in planned}
+    for fill in entries:
+        row = placed[int(fill["plan_id"])]
+        close, way = table.loc[row["open_time"], "close"], fill["side"]
+        assert way * (row["entry"] - close) == pytest.approx(0.25 * abs(row["entry"] - row["stop"]), abs=0.11)
+        assert way * (fill["price"] - row["entry"]) >= -0.05

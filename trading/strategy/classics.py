@@ -18,6 +18,7 @@ STRONG_SLOPE = 0.5  # per mille of price per bar
 ENSEMBLE_THRESHOLD = 0.30  # scalp and swing pay 2.5-3 times the stop: break-even lies near 0.28; EV > 0 decides
 OVERSOLD, OVERBOUGHT = 30.0, 70.0
 UP = "mc_up_24"
+NO_TARGET = 100.0  # stop distances: no position ever runs so far
 
 
 def _is(left: str, op: str, right: str | float) -> Document:
@@ -68,6 +69,56 @@ MONTE_CARLO: Document = {
     "exit_long": _is(UP, "<", AVOID_UP),
     "exit_short": _is(UP, ">", 1.0 - AVOID_UP),
 }  # fmt: skip
+
+
+def _until_out(stop: float) -> Document:
+    """Exits of a strategy that has a stop and leaves by its own rules: neither target nor time limit of the source."""
+    own = {"unit": "atr", "stop": stop, "target": NO_TARGET, "time_limit": 2000}
+    return {"scalp": own, "swing": own}
+
+
+TURTLE: Document = {
+    "name": "turtle",
+    "meaning": "Buys a close above the highest high of the 55 bars before, sells one below their lowest low, with a "
+    "stop two ATR away; adds a unit after every half ATR of profit, up to four, and leaves at the opposite end of 20 "
+    "bars. Here a close has to break out, ATR is of 14 bars, and the stop of the whole position rises with each unit "
+    "so far that four of them never lose more than the first one could (published: half an ATR for each). A unit binds "
+    "a quarter of the usual margin, so that there is room for four.",
+    "source": "Donchian's channel as the Turtles traded it (System 2): Faith 2007, Way of the Turtle.",
+    "long": _is("close", ">", "channel_high_55"),
+    "short": _is("close", "<", "channel_low_55"),
+    "exit_long": _is("close", "<", "channel_low_20"),
+    "exit_short": _is("close", ">", "channel_high_20"),
+    "exits": _until_out(2.0),
+    "size": {"margin_share": 0.02},
+    "management": {"adds": 3, "add_after": 0.25, "add_share": 1.0},  # half an ATR is a quarter of the stop distance
+}
+
+CHANDELIER: Document = {
+    "name": "chandelier",
+    "meaning": "Rides a trend until it gives way: enters when the close crosses its mean of 20 closes in the direction "
+    "of a significant slope of 96, and leaves by a stop that hangs three ATR from the best price since the entry, from "
+    "the first bar on. There is no target. Published with an ATR of 22 bars, here of 14.",
+    "source": "LeBeau's Chandelier exit, in Elder 2002, Come Into My Trading Room.",
+    "long": _all(_is("close", "crosses_above", "ema_20"), RISING),
+    "short": _all(_is("close", "crosses_below", "ema_20"), FALLING),
+    "exits": _until_out(3.0),
+    "management": {"trailing": 3.0, "trailing_unit": "atr", "trailing_after": 0.0},
+}
+
+TRIPLE_SCREEN: Document = {
+    "name": "triple-screen",
+    "meaning": "Three screens: the tide (slope of 20 bars four times as long), a wave against it (slow stochastic "
+    "under 30 in a rising tide, over 70 in a falling one), and a stop order beyond the close that only fills when the "
+    "price turns back with the tide; it is set anew at every close while both screens hold. The stop goes to the "
+    "entry after one stop distance of profit. The published order lies one tick beyond the bar's high or low, and the "
+    "long bars are five times as long.",
+    "source": "Elder 1993, Trading for a Living (Triple Screen).",
+    "long": _all(_is("higher_4_slope_20", ">", 0.0), _is("stochastic_d", "<", 30.0)),
+    "short": _all(_is("higher_4_slope_20", "<", 0.0), _is("stochastic_d", ">", 70.0)),
+    "entry": {"order": "stop", "distance": 0.25, "bars": 1},
+    "management": {"break_even_after": 1.0},
+}
 
 CLASSICS: tuple[Document, ...] = (
     {
@@ -130,6 +181,9 @@ CLASSICS: tuple[Document, ...] = (
         "exit_short": _is("slope_10", ">", 0.0),
     },
     MONTE_CARLO,
+    TURTLE,
+    CHANDELIER,
+    TRIPLE_SCREEN,
     {
         "name": "trend-or-range",
         "meaning": "Two strategies in one, chosen by the state of the market: momentum while the slope of 96 closes is "

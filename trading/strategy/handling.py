@@ -73,6 +73,14 @@ class Size(Document):
         return settings.model_copy(update={name: min(value, getattr(settings, name)) for name, value in own.items()})
 
 
+def _stops(distance: float) -> str:
+    return f"{distance:g} stop distance{'' if distance == 1.0 else 's'}"
+
+
+def _from(profit: float) -> str:
+    return f"from a profit of {_stops(profit)} on" if profit > 0.0 else "from the entry on"
+
+
 class Management(ManagementSettings):
     """What happens to an open position of the strategy, under the names and in the units of ``trading.management``.
 
@@ -87,6 +95,30 @@ class Management(ManagementSettings):
     def settings(self) -> ManagementSettings:
         """As settings; the time stop is part of the exit profile instead."""
         return ManagementSettings.model_validate(self.model_dump(exclude={"time_stop"}))
+
+    def sentences(self) -> tuple[str, ...]:
+        """What it does, in words."""
+        said = [
+            f"Closes {share:.0%} at a profit of {_stops(at)}."
+            for at, share in zip(self.target_at, self.target_share, strict=True)
+        ]
+        if self.trailing > 0.0:
+            away = f"{self.trailing:g} ATR" if self.trailing_unit == "atr" else _stops(self.trailing)
+            said.append(f"The stop trails {away} behind the best price, {_from(self.trailing_after)}.")
+        if self.break_even_after > 0.0:
+            said.append(f"The stop stands at entry and costs, {_from(self.break_even_after)}.")
+        if self.give_back > 0.0:
+            said.append(
+                f"At most {self.give_back:.0%} of the best profit is given back, {_from(self.give_back_after)}."
+            )
+        if self.adds > 0:
+            said.append(
+                f"Adds {self.add_share:.0%} of the first quantity up to {self.adds} times, after each profit of "
+                f"{_stops(self.add_after)}."
+            )
+        if self.time_stop is not None:
+            said.append(f"Closes after {self.time_stop:,} bars.")
+        return tuple(said) or ("Levels stay where the plan puts them, whatever the settings say.",)
 
 
 class EntryOrder(Document):
@@ -111,6 +143,15 @@ class EntryOrder(Document):
         if self.order != "market" and self.distance is None:
             raise ValueError(f"a {self.order} entry needs its distance from the close, in stop distances")
         return self
+
+    def sentences(self) -> tuple[str, ...]:
+        """What it does, in words."""
+        if self.order == "market":
+            return ("Enters at the next open.",)
+        bars = self.bars or 1
+        away = _stops(self.distance or 0.0)
+        where = f"{away} nearer to the stop than the close" if self.order == "limit" else f"{away} beyond the close"
+        return (f"Enters by a {self.order} order {where}; it works for {bars:,} bar{'s' if bars > 1 else ''}.",)
 
     def under(self, settings: MatchingSettings) -> MatchingSettings:
         """The settings with this order in place of theirs."""

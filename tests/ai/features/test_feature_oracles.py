@@ -24,6 +24,11 @@ def values(btc: Frame) -> dict[str, Array]:
     return dict(zip(schema.names, FeatureEngine(schema, "1h").batch(btc), strict=True))
 
 
+def before(values: Array) -> Array:
+    """The value at the bar before."""
+    return np.concatenate(([np.nan], values[:-1]))
+
+
 def talib_values(f: Frame) -> dict[str, Array]:
     """What TA-Lib says, as our names and units."""
     h, low, c, v = f.high, f.low, f.close, f.volume
@@ -50,6 +55,8 @@ def talib_values(f: Frame) -> dict[str, Array]:
         "range_position_20": (c - talib.MIN(low, 20)) / (talib.MAX(h, 20) - talib.MIN(low, 20)),
         "high_distance_96": 100 * (c / talib.MAX(h, 96) - 1), "low_distance_96": 100 * (c / talib.MIN(low, 96) - 1),
         "sma_20": talib.SMA(c, 20),
+        **{f"channel_high_{n}": before(talib.MAX(h, n)) for n in (20, 55)},
+        **{f"channel_low_{n}": before(talib.MIN(low, n)) for n in (20, 55)},
     }  # fmt: skip
     for n in (9, 20, 50, 200):
         out[f"ema_{n}"] = talib.EMA(c, n)
