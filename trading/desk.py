@@ -119,7 +119,8 @@ def _idle(account: Row, position: Row, bits: int, present: bool) -> int:
         return _MISSING
     if position["side"] != 0:
         leaving = bits & (EXIT_LONG if position["side"] > 0 else EXIT_SHORT)
-        return _EXIT if leaving and position["exit_at_open"] == 0 else _OPEN
+        stays = position["exit_at_open"] == 0 or position["exit_at_open"] == _REDUCED
+        return _EXIT if leaving and stays else _OPEN
     if position["work_side"] != 0:
         return _WORKING
     if account["state"] == _STATE_HALTED:

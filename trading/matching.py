@@ -42,11 +42,11 @@ def _write(
 
 @kernel
 def _exit_lots(p: Row, instrument: Row, rules: Row, reason: int, open_time: int, volume: float) -> int:
-    """Lots of a market exit on this bar: all, or what the volume allows; the rest goes on at the next open."""
+    """Lots of a market exit on this bar: all, or what the volume allows, once; the rest goes on at the next open."""
     lots: int = min(p["lots"], p["cut_lots"]) if reason == _REDUCED else p["lots"]
     if rules["exit_share"] == 0 or reason == _LIQUIDATION:
         return lots
-    allowed = whole_lots(rules["volume_share"] * volume, instrument)
+    allowed = 0 if p["exit_bar"] == open_time else whole_lots(rules["volume_share"] * volume, instrument)
     if allowed < lots:
         p["exit_at_open"] = reason
         p["exit_bar"] = open_time
@@ -148,11 +148,12 @@ def match_open(p: Row, instrument: Row, rules: Row, open_time: int, open_: float
         return _enter_at_open(p, instrument, rules, open_time, at, volume, intent)
     if side * (at - p["liquidation"]) <= 0:
         return _leave(p, instrument, rules, _LIQUIDATION, open_time, open_time, at, volume, intent)
-    if p["exit_at_open"] != 0:
+    stopped = side * (at - p["stop"]) <= 0
+    if p["exit_at_open"] != 0 and not (stopped and p["exit_at_open"] == _REDUCED):
         if p["exit_bar"] == open_time:
             return False  # this bar has given its share
         return _leave(p, instrument, rules, p["exit_at_open"], open_time, open_time, at, volume, intent)
-    if side * (at - p["stop"]) <= 0:
+    if stopped:
         return _leave(p, instrument, rules, p["stop_reason"], open_time, open_time, at, volume, intent)
     if side * (at - p["next_target"]) >= TRADE_THROUGH:
         _exit_maker(p, open_time, intent)
@@ -188,7 +189,8 @@ def match_bar(
     low_ticks = ticks_of(low, instrument)
     close_time = open_time + rule["step"]
     entered = p["filled_at"] == close_time
-    within = p["work_side"] != 0 and p["work_kind"] != _MARKET and not entered
+    taken = entered or p["filled_at"] == open_time  # the volume's share of this bar
+    within = p["work_side"] != 0 and p["work_kind"] != _MARKET and not taken
     if within and _enter_within(p, instrument, rule, close_time, high_ticks, low_ticks, volume, intent):
         return True
     if p["work_side"] != 0 and close_time >= p["work_until"]:
@@ -201,13 +203,19 @@ def match_bar(
     before = target_first and reached
     stopped = side * (adverse - p["stop"]) <= 0 and not before
     liquidated = side * (adverse - p["liquidation"]) <= 0 and not before
-    if liquidated and (not stopped or side * (p["liquidation"] - p["stop"]) >= 0):
+    reducing = p["exit_at_open"] == _REDUCED  # what stays is still stopped out, and has no targets
+    leaving = p["exit_at_open"] != 0 and not reducing
+    if liquidated and (leaving or not stopped or side * (p["liquidation"] - p["stop"]) >= 0):
         return _leave(p, instrument, rule, _LIQUIDATION, open_time, close_time, p["liquidation"], volume, intent)
-    if p["exit_at_open"] != 0:
+    if leaving:
         return False  # a market exit goes on at the next open
     if stopped:
-        return _leave(p, instrument, rule, p["stop_reason"], open_time, close_time, p["stop"], volume, intent)
-    if reached:
+        if _leave(p, instrument, rule, p["stop_reason"], open_time, close_time, p["stop"], volume, intent):
+            return True  # what the volume leaves of it is looked at again
+        return bool(liquidated) and _leave(
+            p, instrument, rule, _LIQUIDATION, open_time, close_time, p["liquidation"], volume, intent
+        )
+    if reached and not reducing:
         _exit_maker(p, close_time, intent)
         return True
     if side * (favourable - p["best"]) > 0 and not entered:

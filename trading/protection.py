@@ -12,7 +12,7 @@ from enum import IntEnum
 from data.compiled import kernel
 from trading.records import ExitReason, Row
 
-_TRAILING = int(ExitReason.TRAILING)
+_TRAILING, _REDUCED = int(ExitReason.TRAILING), int(ExitReason.LIMIT)
 
 
 class Moved(IntEnum):
@@ -75,13 +75,14 @@ def protect(p: Row, instrument: Row, rules: Row, atr: float) -> int:
 
     ``atr`` is ATR in quote units, read where the trailing distance is in ATR; NaN: nothing trails on this bar.
     """
-    if p["exit_at_open"] != 0:
+    if p["exit_at_open"] != 0 and p["exit_at_open"] != _REDUCED:
         return _NOT
     level, why = _safest(p, instrument, rules, atr)
     if why == _NOT:
         return _NOT
     if p["side"] * (p["last"] - level) <= 0:
         p["exit_at_open"] = _TRAILING
+        p["cut_lots"] = 0
         return _CROSSED
     p["stop"] = level
     p["stop_reason"] = _TRAILING
