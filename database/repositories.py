@@ -7,6 +7,7 @@ from pathlib import Path
 from data.clock import Clock
 from database.accounts import Accounts
 from database.audit import Audit
+from database.backtests import Backtests
 from database.candles import Candles
 from database.connection import Database
 from database.coverage import Coverage
@@ -39,6 +40,7 @@ class Repositories(Database):
             self.close()
             raise
         self.accounts = Accounts(self)
+        self.backtests = Backtests(self, clock)
         self.candles = Candles(self)
         self.coverage = Coverage(self)
         self.checks = DataChecks(self)

@@ -25,6 +25,7 @@ from database.migrations.m0005_trials import add_trials
 from database.migrations.m0006_tunings import add_tunings
 from database.migrations.m0007_trial_returns import add_trial_returns
 from database.migrations.m0008_said import add_said
+from database.migrations.m0009_backtests import add_backtests
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -50,6 +51,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(6, "tunings", add_tunings),
     Migration(7, "trial returns", add_trial_returns),
     Migration(8, "said", add_said),
+    Migration(9, "backtests", add_backtests),
 )
 
 
