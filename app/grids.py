@@ -1,12 +1,12 @@
 """The grid of a sweep: a TOML table of lists, checked key by key against the strategy and the settings.
 
-Keys are dotted, quoted or as nested tables: a ``trading.`` setting, ``exit_profile``, ``threshold``, or the path of a
-number in the strategy's conditions, as ``long.all.0.right``.
+Keys are dotted, quoted or as nested tables; ``app.grid_keys`` says what they mean.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,9 +14,18 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ai.exits import PROFILE_NAMES
-from app.settings import Known, known
-from app.wiring import with_exits
+from app.grid_keys import (
+    EXIT_PROFILE,
+    STRATEGY,
+    TRADING,
+    Around,
+    in_document,
+    tree_of,
+    wrong_key,
+    wrong_value,
+)
+from app.settings import known
+from app.wiring import strategy_for, with_exits
 from data.errors import UserError
 from trading.strategy.spec import parse_strategy
 
@@ -26,9 +35,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64_000
 MAX_RUNS = 1_000  # every one is held against all others; a larger search finds luck first
-SIDES = ("long", "short", "exit_long", "exit_short")
-EXIT_PROFILE, THRESHOLD, TRADING = "exit_profile", "threshold", "trading."
-WITHOUT_EFFECT = ("trading.paper.batch_bars",)  # how often results are committed
+FEES = ("taker_fee", "maker_fee")  # a symbol may have its own
 
 Parameters = dict[str, Any]
 
@@ -65,18 +72,28 @@ def read_grid(path: Path) -> Grid:
         document = tomllib.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid TOML: {error}.") from None
+    return grid_of(document, str(path))
+
+
+def grid_of(document: Mapping[str, Any], origin: str) -> Grid:
+    """The grid of a table of lists; ``origin`` names it in sentences.
+
+    Raises:
+        UserError: it is no table of lists, or holds too many combinations.
+    """
     values: dict[str, tuple[Any, ...]] = {}
     for key, listed in _flat(document):
+        key = re.sub(r"\[(\d+)\]", r".\1", key)  # as errors in documents write places: long.all[0].right
         if key in values:
-            raise UserError(f"{path}: '{key}': it stands there twice, quoted and as a table: keep one.")
-        values[key] = _list(path, key, listed)
-    grid = Grid(str(path), values)
+            raise UserError(f"{origin}: '{key}': it stands there twice, quoted and as a table: keep one.")
+        values[key] = _list(origin, key, listed)
+    grid = Grid(origin, values)
     if not values:
-        raise UserError(f'{path}: the grid is empty: give at least one list, as "long.all.0.right" = [25, 30].')
+        raise UserError(f'{origin}: the grid is empty: give at least one list, as "long.all.0.right" = [25, 30].')
     if len(grid) > MAX_RUNS:
         longest = max(values, key=lambda k: len(values[k]))
         raise UserError(
-            f"{path}: '{longest}': the lists make {len(grid):,} combinations, at most {MAX_RUNS:,} are tried: "
+            f"{origin}: '{longest}': the lists make {len(grid):,} combinations, at most {MAX_RUNS:,} are tried: "
             "shorten this list or leave keys out."
         )
     return grid
@@ -90,128 +107,102 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield prefix + name, value
 
 
-def _list(path: Path, key: str, listed: object) -> tuple[Any, ...]:
+def _list(origin: str, key: str, listed: object) -> tuple[Any, ...]:
     if not isinstance(listed, list):
-        raise UserError(f"{path}: '{key}': give a list of values, as [1, 2], not {_said(listed)}.")
+        raise UserError(f"{origin}: '{key}': give a list of values, as [1, 2], not {_said(listed)}.")
     if not listed:
-        raise UserError(f"{path}: '{key}': the list is empty: give at least one value.")
+        raise UserError(f"{origin}: '{key}': the list is empty: give at least one value.")
     for at, value in enumerate(listed):
         if any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in listed[:at]):
-            raise UserError(f"{path}: '{key}': {_said(value)} is listed twice: keep one.")
+            raise UserError(f"{origin}: '{key}': {_said(value)} is listed twice: keep one.")
     return tuple(listed)
 
 
 def _said(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value) if isinstance(value, int | float | str) else type(value).__name__
+    return repr(value) if isinstance(value, int | float | str | list) else type(value).__name__
 
 
-# ---- keys ------------------------------------------------------------------------------------------------------------
+# ---- check -----------------------------------------------------------------------------------------------------------
 
 
 def check_grid(grid: Grid, config: TradingConfig, has_forecasts: bool) -> None:
     """Refuse the first key or value that does not fit what is traded.
 
+    Every value is tried beside the first ones of the other keys, since some of them only fit together.
+
     Raises:
         UserError: names the file, the key and the reason.
     """
     declared = {k.key: k for k in known()}
+    first = next(grid.combinations())
+    for spec in strategies(grid, config, has_forecasts):
+        around = Around(replace(config, strategy=spec), declared, frozenset(grid.values), has_forecasts)
+        for key, values in grid.values.items():
+            why = wrong_key(key, around)
+            if why:
+                raise UserError(f"{grid.origin}: '{key}': {why}{'' if why.endswith('?') else '.'}")
+            for value in values:
+                wrong = wrong_value(key, value, around)
+                if wrong:
+                    raise UserError(f"{grid.origin}: '{key}': {_said(value)} does not fit: {wrong}.")
     for key, values in grid.values.items():
-        why = _wrong_key(key, config.strategy, declared, has_forecasts)
-        if why:
-            raise UserError(f"{grid.origin}: '{key}': {why}.")
         for value in values:
-            wrong = _wrong_value(key, value, declared)
-            if wrong:
-                raise UserError(f"{grid.origin}: '{key}': {_said(value)} does not fit: {wrong}.")
-            applied(config, {key: value}, grid.origin)
+            applied(config, {**first, key: value}, grid.origin)
 
 
-def _wrong_key(key: str, spec: StrategySpec, declared: Mapping[str, Known], has_forecasts: bool) -> str:
-    if key == EXIT_PROFILE:
-        return "the forecasts were made for one exit profile: leave this key out" if has_forecasts else ""
-    if key == THRESHOLD:
-        return f"'{spec.name}' is a rule and has no threshold" if spec.kind == "rule" else ""
-    if key.split(".")[0] in SIDES:
-        return _wrong_path(key, spec)
-    if key in WITHOUT_EFFECT or (key in declared and not key.startswith(TRADING)):
-        return "this setting does not change a back-test; of the settings those under 'trading.' may be swept"
-    if key not in declared:
-        return (
-            "it is neither a 'trading.' setting ('settings get trading' lists them), nor exit_profile, threshold or "
-            "the path of a number of the strategy, as long.all.0.right"
-        )
-    return ""
+def strategies(grid: Grid, config: TradingConfig, has_forecasts: bool = False) -> list[StrategySpec]:
+    """The strategies that a grid tries, in its order; the run's own where it names none.
+
+    Raises:
+        UserError: one of them is not known, or reads forecasts where there are none.
+    """
+    names = grid.values.get(STRATEGY)
+    if names is None:
+        return [config.strategy]
+    found = [_strategy(config, name) for name in names]
+    for name, spec in zip(names, found, strict=True):
+        if spec.kind != "rule" and not has_forecasts:
+            raise UserError(
+                f"{grid.origin}: '{STRATEGY}': '{name}' reads forecasts: give --strategy ensemble, which loads them."
+            )
+    return found
 
 
-def _wrong_path(key: str, spec: StrategySpec) -> str:
-    at: Any = spec.model_dump(mode="json", exclude_none=True)
-    for part in key.split("."):
-        inner = at.get(part) if isinstance(at, dict) else _item(at, part)
-        if inner is None:
-            return f"'{spec.name}' has nothing there; its numbers are at {', '.join(constants(spec)) or 'no place'}"
-        at = inner
-    if isinstance(at, int | float):
-        return ""
-    return f"there is no number there; the numbers of '{spec.name}' are at {', '.join(constants(spec)) or 'no place'}"
-
-
-def _item(at: Any, part: str) -> Any:
-    return at[int(part)] if isinstance(at, list) and part.isdecimal() and int(part) < len(at) else None
-
-
-def constants(spec: StrategySpec) -> tuple[str, ...]:
-    """Paths of every number in the strategy's conditions."""
-    tree = spec.model_dump(mode="json", exclude_none=True)
-    return tuple(p for side in SIDES if side in tree for p in _numbers(tree[side], side))
-
-
-def _numbers(at: Any, path: str) -> Iterator[str]:
-    if isinstance(at, dict | list):
-        for name, inner in at.items() if isinstance(at, dict) else enumerate(at):
-            yield from _numbers(inner, f"{path}.{name}")
-    elif isinstance(at, int | float):
-        yield path
-
-
-def _wrong_value(key: str, value: object, declared: Mapping[str, Known]) -> str:
-    """What pydantic would let pass or say in its own words."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if key == EXIT_PROFILE:
-        return "" if value in PROFILE_NAMES else f"use one of {', '.join(PROFILE_NAMES)}"
-    if key == THRESHOLD:
-        return "" if number and 0.0 <= value <= 1.0 else "a threshold is a number from 0 to 1"  # type: ignore[operator]
-    if key in declared:
-        return f"it takes {declared[key].takes}" if declared[key].kind == "number" and not number else ""
-    return "" if number else "a constant of a condition is a finite number"
+def _strategy(config: TradingConfig, name: object) -> StrategySpec:
+    """A strategy by name; one that reads forecasts has the exits that these were made for."""
+    spec = strategy_for(str(name))
+    return spec if spec.kind == "rule" else with_exits(spec, config.profile.name)
 
 
 # ---- application -----------------------------------------------------------------------------------------------------
 
 
 def applied(config: TradingConfig, parameters: Mapping[str, Any], origin: str) -> TradingConfig:
-    """The run with these parameters in place of its own.
+    """The run with these parameters in place of its own. A fee that is set is paid on every symbol.
 
     Raises:
-        UserError: a setting does not take its value.
+        UserError: the strategy or a setting does not take its value.
     """
-    spec = config.strategy
-    document = spec.model_dump(mode="json", exclude_none=True)
+    spec = _strategy(config, parameters[STRATEGY]) if STRATEGY in parameters else config.strategy
     settings = config.settings.model_dump()
+    mine = [key for key in parameters if in_document(key)]
+    tree = tree_of(spec, config.timeframe, any(key.startswith("exits.") for key in mine))
     for key, value in parameters.items():
-        if key == THRESHOLD:
-            document[THRESHOLD] = float(value)
-        elif key.split(".")[0] in SIDES:
-            _put(document, key, _like(value, _at(document, key)))
-        elif key != EXIT_PROFILE:
+        if key in mine:
+            _put(tree, key, _like(value, _at(tree, key)))
+        elif key.startswith(TRADING):
             _put(settings, key.removeprefix(TRADING), value)
-    spec = parse_strategy(document, origin)
+    if mine:
+        spec = parse_strategy(tree, origin)
     if EXIT_PROFILE in parameters:
         spec = with_exits(spec, parameters[EXIT_PROFILE])
+    fees: dict[str, Any] = {name: None for name in FEES if f"{TRADING}costs.{name}" in parameters}
     return replace(
-        config, strategy=spec, profile=spec.profile(config.timeframe), settings=_settings(config, settings, origin)
-    )
+        config, strategy=spec, profile=spec.profile(config.timeframe), settings=_settings(config, settings, origin),
+        instruments=tuple(replace(rules, **fees) for rules in config.instruments),
+    )  # fmt: skip
 
 
 def _at(tree: Any, key: str) -> Any:
@@ -220,8 +211,10 @@ def _at(tree: Any, key: str) -> Any:
     return tree
 
 
-def _like(value: Any, before: object) -> float | int:
-    """A count of bars or conditions stays a whole number; everything else is a constant."""
+def _like(value: Any, before: object) -> Any:
+    """A count of bars or conditions stays a whole number; every other number is a constant."""
+    if not isinstance(value, int | float):
+        return value
     return int(value) if isinstance(before, int) and value == int(value) else float(value)
 
 
@@ -240,5 +233,7 @@ def _settings(config: TradingConfig, document: Mapping[str, Any], origin: str) -
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = TRADING + ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
-        takes = next((k.takes for k in known() if k.key == key), "another value")
+        takes = next((k.takes for k in known() if k.key == key), None)
+        if takes is None:  # several that do not fit together
+            raise UserError(f"{origin}: '{key}': {first['msg'].removeprefix('Value error, ')}.") from None
         raise UserError(f"{origin}: '{key}': {_said(first['input'])} does not fit: it takes {takes}.") from None
