@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ai.forecast import Abstain, Col, abstaining_row
 from app.day_history import day_closes
 from app.documents import trade_rows
-from app.finer_bars import finer_grid
+from app.finer_bars import finer_of, finer_words, reads_finer
 from app.instrument_rules import rules_of
+from app.regime_history import regimes_at_entry
 from app.schedules import profile_of_runs, same_profile, stored_run
 from app.training import find_model
 from app.wiring import (
@@ -37,6 +37,7 @@ from app.wiring import (
 from data.clock import iso
 from data.errors import UserError
 from data.market import Float64Array, Frame, FundingFrame, SeriesKey
+from trading.analysis import analysis
 from trading.backtest import RunResult, run_fast, run_service
 from trading.finer import FinerGrid
 from trading.journal import AccountKey
@@ -85,6 +86,7 @@ class Inputs:
     model_ids: tuple[str, ...]
     frames: tuple[Frame, ...] = ()  # with the warm-up
     history: Float64Array | None = None  # daily closes before the first bar
+    finer: FinerGrid | None = None  # bars inside those of the grid, where the matching asks for them
 
 
 def perform(place: Workplace, request: Request) -> tuple[Document, str]:
@@ -97,17 +99,9 @@ def perform(place: Workplace, request: Request) -> tuple[Document, str]:
     keys = series_of(place, request)
     strategy, runs, note = chosen(place, request, keys)
     inputs = inputs_of(place, request, keys, strategy, runs)
-    finer = None
-    if inputs.config.settings.matching.both_touched == "finer":
-        finer = finer_grid(place.database.candles, inputs.frames, inputs.grid)
-    if request.engine == "service":
-        result = _by_service(inputs, keys[0], finer)
-    else:
-        result = run_fast(
-            inputs.config, inputs.grid, inputs.features, inputs.forecasts, inputs.schema, finer, inputs.history
-        )
+    result = _by_service(inputs, keys[0]) if request.engine == "service" else by_fast(inputs)
     elapsed = place.clock.monotonic() - started
-    return _document(request, strategy, inputs, result, runs, elapsed), note
+    return document_of(place, request, strategy, inputs, result, runs, elapsed), note
 
 
 # ---- what is traded --------------------------------------------------------------------------------------------------
@@ -195,7 +189,17 @@ def inputs_of(
     return Inputs(
         config, schema, part, np.ascontiguousarray(features[:, :, first:]), forecasts, in_sample, ids, tuple(frames),
         day_closes(place.database.candles, keys, int(part.open_time[0]), config) if part.bars else None,
+        finer_of(place.database.candles, keys, part, config),
     )  # fmt: skip
+
+
+def with_finer(place: Workplace, inputs: Inputs, configs: Sequence[TradingConfig]) -> Inputs:
+    """The same with finer bars where one of these runs over the inputs asks for them."""
+    asking = next((config for config in configs if reads_finer(config)), None)
+    if asking is None or inputs.finer is not None:
+        return inputs
+    keys = [frame.key for frame in inputs.frames]
+    return replace(inputs, finer=finer_of(place.database.candles, keys, inputs.grid, asking))
 
 
 def _span(request: Request, runs: Sequence[RunInfo] | None, key: SeriesKey) -> Span:
@@ -264,7 +268,15 @@ def _by_one_model(
 # ---- engines and result ----------------------------------------------------------------------------------------------
 
 
-def _by_service(inputs: Inputs, key: SeriesKey, finer: FinerGrid | None) -> RunResult:
+def by_fast(inputs: Inputs, config: TradingConfig | None = None) -> RunResult:
+    """The compiled engine, under another configuration where one is given."""
+    return run_fast(
+        config or inputs.config, inputs.grid, inputs.features, inputs.forecasts, inputs.schema, inputs.finer,
+        inputs.history,
+    )  # fmt: skip
+
+
+def _by_service(inputs: Inputs, key: SeriesKey) -> RunResult:
     """The service's session with a journal in a temporary home."""
     from database.home import Home
 
@@ -276,16 +288,18 @@ def _by_service(inputs: Inputs, key: SeriesKey, finer: FinerGrid | None) -> RunR
             {"symbols": list(config.symbols), "timeframe": config.timeframe, "strategy": config.strategy.name},
         )  # fmt: skip
         return run_service(
-            config, inputs.grid, inputs.features, inputs.forecasts, database.journal, number, inputs.schema, finer,
-            inputs.history,
+            config, inputs.grid, inputs.features, inputs.forecasts, database.journal, number, inputs.schema,
+            inputs.finer, inputs.history,
         )  # fmt: skip
 
 
-def _document(
-    request: Request, strategy: StrategySpec, inputs: Inputs, result: RunResult, runs: Sequence[RunInfo] | None,
-    elapsed: float,
+def document_of(
+    place: Workplace, request: Request, strategy: StrategySpec, inputs: Inputs, result: RunResult,
+    runs: Sequence[RunInfo] | None, elapsed: float,
 ) -> Document:  # fmt: skip
+    """The keys of COMMANDS from what an engine read and what it gave; ``elapsed`` in seconds."""
     times = inputs.grid.open_time
+    regimes = regimes_at_entry(place.database.candles, [frame.key for frame in inputs.frames], inputs.grid, result)
     return {
         "bars": result.bars, "in_sample_bars": inputs.in_sample_bars, "repaired_bars": inputs.grid.repaired,
         "elapsed_s": elapsed,
@@ -296,19 +310,6 @@ def _document(
         "symbols": list(inputs.config.symbols), "timeframe": request.timeframe,
         "from": iso(int(times[0])), "to": iso(int(times[-1]) + inputs.grid.step_ms),
         "schedule": None if runs is None else [run.run_id for run in runs], "models": list(inputs.model_ids),
-        "assumptions": list(result.assumptions), "run": inputs.config.digest(), "analysis": _analysis(inputs, result),
+        "assumptions": [*result.assumptions, *finer_words(inputs.config, inputs.finer, inputs.grid)],
+        "run": inputs.config.digest(), "analysis": analysis(result.trades, inputs.config.symbols, regimes),
     }  # fmt: skip
-
-
-def _analysis(inputs: Inputs, result: RunResult) -> Document:
-    """Where the result came from, the regimes of the bars that were decided on included."""
-    from ai.regime import REGIME_NAMES, UNKNOWN, regime_labels
-    from trading.analysis import analysis, bars_of_entry
-
-    regimes: npt.NDArray[np.str_] = np.full(len(result.trades), "unknown", dtype="<U32")
-    for s, frame in enumerate(inputs.frames):
-        states = [UNKNOWN, *regime_labels(frame).tolist()]
-        bars = bars_of_entry(result.trades, s, frame.open_time, inputs.grid.step_ms)
-        names = ["unknown" if states[bar + 1] == UNKNOWN else REGIME_NAMES[states[bar + 1]] for bar in bars]
-        regimes[result.trades["symbol"] == s] = names
-    return analysis(result.trades, inputs.config.symbols, regimes.tolist())

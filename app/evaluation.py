@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from ai.validation.overfitting import (
 from ai.validation.reality_check import reality_check, superior_ability
 from ai.validation.trials import Trial, deflation, known_number
 from app.day_history import closes_of, days_wanted
+from app.finer_bars import Read, finer_grid, finer_words, reads_finer
 from app.wiring import cut, feature_cube, strategy_for, trading_config
 from data.beside import Beside
 from data.clock import iso
@@ -50,7 +51,7 @@ class TradingEvaluator:
 
     ``trials`` gives the configurations tried on the series by the time that it is asked (an inner search counts too);
     the ``present`` one is counted whether it is among them or not. ``rules``: those of the exchange; without them the
-    built-in or inferred ones hold.
+    built-in or inferred ones hold. ``finer`` reads bars inside those that are traded, where the matching asks for them.
     """
 
     settings: Loaded
@@ -60,10 +61,11 @@ class TradingEvaluator:
     seed: int | None = None
     rules: Instrument | None = None
     beside: Beside | None = None
+    finer: Read | None = None
     daily: Daily | None = None  # of the edge, after :meth:`evaluate`
 
     def evaluate(self, frame: Frame, funding: FundingFrame, rows: Float64Array, profile: str) -> Mapping[str, Any]:
-        """``{"edge": {…}, "account": {…}, "baselines": {…}}`` of forecast rows ``[T, WIDTH]`` over the tested bars."""
+        """``{"edge": {…}, "account": {…}, "assumptions": […], "baselines": {…}}`` of forecast rows ``[T, WIDTH]`` over the tested bars."""
         tested = np.flatnonzero(~np.isin(rows[:, Col.ABSTAIN], (Abstain.NO_MODEL, Abstain.MISSING)))
         first, stop = (int(tested[0]), int(tested[-1]) + 1) if len(tested) else (0, 0)
         results: dict[str, Any] = {}
@@ -76,6 +78,7 @@ class TradingEvaluator:
             label_ms = exit_profile(profile, frame.key.timeframe).limit_bars * frame.key.step_ms
             bands = return_document(daily, max(1, -(-label_ms // DAY_MS)), self._seed)
             results[name] = {**trading_document(result), **bands, **self._search(daily, trials)}
+            results["assumptions"] = list(result.assumptions)
         results["baselines"] = self._baselines(frame, funding, first, stop)
         return results
 
@@ -95,7 +98,9 @@ class TradingEvaluator:
         part = np.ascontiguousarray(cube[:, :, first:stop])
         span = cut(grid, first, stop)
         history = closes_of([frame], int(span.open_time[0]), days_wanted(config)) if span.bars else None
-        return run_fast(config, span, part, rows[None, first:stop], schema, None, history)
+        finer = finer_grid(self.finer, [frame.key], span) if self.finer and reads_finer(config) else None
+        result = run_fast(config, span, part, rows[None, first:stop], schema, finer, history)
+        return replace(result, assumptions=(*result.assumptions, *finer_words(config, finer, span)))
 
     @property
     def _seed(self) -> int:

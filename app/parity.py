@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ai.exits import PROFILE_NAMES
 from ai.forecast import Abstain, Col, abstaining_row
 from ai.schema import FeatureSchema
 from app.day_history import day_closes
+from app.finer_bars import Read, finer_of
 from app.instrument_rules import rules_of
 from app.options import RunOptions
 from app.profiles import PROFILES
@@ -34,7 +37,7 @@ from app.wiring import (
 from data.clock import iso
 from data.errors import UserError
 from data.grid import align
-from data.market import Float64Array, Frame, FundingFrame, Int64Array, Record
+from data.market import Float64Array, Frame, FundingFrame, Int64Array, Record, SeriesKey
 from data.timeframes import parse_time
 from database.audit import BATCH
 from trading.backtest import RunResult, run_fast
@@ -67,6 +70,7 @@ class Inputs:
     config: TradingConfig
     frames: tuple[Frame, ...]
     fundings: tuple[FundingFrame, ...]
+    read: Read  # of finer bars inside these
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,10 +171,10 @@ def _plan(place: Workplace, account: Account, strategy: str | None) -> RunPlan:
     )  # fmt: skip
     plans = [
         _as_remembered(place, account, plan_run(place, replace(options, exit_profile=name)))
-        for name in (None, str(about["profile"]))
+        for name in (None, *(own for own in PROFILE_NAMES if own == about["profile"]))  # a strategy has its own too
     ]
     fitting = [plan for plan in plans if plan.config.profile.name == about["profile"]]
-    return next((plan for plan in fitting if _same(place, account, plan)), fitting[0])
+    return next((plan for plan in fitting if _same(place, account, plan)), (fitting or plans)[0])
 
 
 def _as_remembered(place: Workplace, account: Account, plan: RunPlan) -> RunPlan:
@@ -218,13 +222,14 @@ def _inputs(place: Workplace, session: Session) -> tuple[Inputs, list[str]]:
     config = replace(plan.config, settings=plan.config.settings.model_copy(update={"paper": paper}))
     frames = tuple(store.read(key, begin, end) for key in plan.keys)
     fundings = tuple(with_marks(store, key, read_funding(store, key, begin, end)) for key in plan.keys)
-    return Inputs(config, frames, fundings), notes
+    return Inputs(config, frames, fundings, store.read), notes
 
 
 def _known_then(place: Workplace, session: Session, now: Inputs) -> Sequence[tuple[str, Inputs, int]]:
     """The steps: (part, inputs after it, how many bars or settlements it changes)."""
     then = tuple(_as_first_known(place, session, frame) for frame in now.frames)
-    valued = replace(now, frames=tuple(_valued(frame, old) for frame, old in zip(now.frames, then, strict=True)))
+    frames = tuple(_valued(frame, old) for frame, old in zip(now.frames, then, strict=True))
+    valued = replace(now, frames=frames, read=partial(_read_then, place, session))
     came = [_came(session, s, frame) for s, frame in enumerate(now.frames)]
     short = replace(valued, frames=tuple(f.take(seen) for f, seen in zip(valued.frames, came, strict=True)))
     settled = replace(short, fundings=tuple(_settlements_then(place, session, s) for s in range(len(then))))
@@ -239,11 +244,15 @@ def _as_first_known(place: Workplace, session: Session, frame: Frame) -> Frame:
     """Bars before the session as they stood when it began; its own ones, on a live feed, as each came."""
     if not len(frame):
         return frame
-    store, first, last = place.database.candles, int(frame.open_time[0]), int(frame.open_time[-1]) + 1
+    return _read_then(place, session, frame.key, int(frame.open_time[0]), int(frame.open_time[-1]) + 1)
+
+
+def _read_then(place: Workplace, session: Session, key: SeriesKey, first: int, last: int) -> Frame:
+    store = place.database.candles
     if session.account.key.mode == "replay":
-        return store.read(frame.key, first, last, session.began_ms)
-    before = store.read(frame.key, first, session.span[0], session.began_ms)
-    return _joined(before, store.read_first(frame.key, session.span[0], last))
+        return store.read(key, first, last, session.began_ms)
+    before = store.read(key, first, session.span[0], session.began_ms)
+    return _joined(before, store.read_first(key, max(first, session.span[0]), last))
 
 
 def _joined(a: Frame, b: Frame) -> Frame:
@@ -323,7 +332,8 @@ def _run(place: Workplace, session: Session, inputs: Inputs) -> RunResult:
     part = cut(grid, first)
     rows = None if config.strategy.kind == "rule" else _forecasts(session, part)
     history = _history(place, inputs, part)
-    return run_fast(config, part, np.ascontiguousarray(features[:, :, first:]), rows, schema, None, history)
+    finer = finer_of(place.database.candles, [frame.key for frame in inputs.frames], part, config, inputs.read)
+    return run_fast(config, part, np.ascontiguousarray(features[:, :, first:]), rows, schema, finer, history)
 
 
 def _history(place: Workplace, inputs: Inputs, part: Grid) -> Float64Array | None:

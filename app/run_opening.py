@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from ai.features.registry import rows_beside
 from app.contract.events import Event, NoticeEvent
 from app.feeds import Feed, Pace, StoredFeed, SyntheticFeed
+from app.finer_bars import reads_finer
 from app.live_feed import ExchangeFeed, RulesTold
 from app.options import RunOptions
 from app.run_plan import RunPlan, plan_run
@@ -23,6 +24,7 @@ from data.exchange.session import ExchangeSession
 from data.instruments import Instrument
 from data.market import SeriesKey, short_symbol
 from data.settings import DataSettings
+from data.timeframes import TIMEFRAMES
 from database.accounts import Account
 from trading.config import changed_rules
 from trading.journal import AccountKey
@@ -81,7 +83,7 @@ class RunOpening:
             session, plan.keys, self.place.database.candles, self._history(plan), self._feed_changed,
             also=self._also(plan), tell=self._note, rules=plan.config.instruments,
             rules_changed=lambda change: self._rules_told(session, change), bars_stopped=self.bars_stopped,
-            filling=self.filling, awaited=looked_at,
+            filling=self.filling, awaited=looked_at, finer=self._finer(plan),
         )  # fmt: skip
         try:
             await feed.history(plan.warmup, None)  # what a restart needs besides is asked for again, from the store
@@ -150,8 +152,15 @@ class RunOpening:
 
     def _also(self, plan: RunPlan) -> tuple[SeriesKey, ...]:
         """Other timeframes of the traded symbols that the settings ask to follow."""
-        others = [name for name in self.place.settings.values.data.follow_timeframes if name != plan.timeframe]
-        return tuple(replace(key, timeframe=name) for key in plan.keys for name in others)
+        followed = self.place.settings.values.data.follow_timeframes
+        others = [replace(key, timeframe=name) for key in plan.keys for name in followed if name != plan.timeframe]
+        return tuple(dict.fromkeys((*others, *self._finer(plan))))
+
+    def _finer(self, plan: RunPlan) -> tuple[SeriesKey, ...]:
+        """Bars that tell the order within those of the run, where its matching asks for them."""
+        shortest = next(iter(TIMEFRAMES))
+        wanted = reads_finer(plan.config) and plan.timeframe != shortest
+        return tuple(replace(key, timeframe=shortest) for key in plan.keys) if wanted else ()
 
     async def _looked_at(self, session: ExchangeSession, plan: RunPlan) -> list[SeriesKey]:
         """Other symbols' bars that the run's features read: those that are stored and still traded."""

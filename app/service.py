@@ -19,6 +19,7 @@ from app.contract.events import Event, NoticeEvent, StateEvent
 from app.contract.views import BarView
 from app.day_history import day_closes
 from app.feeds import Feed, FeedHealth
+from app.finer_bars import finer_source
 from app.jobs import Jobs
 from app.live_views import newest_bar
 from app.model_switching import ModelSwitching
@@ -142,8 +143,9 @@ class TradingService:
         if plan.schedule:
             stored = [StoredForecasts(database.forecasts.load(info.run_id)) for info in plan.schedule]
         beside = beside_source(database, plan.keys, plan.schema, self.place.settings.values.ai)
+        finer = finer_source(database.candles, plan.keys, plan.config)
         trader = await asyncio.to_thread(
-            Trader, plan.config, plan.schema, database.journal, account.id, checkpoint, stored, beside
+            Trader, plan.config, plan.schema, database.journal, account.id, checkpoint, stored, beside, finer
         )
         self.trader, self.account = trader, account
         if plan.live:

@@ -12,9 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.backtests import Inputs, chosen, inputs_of, series_of
+from app.backtests import Inputs, chosen, inputs_of, series_of, with_finer
 from app.backtests import Request as BacktestRequest
 from app.evaluation import Daily, days_of, search_document
+from app.finer_bars import finer_words
 from app.grids import Grid, Parameters, applied, check_grid, read_grid
 from app.trials import RUN, SWEEP, sharpe_of, tried
 from app.walk_forward import processes
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ai.validation.trials import Trial
     from data.grid import Grid as MarketGrid
     from trading.config import TradingConfig
+    from trading.finer import FinerGrid
 
 Document = dict[str, Any]
 Progress = Callable[[int, int, str], None]
@@ -102,6 +104,7 @@ def perform(
     check_grid(grid, inputs.config, inputs.forecasts is not None)
     schedule = None if runs is None else [run.run_id for run in runs]
     attempts = _attempts(grid, inputs, keys[0], schedule)
+    inputs = with_finer(place, inputs, [a.config for a in attempts])
     about = _about(request, grid, inputs, keys[0])
     place.database.audit.append(
         None, STARTED, {**about, "configurations": len(attempts), "digests": [a.digest for a in attempts]}
@@ -119,6 +122,7 @@ def perform(
     return {
         "runs": [row for row, _ in done], **findings, "planned": len(attempts), "complete": complete,
         "elapsed_s": place.clock.monotonic() - started, **about, "schedule": schedule,
+        "assumptions": [*dict.fromkeys(w for a in attempts for w in finer_words(a.config, inputs.finer, inputs.grid))],
     }  # fmt: skip
 
 
@@ -163,6 +167,7 @@ class Part:
     forecasts: Float64Array | None
     schema: FeatureSchema
     history: Float64Array | None = None
+    finer: FinerGrid | None = None
 
 
 def run_part(part: Part) -> list[Done]:
@@ -184,7 +189,7 @@ def _parts(attempts: Sequence[Attempt], inputs: Inputs, workers: Workers) -> Ite
         mine = attempts[first:last]
         yield Part(
             tuple(a.config for a in mine), tuple(a.parameters for a in mine), inputs.grid, inputs.features,
-            inputs.forecasts, inputs.schema, inputs.history,
+            inputs.forecasts, inputs.schema, inputs.history, inputs.finer,
         )  # fmt: skip
 
 
@@ -206,7 +211,7 @@ def _run_all(
 
 def _run(config: TradingConfig, parameters: Parameters, part: Part) -> Done:
     try:
-        result = run_fast(config, part.grid, part.features, part.forecasts, part.schema, None, part.history)
+        result = run_fast(config, part.grid, part.features, part.forecasts, part.schema, part.finer, part.history)
     except QuantError as error:
         return {"parameters": parameters, **dict.fromkeys(FIGURES), "error": str(error)}, {}
     return {

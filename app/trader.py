@@ -7,6 +7,7 @@ warm-up, which gives the same bits because every step is deterministic.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,13 +17,15 @@ from ai.forecast import Abstain, Col, abstaining_row
 from ai.forecaster import Forecaster
 from ai.guard_live import LiveRecord
 from ai.schema import FeatureSchema
+from app.finer_bars import FinerSource
 from app.wiring import BesideSource
 from data.beside import Beside
 from data.grid import Grid
 from data.market import Float64Array, Frame, FundingFrame, Int64Array, SeriesKey
 from database.forecasts import ForecastRun
-from trading.bar import bar_at
+from trading.bar import MarketBar, bar_at
 from trading.config import TradingConfig
+from trading.finer import FinerGrid
 from trading.journal import Checkpoint, Journal
 from trading.outcome import BarOutcome
 from trading.session import TradingSession
@@ -58,12 +61,13 @@ class Trader:
         checkpoint: of the account, to continue after it.
         stored: forecasts of a walk-forward schedule, one per symbol; else models are added by :meth:`add_model`.
         beside: gives what was known beside the bars at their closes (:func:`app.wiring.beside_source`).
+        finer: gives bars inside those that are traded (:func:`app.finer_bars.finer_source`).
     """
 
     def __init__(
         self, config: TradingConfig, schema: FeatureSchema, journal: Journal, account_id: int,
         checkpoint: Checkpoint | None = None, stored: Sequence[StoredForecasts] | None = None,
-        beside: BesideSource | None = None,
+        beside: BesideSource | None = None, finer: FinerSource | None = None,
     ) -> None:  # fmt: skip
         self.config = config
         self.schema = schema
@@ -71,6 +75,7 @@ class Trader:
         self.model_ids: list[str] = []  # of the account, in the order in which DECISION rows count them
         self._stored = stored
         self._source = beside
+        self._finer = finer
         self._engines = [FeatureEngine(schema, config.timeframe) for _ in config.symbols]
         self._forecasters: list[Forecaster] | None = None
         if config.strategy.kind != "rule" and stored is None:
@@ -79,7 +84,8 @@ class Trader:
         self._grid: Grid | None = None
         self._rates: Float64Array = np.empty((0, 0))
         self._ahead: list[Beside | None] = [None] * len(config.symbols)  # of bars up to, without, ``_ahead_until``
-        self._ahead_until = 0
+        self._ahead_from = self._ahead_until = 0
+        self._inside: FinerGrid | None = None  # of the bars ahead
         self._window: Float64Array = np.full((len(config.symbols), len(schema), 2), np.nan)
         self._rows: Float64Array = np.tile(abstaining_row(Abstain.NO_MODEL), (len(config.symbols), 1))
 
@@ -141,8 +147,8 @@ class Trader:
         """Bar ``t`` of ``grid``: features, forecast, decision, orders, fills; the rest as in the session."""
         if grid is not self._grid:
             self._see(grid, t)
-        if self._source is not None and t >= self._ahead_until:
-            self._look_beside(grid, t)
+        if t >= self._ahead_until:
+            self._look_ahead(grid, t)
         window, rows = self._window, self._rows
         window[:, :, 0] = window[:, :, 1]
         open_time = int(grid.open_time[t])
@@ -162,7 +168,7 @@ class Trader:
                 self._number_model(s)
             elif self._stored is not None:
                 rows[s] = self._stored[s].rows(grid.open_time[t : t + 1])[0]
-        return self.session.on_bar(bar_at(grid, t), window, None if self._plain else rows, hold, quotes)
+        return self.session.on_bar(self._bar(grid, t), window, None if self._plain else rows, hold, quotes)
 
     @property
     def _plain(self) -> bool:
@@ -184,13 +190,21 @@ class Trader:
             rates[s, here] = funding_by_bar(grid.open_time[here], grid.step_ms, funding_of(grid, s), known)
         self._rates = rates
 
-    def _look_beside(self, grid: Grid, t: int) -> None:
-        """What stands beside the next bars, some at a time: a reading holds up nobody for long."""
-        assert self._source is not None
-        self._ahead_until = min(t + LOOK_AHEAD, grid.bars)
+    def _look_ahead(self, grid: Grid, t: int) -> None:
+        """What stands beside and inside the next bars, some at a time: a reading holds up nobody for long."""
+        self._ahead_from, self._ahead_until = t, min(t + LOOK_AHEAD, grid.bars)
         part = slice(t, self._ahead_until)
-        for s in range(len(self.config.symbols)):
-            self._ahead[s] = self._source(s, grid.open_time[part][grid.present[s, part]])
+        if self._source is not None:
+            for s in range(len(self.config.symbols)):
+                self._ahead[s] = self._source(s, grid.open_time[part][grid.present[s, part]])
+        if self._finer is not None:
+            self._inside = self._finer(grid, t, self._ahead_until)
+
+    def _bar(self, grid: Grid, t: int) -> MarketBar:
+        bar, inside, at = bar_at(grid, t), self._inside, t - self._ahead_from
+        if inside is None:
+            return bar
+        return replace(bar, finer=replace(inside, begin=inside.begin[:, at : at + 1]))
 
     def _extend(self, grid: Grid, s: int) -> Float64Array:
         here = np.flatnonzero(grid.present[s])

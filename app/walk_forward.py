@@ -87,7 +87,7 @@ def perform(
     try:
         evaluator = TradingEvaluator(
             place.settings, partial(tried, place, info.key), trial, WALK_FORWARD, spec.seed,
-            rules_of(place.database, info.key, frame), extras.beside,
+            rules_of(place.database, info.key, frame), extras.beside, store.read,
         )  # fmt: skip
         result = walk_forward(
             frame, funding, spec, evaluator, progress, cancelled, extras.beside, extras.finer,
@@ -153,7 +153,9 @@ def _paths(
     """The paths of the combinatorial cross-validation, where one is asked for; their trading counts no trials."""
     if not groups:
         return None
-    alone = TradingEvaluator(evaluator.settings, seed=evaluator.seed, rules=evaluator.rules, beside=evaluator.beside)
+    alone = TradingEvaluator(
+        evaluator.settings, seed=evaluator.seed, rules=evaluator.rules, beside=evaluator.beside, finer=evaluator.finer
+    )
     return combinatorial_paths(
         frame, funding, spec, groups, alone, progress, cancelled, extras.beside, extras.finer
     ).as_dict()

@@ -17,7 +17,15 @@ TRADES = [
     Column("fees", form=MONEY), Column("funding", form="+,.2f"), Column("pnl", form="+,.2f"),
 ]  # fmt: skip
 SHOWN_TRADES = 30
-PARTS = (("By exit", "by_exit"), ("By regime at entry", "by_regime"), ("By symbol", "by_symbol"))
+PARTS = (
+    ("By exit", "by_exit"), ("By regime at entry", "by_regime"), ("By symbol", "by_symbol"), ("By side", "by_side"),
+    ("By hour of entry, UTC", "by_hour"),
+)  # fmt: skip
+REACHED = (
+    ("best, of the entry price", "mfe"), ("worst, of the entry price", "mae"), ("worst of winners", "mae_of_winners"),
+    ("best of losers", "mfe_of_losers"), ("best, in stop distances", "mfe_r"),
+)  # fmt: skip
+TAKEN = ("gross", "fees", "slippage", "funding", "net")
 PART = [
     Column("name"), Column("trades"), Column("wins"), Column("gross", form="+,.2f"), Column("fees", form=MONEY),
     Column("slippage", form=MONEY), Column("funding", form="+,.2f"), Column("net", form="+,.2f"),
@@ -73,9 +81,31 @@ def show_backtest(console: Console, document: Mapping[str, Any]) -> None:
     )
     for title, key in PARTS:
         show_table(console, document["analysis"][key], PART, title=title, none=f"{title}: no trade.")
+    _show_costs(console, document["analysis"]["costs"])
+    _show_excursions(console, document["analysis"]["excursions"])
     shown = trades[-SHOWN_TRADES:]
     title = f"Trades (the last {len(shown)} of {len(trades)})" if len(shown) < len(trades) else "Trades"
     show_table(console, shown, TRADES, title=title, none="No trade.")
+
+
+def _show_costs(console: Console, taken: Mapping[str, float]) -> None:
+    """What the moves of the price made, what was taken off, and each part as a share of it."""
+    whole = abs(taken["gross"])
+    rows = [
+        {"part": name, "money": taken[name], "of gross": taken[name] / whole if whole else None} for name in TAKEN
+    ]  # fmt: skip
+    columns = [Column("part"), Column("money", "USDT", "+,.2f"), Column("of gross", form="+.1%")]
+    show_table(console, rows, columns, title="Where the money went")
+
+
+def _show_excursions(console: Console, found: Mapping[str, Any]) -> None:
+    """How far prices went for and against the trades while they were held, by quantiles."""
+    titles = [f"{share:.0%}" for share in found["quantiles"]]
+    rows = [
+        {"while held": words, **dict(zip(titles, found[key], strict=True))} for words, key in REACHED if found[key]
+    ]  # fmt: skip
+    columns = [Column("while held"), *(Column(title, title, ".4f") for title in titles)]
+    show_table(console, rows, columns, title="Excursions (quantiles over trades)", none="Excursions: no trade.")
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:

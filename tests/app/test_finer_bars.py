@@ -10,9 +10,9 @@ import pytest
 
 from ai.settings import AiSettings
 from app.finer_bars import covered, finer_frame, finer_grid
-from app.wiring import Workplace, extras_for
+from app.wiring import Workplace, cut, extras_for
 from data.grid import align
-from data.market import Frame, FundingFrame
+from data.market import Frame, FundingFrame, SeriesKey
 from data.resample import resample
 from data.synthetic import synthetic_market
 
@@ -69,11 +69,35 @@ def test_a_back_test_reads_the_order_within_its_bars_from_stored_finer_ones(home
     grid = align([later], [none])
     with Workplace.opened(home) as place:
         store = place.database.candles
-        assert finer_grid(store, [quarters], grid) is None
+        assert finer_grid(store.read, [quarters.key], grid) is None
         store.write(quarters)
         store.write(minutes)
-        found = finer_grid(store, [quarters], grid)
+        found = finer_grid(store.read, [quarters.key], grid)
     assert found is not None and found.parts == 15
-    assert (found.begin[0] == 1500 + 15 * np.arange(len(later))).all()
+    assert (found.begin[0] == 15 * np.arange(len(later))).all()
     first = slice(int(found.begin[0, 7]), int(found.begin[0, 7]) + 15)
     assert (found.high[first].max(), found.low[first].min()) == (later.high[7], later.low[7])
+
+
+def test_each_bar_is_told_by_the_shortest_timeframe_that_has_all_of_it(minutes: Frame) -> None:
+    """Minutes for the first hundred bars, five minutes for all but one: the order within a bar stays what it is."""
+    quarters, fives = resample(minutes, "15m"), resample(minutes, "5m")
+    stored = {"1m": minutes.slice(0, 1505), "5m": fives.take(np.arange(len(fives)) != 3 * 200)}
+    none = FundingFrame.empty("synthetic", quarters.key.symbol, "synthetic")
+    grid = align([quarters], [none])
+
+    def read(key: SeriesKey, start: int, end: int) -> Frame:
+        return stored.get(key.timeframe, Frame.empty(key)).between(start, end)
+
+    found = finer_grid(read, [quarters.key], grid)
+    assert found is not None and found.parts == 15
+    assert np.flatnonzero(found.begin[0] < 0).tolist() == [200]
+    inside = [found.high[b : b + 15] for b in found.begin[0, [99, 100]]]
+    assert inside[0].tolist() == minutes.high[99 * 15 : 100 * 15].tolist()
+    assert inside[1].tolist() == np.repeat(fives.high[300:303], 5).tolist()
+    part = finer_grid(read, [quarters.key], cut(grid, 90, 110))
+    assert part is not None
+    assert part.high[part.begin[0, 10] :][:15].tolist() == inside[1].tolist()
+    del stored["1m"]
+    alone = finer_grid(read, [quarters.key], grid)
+    assert alone is not None and alone.parts == 3 and len(alone.high) == 3 * 399
