@@ -109,6 +109,7 @@ def apply_fill(a: Row, p: Row, instrument: Row, rules: Row, s: int, work: Row, f
     a["loss_streak"] = a["loss_streak"] + 1 if trade["pnl"] < 0.0 else 0
     p["side"] = 0
     p["exit_at_open"] = 0
+    p["cut_lots"] = 0
     return 1
 
 

@@ -21,7 +21,6 @@ def reduce_held(
         return
     why = ", ".join(spec.name for g, spec in enumerate(GATES) if asked >> g & 1)
     for s, position in enumerate(state.positions):
-        if position["cut_lots"] > 0 and position["exit_at_open"] == 0:
+        if position["cut_lots"] > 0 and orders.reduce(s, position, ms, f"held beyond the limit: {why}"):
             share = int(position["cut_lots"]) / int(position["lots"])
-            orders.reduce(s, position, ms, f"held beyond the limit: {why}")
             yield {"symbol": symbols[s], "why": why, "share": share}

@@ -61,14 +61,22 @@ class OrderManager:
         self._venue.submit_exit(order, reason)
         self._keep(order.moved(Status.RESTING, ms, "works from the next open"))
 
-    def reduce(self, s: int, position: Record, ms: int, why: str) -> None:
-        """Send a market exit of ``cut_lots`` of the position; it works from the next open."""
+    def reduce(self, s: int, position: Record, ms: int, why: str) -> bool:
+        """Send a market exit of ``cut_lots`` of the position, or let the one that waits grow to it; it works from the
+        next open. False where one of that size or of the whole position is out already."""
+        leaving, quantity = int(position["exit_at_open"]), self._quantity(s, int(position["cut_lots"]))
+        if leaving != 0:
+            if leaving != ExitReason.LIMIT or self._open[(s, "X")].quantity == quantity:
+                return False
+            self._keep(self._open[(s, "X")].amended(quantity, None, ms, why))
+            return True
         side, plan_id = -int(position["side"]), int(position["plan_id"])
         order = self._plan(
             s, plan_id, "exit", f"X{int(position['cuts'])}", side, int(position["cut_lots"]), None, ms, why
         )
         self._venue.submit_exit(order, ExitReason.LIMIT)
         self._keep(order.moved(Status.RESTING, ms, "works from the next open"))
+        return True
 
     def cancel_entries(self, ms: int, words: str, s: int | None = None) -> int:
         """Cancel every working entry, or only that of symbol ``s``; how many there were."""

@@ -58,7 +58,7 @@ def _worst(a: Row, positions: Record, instruments: Record, days: Float64Array, r
     worst, least = -1, math.inf
     for s in range(positions.shape[0]):
         p = positions[s]
-        if p["weight"] == 0.0 or p["exit_at_open"] != 0:
+        if p["weight"] == 0.0:
             continue
         weight, cut = p["weight"], p["cut_lots"]
         p["weight"], p["cut_lots"] = 0.0, p["lots"]
@@ -80,12 +80,14 @@ def _cut(
     while high - low > 1:
         p["cut_lots"] = (low + high) // 2
         _weigh(a, p, instrument)
-        if _measure(a, positions, instruments, days, rules, gate) <= limit:
+        if _measure(a, positions, instruments, days, rules, gate) <= limit * (1.0 + _ROUNDING):
             high = p["cut_lots"]
         else:
             low = p["cut_lots"]
+    high = max(high, instrument["min_lots"])
     left = quantity_of(lots - high, instrument) * price_of(p["last"], instrument)
-    p["cut_lots"] = lots if left < instrument["min_notional"] else high
+    whole = left < instrument["min_notional"] or lots - high < instrument["min_lots"]
+    p["cut_lots"] = lots if whole else high
     _weigh(a, p, instrument)
 
 
@@ -132,7 +134,8 @@ def cut_held(
 ) -> int:
     """Write ``cut_lots`` of the positions that have to be reduced; which gates asked for it, as a mask.
 
-    A limit is held to only when it is passed by more than ``held_room``: prices move after a fill.
+    A limit is held to only when it is passed by more than ``held_room``: prices move after a fill. A reduction that
+    waits already, for a bar or for volume, may grow.
     """
     a["looked_fills"], a["looked_day"], a["looked_tightness"] = a["fills"], a["risk_days"], a["tightness"]
     if not a["equity"] > 0.0:
