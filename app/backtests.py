@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,9 +153,9 @@ def chosen(
 
 def inputs_of(
     place: Workplace, request: Request, keys: Sequence[SeriesKey], strategy: StrategySpec,
-    runs: Sequence[RunInfo] | None,
+    runs: Sequence[RunInfo] | None, more: Iterable[str] = (),
 ) -> Inputs:  # fmt: skip
-    """What an engine reads: bars, features and forecasts of the span.
+    """What an engine reads: bars, features (``more``: besides the strategy's own) and forecasts of the span.
 
     Raises:
         UserError: no bar lies in the span, or bars are in sample.
@@ -173,7 +173,7 @@ def inputs_of(
         [rules_of(place.database, f.key, f) for f in frames], enforce=request.enforce, on_halt=request.on_halt,
         seed=request.seed,
     )  # fmt: skip
-    schema = FeatureSchema(config.features())
+    schema = FeatureSchema(tuple(dict.fromkeys([*config.features(), *more])))
     first = first_bar(grid, span)
     besides = [extras_for(place.database, frame, place.settings.values.ai, schema.names).beside for frame in frames]
     features = feature_cube(schema, grid, frames, fundings, besides)

@@ -12,23 +12,28 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ai.validation.trials import Trial, deflation, known_number
 from app.backtests import Inputs, chosen, inputs_of, series_of, with_finer
 from app.backtests import Request as BacktestRequest
 from app.evaluation import Daily, days_of, search_document
 from app.finer_bars import finer_words
-from app.grids import Grid, Parameters, applied, check_grid, read_grid
+from app.grid_keys import EXIT_PROFILE, STRATEGY
+from app.grids import Grid, Parameters, applied, check_grid, grid_of, read_grid
+from app.sweep_tables import FIGURES, heat_map, ranked, varied
 from app.trials import RUN, SWEEP, sharpe_of, tried
 from app.walk_forward import processes
-from app.wiring import Workplace
+from app.wiring import Workplace, strategy_for
 from data.clock import iso
 from data.errors import QuantError, UserError
 from data.market import Float64Array, SeriesKey
 from data.workers import Workers
 from trading.backtest import run_fast
+from trading.metrics import DAYS_PER_YEAR
 
 if TYPE_CHECKING:
     from ai.schema import FeatureSchema
-    from ai.validation.trials import Trial
     from data.grid import Grid as MarketGrid
     from trading.config import TradingConfig
     from trading.finer import FinerGrid
@@ -39,11 +44,11 @@ Cancelled = Callable[[], bool]
 Done = tuple[Document, Daily]  # the row of a combination, and its daily returns
 
 STARTED = "sweep_started"  # audit kind: every configuration that is tried leaves a trace, failed ones too
-FIGURES = ("trades", "net_return", "sharpe", "max_drawdown", "equity_end", "halted_at")
 SEARCHED = (  # what the search costs in evidence
     "pbo", "deflated_sharpe", "probabilistic_sharpe", "track_record_days", "minimum_track_record_days",
     "reality_check", "superior_ability", "trials_with_returns", "trials_compared",
 )  # fmt: skip
+BY_LUCK = "sharpe_by_luck"  # a year: what the best of as many worthless configurations is expected to show
 PARALLEL_FROM_BARS = 20_000_000  # bars of all back-tests together; below, the workers' start costs more than it saves
 PARTS = 8  # pieces of work for each process: progress is told after each
 
@@ -54,8 +59,8 @@ class Request:
 
     symbol: str
     timeframe: str
-    strategy: str
-    grid: Path
+    strategy: str | None  # None: the first that the grid names
+    grid: Path | Mapping[str, Any]  # a file, or its table
     schedule: str | None = None
     start_ms: int | None = None
     end_ms: int | None = None
@@ -96,11 +101,14 @@ def perform(
         KeyboardInterrupt: before the first combination was finished.
     """
     started = place.clock.monotonic()
-    grid = read_grid(request.grid)
-    base = request.backtest()
+    grid = _grid(request)
+    base = replace(request, strategy=request.strategy or grid.values[STRATEGY][0]).backtest()
+    if progress is not None:
+        progress(0, len(grid), "reading bars, making features")
     keys = series_of(place, base)
     strategy, runs, _ = chosen(place, base, keys)
-    inputs = inputs_of(place, base, keys, strategy, runs)
+    more = [name for other in grid.values.get(STRATEGY, ()) for name in strategy_for(str(other)).features()]
+    inputs = inputs_of(place, base, keys, strategy, runs, more)
     check_grid(grid, inputs.config, inputs.forecasts is not None)
     schedule = None if runs is None else [run.run_id for run in runs]
     attempts = _attempts(grid, inputs, keys[0], schedule)
@@ -119,11 +127,24 @@ def perform(
         raise UserError("The sweep was stopped before its first back-test was finished: nothing is known.")
     everything = tried(place, keys[0])
     findings = _findings(done, trials, everything, inputs.config.seed)
-    return {
+    document = {
         "runs": [row for row, _ in done], **findings, "planned": len(attempts), "complete": complete,
         "elapsed_s": place.clock.monotonic() - started, **about, "schedule": schedule,
         "assumptions": [*dict.fromkeys(w for a in attempts for w in finer_words(a.config, inputs.finer, inputs.grid))],
     }  # fmt: skip
+    two = varied(document)
+    return {**document, "heat_map": heat_map(document, *two) if len(two) == 2 else None}
+
+
+def _grid(request: Request) -> Grid:
+    """The grid that is asked for, with the exits that were asked for beside its strategies."""
+    grid = read_grid(request.grid) if isinstance(request.grid, Path) else grid_of(request.grid, "grid")
+    if STRATEGY in grid.values:
+        own = {} if request.exit_profile is None else {EXIT_PROFILE: (request.exit_profile,)}
+        return replace(grid, values={**own, **grid.values})
+    if request.strategy is None:
+        raise UserError(f'{grid.origin}: no strategy is named: give --strategy, or a list "{STRATEGY}" of several.')
+    return grid
 
 
 def _note(place: Workplace, key: SeriesKey, trial: str, row: Document, daily: Daily) -> None:
@@ -211,7 +232,8 @@ def _run_all(
 
 def _run(config: TradingConfig, parameters: Parameters, part: Part) -> Done:
     try:
-        result = run_fast(config, part.grid, part.features, part.forecasts, part.schema, part.finer, part.history)
+        features, schema = _read_by(config, part)
+        result = run_fast(config, part.grid, features, part.forecasts, schema, part.finer, part.history)
     except QuantError as error:
         return {"parameters": parameters, **dict.fromkeys(FIGURES), "error": str(error)}, {}
     return {
@@ -220,6 +242,14 @@ def _run(config: TradingConfig, parameters: Parameters, part: Part) -> Done:
         "max_drawdown": result.metrics["max_drawdown"], "equity_end": result.equity_end,
         "halted_at": iso(result.halted_at), "error": None,
     }, days_of(result, part.grid.step_ms)  # fmt: skip
+
+
+def _read_by(config: TradingConfig, part: Part) -> tuple[Float64Array, FeatureSchema]:
+    """The features of this configuration alone, so that its row equals its back-test."""
+    names = config.features()
+    if set(names) == set(part.schema.names):
+        return part.features, part.schema
+    return part.features[:, [part.schema.index(name) for name in names]], type(part.schema)(names)
 
 
 def _findings(done: Sequence[Done], trials: Sequence[str], everything: Sequence[Trial], seed: int) -> Document:
@@ -232,22 +262,13 @@ def _findings(done: Sequence[Done], trials: Sequence[str], everything: Sequence[
     planned, made = set(trials), set(trials[: len(rows)])
     counted = [t for t in everything if t.digest not in planned or t.digest in made]  # not those it was stopped before
     counts = {"trials": len(rows), "earlier_trials": sum(t.digest not in planned for t in counted)}
-    best = next(_ranked(rows), None)
+    best = next(ranked(rows), None)
     if best is None:
-        return {"best": None, **dict.fromkeys(SEARCHED), **counts}
+        return {"best": None, **dict.fromkeys(SEARCHED), BY_LUCK: None, **counts}
     search = [t for t in counted if t.digest in made]
-    found = search_document(done[best][1], counted, trials[best], seed, search)
-    return {"best": rows[best], **{name: found[name] for name in SEARCHED}, **counts}
-
-
-def _ranked(rows: Sequence[Mapping[str, Any]]) -> Iterator[int]:
-    """Rows with a Sharpe ratio, the best first; of equal ones the first of the grid."""
-    known = [k for k, row in enumerate(rows) if row["sharpe"] is not None and math.isfinite(row["sharpe"])]
-    yield from sorted(known, key=lambda k: (-rows[k]["sharpe"], -rows[k]["net_return"]))
-
-
-def ranked_rows(document: Mapping[str, Any]) -> list[Document]:
-    """The runs, best first; those without a Sharpe ratio at the end."""
-    rows = document["runs"]
-    order = list(_ranked(rows))
-    return [rows[k] for k in [*order, *(k for k in range(len(rows)) if k not in set(order))]]
+    daily = done[best][1]
+    found = search_document(daily, counted, trials[best], seed, search)
+    luck = deflation(np.array(list(daily.values())), counted, trials[best]).expected_best * math.sqrt(DAYS_PER_YEAR)
+    return {
+        "best": rows[best], **{name: found[name] for name in SEARCHED}, BY_LUCK: known_number(luck), **counts
+    }  # fmt: skip

@@ -37,13 +37,25 @@ The grid is a TOML file with a list of values for each key; quoted keys and nest
   "long.all.0.right" = [25, 30, 35]               a number of the strategy's conditions, by its path
   "trading.sizing.risk_share" = [0.01, 0.02]      any setting under 'trading.' ('settings get trading')
   exit_profile = ["scalp", "swing"]               scalp, swing or even; for rules
+  "exits.swing.stop" = [1.5, 2.0]                 stop, target or time_limit of a rule's exits (scalp up to 5m)
+  "management.trailing" = [2.0, 3.0]              what the strategy carries itself of entry, management or size
   threshold = [0.30, 0.35]                        least probability of a forecast, 0 to 1; for ensemble and auto
+  strategy = ["macd-cross", "turtle"]             several strategies beside one another; --strategy is not needed
 
 At most 1,000 combinations. Ctrl+C ends it with the back-tests finished so far. Every combination counts as a try: it
-is written to the audit, and 'deflated_sharpe' counts those of earlier sweeps of the series too."""
+is written to the audit, and 'deflated_sharpe' counts those of earlier sweeps of the series too. With two lists of
+several values the result is a heat map as well."""
 
 StrategyOption = Annotated[
-    str, typer.Option("--strategy", metavar="NAME|FILE", help="Library name, strategy file, or 'ensemble'.")
+    str | None,
+    typer.Option(
+        "--strategy", metavar="NAME|FILE",
+        help="Library name, strategy file, or 'ensemble' (default: the first that the grid names).",
+    ),
+]  # fmt: skip
+SaveOption = Annotated[
+    str | None,
+    typer.Option("--save", metavar="FILE", help="Write the result to a file too: .csv (a row a run) or .json (all)."),
 ]
 GridOption = Annotated[str, typer.Option("--grid", metavar="FILE", help="TOML file: a list of values for each key.")]
 ScheduleOption = Annotated[
@@ -65,11 +77,11 @@ def register(app: typer.Typer) -> None:
 
 
 def sweep(
-    context: typer.Context, symbol: SymbolOption, timeframe: TimeframeOption, strategy: StrategyOption,
-    grid: GridOption, start: FromOption = None, end: ToOption = None, schedule: ScheduleOption = None,
+    context: typer.Context, symbol: SymbolOption, timeframe: TimeframeOption, grid: GridOption,
+    strategy: StrategyOption = None, start: FromOption = None, end: ToOption = None, schedule: ScheduleOption = None,
     gates: GatesOption = "enforce", on_halt: HaltOption = "stop", exit_profile: ProfileOption = None,
     exchange: ExchangeOption = None, source: SourceOption = None, seed: SeedOption = None,
-    workers: WorkersOption = None, cluster: ClusterOption = None,
+    workers: WorkersOption = None, cluster: ClusterOption = None, save: SaveOption = None,
 ) -> None:  # fmt: skip
     """Back-test a grid."""
     for option, value, choices in (
@@ -78,9 +90,12 @@ def sweep(
     ):
         if value not in choices:
             raise UserError(f"{option} {value} is not known: use {', '.join(choices)}.")
+    from app.sweep_tables import save as write
+    from app.sweep_tables import target
     from app.sweeps import Request, perform
 
     given = invocation(context)
+    file = None if save is None else target(save)
     first, last = span(start, end)
     request = Request(
         symbol=symbols(symbol)[0], timeframe=timeframe, strategy=strategy, grid=Path(grid).expanduser(),
@@ -89,24 +104,49 @@ def sweep(
     )  # fmt: skip
     with given.workplace() as place, given.out.progress("sweep") as progress:
         document = perform(place, request, progress)
+    if file is not None:
+        write(document, file)
+        given.out.note(f"The {len(document['runs']):,} runs are in {file}.")
     given.out.document(document, lambda console: show_sweep(console, document))
 
 
 def show_sweep(console: Console, document: Mapping[str, Any]) -> None:
-    """The best runs, and what they are worth."""
-    from app.sweeps import ranked_rows
+    """The best runs, the map over two parameters, and what they are worth."""
+    from app.sweep_tables import ranked_rows
 
     names = list(document["grid"])
-    rows = [{**row, **row["parameters"]} for row in ranked_rows(document)[:SHOWN_RUNS]]
+    rows = [
+        {**row, **row["parameters"], "place": "best" if row == document["best"] else str(k)}
+        for k, row in enumerate(ranked_rows(document)[:SHOWN_RUNS], 1)
+    ]
     columns = [
-        *(Column(name, name) for name in names), Column("trades"), Column("net_return", "return", "+.2%"),
-        Column("sharpe", form=".2f"), Column("max_drawdown", "drawdown", ".2%"),
+        Column("place", " "), *(Column(name, name) for name in names), Column("trades"),
+        Column("net_return", "return", "+.2%"), Column("sharpe", form=".2f"), Column("max_drawdown", "drawdown", ".2%"),
         Column("equity_end", "equity", ",.2f"), Column("halted_at", "halted"),
     ]  # fmt: skip
     show_table(console, rows, columns, title="Best first" if len(rows) > 1 else "")
     if len(document["runs"]) > SHOWN_RUNS:
         console.print(f"{len(document['runs']) - SHOWN_RUNS:,} more are in the JSON document.", markup=False)
+    show_heat_map(console, document["heat_map"])
+    failed = [row for row in document["runs"] if row["error"] is not None]
+    if failed:
+        console.print(f"{len(failed):,} could not be run; the first: {failed[0]['error']}", markup=False)
     console.print(verdict(document), markup=False)
+
+
+def show_heat_map(console: Console, found: Mapping[str, Any] | None) -> None:
+    """Sharpe ratios over two parameters, the best marked; nothing where the grid has not two."""
+    if found is None:
+        return
+    rows = []
+    for i, (value, line) in enumerate(zip(found["row_values"], found["sharpe"], strict=True)):
+        said = [plain(sharpe, ".2f") + (" *" if found["best"] == [i, j] else "") for j, sharpe in enumerate(line)]
+        rows.append({"value": plain(value), **{str(j): text for j, text in enumerate(said)}})
+    columns = [
+        Column("value", f"{found['rows']} / {found['columns']}"),
+        *(Column(str(j), plain(value)) for j, value in enumerate(found["column_values"])),
+    ]  # fmt: skip
+    show_table(console, rows, columns, title="Sharpe ratio (* the best)")
 
 
 def verdict(document: Mapping[str, Any]) -> str:
@@ -118,8 +158,13 @@ def verdict(document: Mapping[str, Any]) -> str:
     if best is None:
         return f"{text}; none has a Sharpe ratio, so there is no best one."
     chosen = ", ".join(f"{name} = {plain(value)}" for name, value in best["parameters"].items())
-    text += f"; the best is {chosen}."
+    text += f"; the best is {chosen}, with a Sharpe ratio of {document['best']['sharpe']:.2f}."
     tries = document["trials"] + document["earlier_trials"]
+    if document["sharpe_by_luck"] is not None:
+        text += (
+            f" What the search costs: the best of {tries:,} worthless configurations would be expected to show "
+            f"{document['sharpe_by_luck']:.2f}."
+        )
     if document["deflated_sharpe"] is not None:
         text += f" The chance that its Sharpe ratio is more than luck after {tries:,} tries on this series is "
         text += f"{document['deflated_sharpe']:.0%}."

@@ -17,6 +17,7 @@ from app.backtests import Request as BacktestRequest
 from app.backtests import chosen, inputs_of, series_of
 from app.evaluation import days_of
 from app.grids import applied
+from app.sweep_tables import heat_map
 from app.sweeps import STARTED, Request, perform
 from app.wiring import Workplace
 from tests.app.said import Command, Said
@@ -232,7 +233,7 @@ def test_ctrl_c_leaves_what_is_finished(stocked: Path, tmp_path: Path, monkeypat
         document = perform(place, request, lambda n, total, words: said.append((n, total)))
         assert len(document["runs"]) == document["trials"] == 2
         assert (document["planned"], document["complete"]) == (5, False)
-        assert said == [(1, 5), (2, 5)]
+        assert said == [(0, 5), (1, 5), (2, 5)]
         done = 2
         with pytest.raises(KeyboardInterrupt):
             perform(place, request)
@@ -244,18 +245,74 @@ def test_a_sweep_can_be_cancelled_between_back_tests(stocked: Path, tmp_path: Pa
     finished: list[int] = []
     with Workplace.opened(stocked) as place:
         request = Request("BTC/USDT:USDT", "1h", "rsi-oversold", file)
-        document = perform(place, request, lambda n, _total, _words: finished.append(n), lambda: len(finished) == 1)
+        document = perform(place, request, lambda n, _total, _words: finished.append(n), lambda: 1 in finished)
     assert (len(document["runs"]), document["complete"]) == (1, False)
 
 
-def test_a_person_sees_the_best_first_and_what_it_is_worth(
+def test_a_person_sees_the_best_first_a_map_and_what_it_is_worth(
     stocked: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from app.main import main
 
+    file, saved = tmp_path / "grid.toml", tmp_path / "runs.csv"
+    file.write_text('"long.all.0.right" = [25, 35]\n"short.all.0.right" = [65, 70, 75]\n')
+    words = ["--home", str(stocked), "sweep", *SERIES, *RULE, "--grid", str(file), "--save", str(saved)]
+    assert main(words) == 0
+    said = capfd.readouterr()
+    assert "6 of 6 configurations" in said.out and "more than luck" in said.out
+    assert "What the search costs: the best of" in said.out
+    best = next(line for line in said.out.splitlines() if line.strip().startswith("best"))
+    assert said.out.count(" *") == 1  # in the map
+    assert f"The 6 runs are in {saved}" in said.err
+    lines = [line.split(",") for line in saved.read_text().splitlines()]
+    assert lines[0][:3] == ["long.all.0.right", "short.all.0.right", "trades"] and len(lines) == 7
+    (marked,) = (line for line in lines if line[-2] == "1")
+    assert best.split()[1:3] == marked[:2]
+
+
+def test_two_parameters_make_a_map_and_a_file_holds_it_all(sweep: Sweep, tmp_path: Path) -> None:
+    saved = tmp_path / "sweep.json"
+    document = sweep('"long.all.0.right" = [25, 30]\n"short.all.0.right" = [65, 70, 75]\n', "--save", saved).document
+    found = document["heat_map"]
+    assert (found["rows"], found["columns"]) == ("long.all.0.right", "short.all.0.right")
+    assert (found["row_values"], found["column_values"], found["beside"]) == ([25, 30], [65, 70, 75], {})
+    for name in ("sharpe", "net_return", "max_drawdown", "trades"):
+        assert [value for line in found[name] for value in line] == [run[name] for run in document["runs"]]
+    i, j = found["best"]
+    assert document["best"]["parameters"] == {"long.all.0.right": [25, 30][i], "short.all.0.right": [65, 70, 75][j]}
+    assert json.loads(saved.read_text()) == document
+    three = {**document, "grid": {**document["grid"], "x": [1, 2]}, "best": None}
+    three["runs"] = [{**r, "parameters": {**r["parameters"], "x": x}} for r in document["runs"] for x in (1, 2)]
+    cut = heat_map(three, "x", "short.all.0.right")
+    assert cut["beside"] == {"long.all.0.right": 25} and cut["best"] is None
+    assert cut["sharpe"][0] == cut["sharpe"][1] == found["sharpe"][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("runs.txt", "saved as .csv or .json"), ("no/runs.csv", "there is no folder")]
+)
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_tried(
+    sweep: Sweep, stocked: Path, tmp_path: Path, name: str, words: str
+) -> None:
+    with Workplace.opened(stocked) as place:
+        before = len(place.database.audit.entries(kind=STARTED))
+    said = sweep('"long.all.0.right" = [25]\n', "--save", tmp_path / name)
+    assert said.code == 1 and words in said.document["error"]
+    with Workplace.opened(stocked) as place:
+        assert len(place.database.audit.entries(kind=STARTED)) == before
+
+
+def test_strategies_beside_one_another_are_each_their_own_back_test(
+    command: Command, sweep: Sweep, stocked: Path, tmp_path: Path
+) -> None:
+    names = ["rsi-oversold", "turtle", "triple-screen"]
     file = tmp_path / "grid.toml"
-    file.write_text('"long.all.0.right" = [25, 35]\n')
-    assert main(["--home", str(stocked), "sweep", *SERIES, *RULE, "--grid", str(file)]) == 0
-    shown = capfd.readouterr().out
-    assert "2 of 2 configurations" in shown
-    assert "more than luck" in shown
+    file.write_text(f"strategy = {json.dumps(names)}\n")
+    document = command("--home", stocked, "sweep", *SERIES, "--grid", file, "--from", "2024-03-01").document
+    assert [run["parameters"]["strategy"] for run in document["runs"]] == names
+    assert document["heat_map"] is None and document["sharpe_by_luck"] > 0
+    alone = command("--home", stocked, "backtest", *SERIES, "--strategy", "turtle", "--from", "2024-03-01").document
+    assert document["runs"][1]["trades"] == len(alone["trades"]) > 3
+    assert document["runs"][1]["equity_end"] == alone["equity_end"]
+    file.write_text('"trading.costs.spread" = [0.0]\n')
+    assert "no strategy is named" in command("--home", stocked, "sweep", *SERIES, "--grid", file).document["error"]
