@@ -132,7 +132,7 @@ def market_for(
     """Stored bars of ``symbols`` in the half-open span, with up to ``warmup`` bars' time before it.
 
     The grid and the frames begin with the warm-up; :func:`first_bar` says where the span starts in the grid.
-    Settlements without a mark price take it from a stored ``mark`` series.
+    Settlements without a mark price take it from a stored ``mark`` series, and bars have its candle beside them.
 
     Raises:
         UserError: a series is missing or ambiguous, the symbols come from different sources, or the span is empty.
@@ -152,7 +152,8 @@ def market_for(
             f"{iso(start) or 'start'} to {iso(end) or 'end'}: stored are {iso(first)} to {iso(last)}."
         )
     fundings = [with_marks(store, i.key, read_funding(store, i.key, begin, end)) for i in infos]
-    return align(frames, fundings), frames, fundings
+    marks = [mark_frame(store, i.key, begin, end) for i in infos]
+    return align(frames, fundings, marks), frames, fundings
 
 
 def read_funding(store: CandleStore, key: SeriesKey, start: int | None, end: int | None) -> FundingFrame:
@@ -160,18 +161,33 @@ def read_funding(store: CandleStore, key: SeriesKey, start: int | None, end: int
     return store.read_funding(key.exchange, key.symbol, key.source, start, None if end is None else end + key.step_ms)
 
 
+def mark_frame(store: CandleStore, key: SeriesKey, start: int | None, end: int | None) -> Frame:
+    """Candles of the mark price on the bars of ``key`` in the half-open span; empty where none are stored.
+
+    Those of its own timeframe, else of the longest shorter one whose candles make up its bars.
+    """
+    from data.market import Frame
+    from data.resample import resample
+
+    own = [k for k in _mark_keys(store, key) if key.step_ms % k.step_ms == 0]
+    if not own:
+        return Frame.empty(replace(key, kind="mark"))
+    return resample(store.read(own[-1], start, end), key.timeframe)
+
+
+def _mark_keys(store: CandleStore, key: SeriesKey) -> list[SeriesKey]:
+    """Stored series of the mark price of the same market, the shortest timeframe first."""
+    same = (key.exchange, key.symbol, key.source)
+    found = (i.key for i in store.series() if i.key.kind == "mark" and i.rows)
+    return sorted((k for k in found if (k.exchange, k.symbol, k.source) == same), key=lambda k: k.step_ms)
+
+
 def with_marks(store: CandleStore, key: SeriesKey, funding: FundingFrame) -> FundingFrame:
     """Fill unknown mark prices from the stored mark series: the open at T, else the close of the candle ending at T."""
     import numpy as np
 
     mark_price = funding.mark_price.copy()
-    marks = sorted(
-        (i.key for i in store.series()
-         if i.key.kind == "mark" and (i.key.exchange, i.key.symbol, i.key.source)
-         == (key.exchange, key.symbol, key.source)),
-        key=lambda k: k.step_ms,
-    )  # fmt: skip
-    for mark_key in marks:
+    for mark_key in _mark_keys(store, key):
         unknown = np.flatnonzero(np.isnan(mark_price))
         if not len(unknown):
             break
@@ -198,10 +214,11 @@ def cut(grid: Grid, first: int, stop: int | None = None) -> Grid:
 
     part = slice(first, grid.bars if stop is None else stop)
     whole = np.ascontiguousarray
+    marks = grid.mark_price[:, :, part] if grid.mark_price.shape[2] else grid.mark_price
     return replace(
         grid, open_time=grid.open_time[part], open=whole(grid.open[:, part]), high=whole(grid.high[:, part]),
         low=whole(grid.low[:, part]), close=whole(grid.close[:, part]), volume=whole(grid.volume[:, part]),
-        present=whole(grid.present[:, part]), mark=whole(grid.mark[:, part]),
+        present=whole(grid.present[:, part]), mark=whole(grid.mark[:, part]), mark_price=whole(marks),
         funding_start=whole(grid.funding_start[:, part.start : part.stop + 1]),
     )  # fmt: skip
 

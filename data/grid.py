@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from data.market import BarMark, Float64Array, Frame, FundingFrame, Int64Array, UInt8Array, distinct_times
 
+MARK_ROWS = ("open", "high", "low", "close")  # rows of ``Grid.mark_price``
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
@@ -23,6 +25,9 @@ class Grid:
     ``funding_start[s, t] : funding_start[s, t + 1]`` of the flat arrays. So a position pays a settlement
     if entry time < T <= exit time (fills at the open are timed at the open, any other at the close).
     ``funding_mark`` is the mark price at T, NaN where none is stored (the kernel then takes the last price at T).
+
+    ``mark_price`` holds the candle of the mark price beside each bar (rows by ``MARK_ROWS``, quote per base): NaN where
+    there is no sound one, ``[S, 4, 0]`` where there is none at all.
     """
 
     symbols: tuple[str, ...]
@@ -40,6 +45,7 @@ class Grid:
     funding_rate: Float64Array  # [N]
     funding_mark: Float64Array  # [N]
     mark: UInt8Array  # [S, T] BarMark
+    mark_price: Float64Array  # [S, 4, T] or [S, 4, 0]
 
     @property
     def repaired(self) -> int:
@@ -52,8 +58,11 @@ class Grid:
         return len(self.open_time)
 
 
-def align(frames: Sequence[Frame], fundings: Sequence[FundingFrame]) -> Grid:
-    """Put frames (one per symbol, same timeframe) and their funding on the union of their open times."""
+def align(frames: Sequence[Frame], fundings: Sequence[FundingFrame], marks: Sequence[Frame] = ()) -> Grid:
+    """Put frames (one per symbol, same timeframe) and their funding on the union of their open times.
+
+    ``marks``: candles of the mark price, one frame per symbol and of the same timeframe, empty where none are known.
+    """
     key = frames[0].key
     times = distinct_times(np.concatenate([f.open_time for f in frames]))
     shape = (len(frames), len(times))
@@ -81,5 +90,18 @@ def align(frames: Sequence[Frame], fundings: Sequence[FundingFrame]) -> Grid:
         tuple(f.key.symbol for f in frames), key.timeframe, key.step_ms, times,
         columns["open"], columns["high"], columns["low"], columns["close"], columns["volume"], present, starts,
         np.concatenate([f.time for f in flat]).astype(np.int64), np.concatenate([f.rate for f in flat]),
-        np.concatenate([f.mark_price for f in flat]), mark,
+        np.concatenate([f.mark_price for f in flat]), mark, _mark_prices(times, shape, marks),
     )  # fmt: skip
+
+
+def _mark_prices(times: Int64Array, shape: tuple[int, int], marks: Sequence[Frame]) -> Float64Array:
+    """``[S, 4, T]`` of the sound candles that open at ``times``."""
+    if not any(len(frame) for frame in marks):
+        return np.empty((shape[0], len(MARK_ROWS), 0))
+    values: Float64Array = np.full((shape[0], len(MARK_ROWS), shape[1]), np.nan)
+    for s, frame in enumerate(marks):
+        here = np.flatnonzero((frame.mark != BarMark.SUSPECT) & np.isin(frame.open_time, times))
+        at = np.searchsorted(times, frame.open_time[here])
+        for row, name in enumerate(MARK_ROWS):
+            values[s, row, at] = getattr(frame, name)[here]
+    return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from app.wiring import cut, feature_cube, first_bar, market_for, with_marks
 from data.errors import UserError
-from data.market import Frame, FundingFrame, SeriesKey
+from data.market import BarMark, Frame, FundingFrame, SeriesKey
 from data.timeframes import HOUR_MS
 from database.home import Home
 from database.repositories import Repositories
@@ -90,3 +91,29 @@ def test_features_stand_on_the_grid_and_are_missing_where_the_bar_is(database: R
     assert cube.shape == (2, 2, 50)
     assert np.isnan(cube[1, 0, :10]).all()
     assert (cube[1, 0, 10:] == frames[1].close).all()
+
+
+def test_bars_have_the_sound_candles_of_the_mark_price_beside_them(database: Repositories) -> None:
+    """None of another exchange; of the own timeframe, else made of shorter candles where all of them are there."""
+    eth = SeriesKey(KEY.exchange, "ETH/USDT:USDT", "1h")
+    database.candles.write(bars(KEY, 6))
+    database.candles.write(bars(eth, 6))
+    database.candles.write(bars(SeriesKey("other", KEY.symbol, "1h", "mark"), 6, level=500.0))
+    assert market_for(database.candles, [KEY.symbol], "1h", exchange=KEY.exchange)[0].mark_price.shape == (1, 4, 0)
+    quarters = bars(SeriesKey(KEY.exchange, KEY.symbol, "15m", "mark"), 24, level=200.0)
+    database.candles.write(quarters.take(np.arange(24) != 9))
+    symbols = [KEY.symbol, eth.symbol]
+    grid, _, _ = market_for(database.candles, symbols, "1h", (HOUR_MS, 6 * HOUR_MS), exchange=KEY.exchange)
+    assert grid.mark_price.shape == (2, 4, 5)
+    assert np.isnan(grid.mark_price[1]).all()  # none is stored of it
+    assert np.isnan(grid.mark_price[0, :, 1]).all()  # a quarter of that hour is missing
+    assert grid.mark_price[0, :, 2].tolist() == [211.5, 216.0, 211.0, 215.0]  # open, high, low, close of 12 to 15
+    hours = bars(SeriesKey(KEY.exchange, KEY.symbol, "1h", "mark"), 6, level=300.0)
+    doubted = np.where(np.arange(6) == 4, BarMark.SUSPECT, BarMark.REAL).astype(np.uint8)
+    database.candles.write(replace(hours, mark=doubted))
+    grid, _, _ = market_for(database.candles, symbols, "1h", (HOUR_MS, 6 * HOUR_MS), exchange=KEY.exchange)
+    assert grid.mark_price[0, 3, :3].tolist() == [301.0, 302.0, 303.0]
+    assert np.isnan(grid.mark_price[0, :, 3]).all()
+    part = cut(grid, 2)
+    assert part.mark_price.flags.c_contiguous
+    assert part.mark_price[0, 3, 0] == 303.0
