@@ -65,7 +65,7 @@ class TradingEvaluator:
     daily: Daily | None = None  # of the edge, after :meth:`evaluate`
 
     def evaluate(self, frame: Frame, funding: FundingFrame, rows: Float64Array, profile: str) -> Mapping[str, Any]:
-        """``{"edge": {…}, "account": {…}, "assumptions": […], "baselines": {…}}`` of forecast rows ``[T, WIDTH]`` over the tested bars."""
+        """``{"edge": {…}, "account": {…}, "assumptions": […], "baselines": {…}}`` of forecast rows ``[T, WIDTH]``."""
         tested = np.flatnonzero(~np.isin(rows[:, Col.ABSTAIN], (Abstain.NO_MODEL, Abstain.MISSING)))
         first, stop = (int(tested[0]), int(tested[-1]) + 1) if len(tested) else (0, 0)
         results: dict[str, Any] = {}

@@ -217,18 +217,23 @@ def _thinned_weights(frame: Frame, result: WalkForwardResult, points: int = 400)
 def words(result: WalkForwardResult) -> str:
     """The verdict for a person: what the direction says, and whether it pays after costs."""
     text = result.verdict[:1].upper() + result.verdict[1:]
-    edge, account = result.trading.get("edge", {}), result.trading.get("account", {})
-    if not edge:
+    if not result.trading.get("edge"):
         return f"{text}."
+    return f"{text}. {money_words(result.trading, result.verdict.startswith(BETTER))}."
+
+
+def money_words(trading: Mapping[str, Any], ranked: bool) -> str:
+    """What the forecasts earn after costs; ``ranked``: direction is ranked better than chance."""
+    edge, account = trading["edge"], trading["account"]
     trades, net = int(edge["trades"]), float(edge["net_return"])
     if not trades:
-        return f"{text}. After costs there is nothing to trade: no forecast was both likely enough and worth it."
-    text += f". After costs {trades:,} trades make {net:+.1%} with the gates observed"
+        return "After costs there is nothing to trade: no forecast was both likely enough and worth it"
+    text = f"After costs {trades:,} trades make {net:+.1%} with the gates observed"
     text += f" and {float(account['net_return']):+.1%} with them enforced"
     text += f" (halted at {account['halted_at'][:10]})" if account.get("halted_at") else ""
-    held = result.trading.get("baselines", {}).get(BUY_AND_HOLD)
+    held = trading.get("baselines", {}).get(BUY_AND_HOLD)
     text += f", buying and holding {float(held['net_return']):+.1%}" if held else ""
-    return f"{text}{_luck(edge, result.verdict.startswith(BETTER))}."
+    return f"{text}{_luck(edge, ranked)}"
 
 
 def _luck(edge: Mapping[str, Any], ranked: bool) -> str:

@@ -44,6 +44,35 @@ def show_walk_forward(console: Console, document: Mapping[str, Any]) -> None:
     console.print(document["verdict"], markup=False)
 
 
+WALKS = [
+    Column("symbol"), Column("folds"), Column("n", form=",d"), Column("log_loss", form=".4f"),
+    Column("skill", form="+.2%"), Column("skill_band", "95 % band"), Column("auc", form=".3f"),
+    Column("auc_band", "95 % band"), Column("trades", form=",d"), Column("net_return", "alone", "+.2%"),
+]  # fmt: skip
+SHARES = [
+    Column("name"), Column("trades"), Column("wins"), Column("gross", form="+,.2f"), Column("fees", form=",.2f"),
+    Column("slippage", form=",.2f"), Column("funding", form="+,.2f"), Column("net", form="+,.2f"),
+]  # fmt: skip
+
+
+def show_portfolio(console: Console, document: Mapping[str, Any]) -> None:
+    """Each symbol's scores, then the one account that trades them all."""
+    rows = [
+        {"symbol": symbol, **_banded(walk["overall"]), **{k: walk["trading"][k] for k in ("trades", "net_return")}}
+        for symbol, walk in zip(document["symbols"], document["walks"], strict=False)
+    ]
+    show_table(console, rows, WALKS, title="Symbols, out of sample")
+    if document["trading"] is not None:
+        _show_trading(console, document)
+        for name, title in (("edge", "By symbol, gates observed"), ("account", "By symbol, gates enforced")):
+            groups = document["analysis"][name]["by_symbol"]
+            show_table(console, groups, SHARES, title=title, none=f"{title}: no trade.")
+    for symbol, walk in zip(document["symbols"], document["walks"], strict=False):
+        for sentence in sentences(walk):
+            console.print(f"{symbol}: {sentence}", markup=False)
+    console.print(document["verdict"], markup=False)
+
+
 def sentences(document: Mapping[str, Any]) -> Iterator[str]:
     """What the tables do not say."""
     advice = document["advice"]

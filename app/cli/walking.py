@@ -13,7 +13,7 @@ from app.cli.parameters import (
     ModelsOption,
     SeedOption,
     SourceOption,
-    SymbolOption,
+    SymbolsOption,
     TimeframeOption,
     ToOption,
     WorkersOption,
@@ -22,12 +22,15 @@ from app.cli.parameters import (
     span,
     symbols,
 )
-from app.cli.walk_report import show_walk_forward
+from app.cli.walk_report import show_portfolio, show_walk_forward
 
 HELP = """Train on one window, forecast the next, never the other way round; store the forecasts.
 
 The report gives every score with its 95 % band, the baselines on the same rows, the result after costs, and what the
-search for it costs: 'deflated_sharpe' counts every configuration ever tried on the series."""
+search for it costs: 'deflated_sharpe' counts every configuration ever tried on the series.
+
+Of several symbols each has models of its own, by the same folds over the bars that all of them have; then all are
+traded in one account, portfolio gates and all. Ctrl+C keeps the symbols that are finished."""
 
 TrainOption = Annotated[
     str | None,
@@ -72,23 +75,28 @@ def register(app: typer.Typer) -> None:
 
 
 def walk_forward(
-    context: typer.Context, symbol: SymbolOption, timeframe: TimeframeOption, train: TrainOption = None,
+    context: typer.Context, symbols_text: SymbolsOption, timeframe: TimeframeOption, train: TrainOption = None,
     test: TestOption = None, step: StepOption = None, models: ModelsOption = None, seed: SeedOption = None,
     start: FromOption = None, end: ToOption = None, exchange: ExchangeOption = None, source: SourceOption = None,
     exit_profile: ProfileOption = None, anchored: AnchoredOption = None, embargo: EmbargoOption = None,
     cpcv: GroupsOption = None, tune: TuneOption = None, workers: WorkersOption = None, cluster: ClusterOption = None,
 ) -> None:  # fmt: skip
     """Train and score out of sample."""
+    from app.portfolio_walk import perform_all
     from app.walk_forward import Request, perform
 
     given = invocation(context)
     first, last = span(start, end)
+    asked = symbols(symbols_text)
     request = Request(
-        symbol=symbols(symbol)[0], timeframe=timeframe, train=train, test=test, step=step,
+        symbol=asked[0], timeframe=timeframe, train=train, test=test, step=step,
         members=names(models), seed=seed, start_ms=first, end_ms=last, exchange=exchange, source=source,
         exit_profile=exit_profile, workers=workers, anchored=anchored, embargo_bars=embargo, cpcv_groups=cpcv,
         tune=tune, cluster=cluster,
     )  # fmt: skip
     with given.workplace() as place, given.out.progress("walk-forward") as progress:
-        document = perform(place, request, progress)
-    given.out.document(document, lambda console: show_walk_forward(console, document))
+        document = (
+            perform(place, request, progress) if len(asked) == 1 else perform_all(place, asked, request, progress)
+        )
+    show = show_walk_forward if len(asked) == 1 else show_portfolio
+    given.out.document(document, lambda console: show(console, document))
