@@ -13,6 +13,7 @@ from data.market import Float64Array, Int64Array, Record
 from trading.bar import bar_at
 from trading.config import TradingConfig
 from trading.finer import FinerGrid
+from trading.halts import Halt, halts_of
 from trading.journal import Journal
 from trading.metrics import metrics
 from trading.outcome import no_forecasts
@@ -50,6 +51,7 @@ class RunResult:
     bars: int
     metrics: dict[str, float | None]
     assumptions: tuple[str, ...] = field(default=ASSUMPTIONS)
+    halts: tuple[Halt, ...] = ()
 
 
 def run_fast(
@@ -80,6 +82,7 @@ def run_fast(
     codes = np.zeros((symbols, bars), dtype=np.uint8)
     equity: Record = np.empty(bars, dtype=EQUITY)
     kept: list[tuple[Record, Record, Record]] = []
+    halts: list[tuple[int, int]] = []
     at, room = 0, FILLS * symbols + 1  # one bar always fits
     while at < bars:
         fills: Record = np.empty(FILL_ROWS + room, dtype=FILL)
@@ -94,9 +97,17 @@ def run_fast(
             X, bits, rows, codes, equity, fills, trades, decisions, counts,
         )  # fmt: skip
         kept.append((fills[: counts[0]].copy(), trades[: counts[1]].copy(), decisions[: counts[2]].copy()))
+        _see_halt(state, halts)
     if bars:
         kept.append(_close_open_positions(state, grid, equity))
-    return _result(config, grid, state, kept, equity, codes)
+    return _result(config, grid, state, kept, equity, codes, halts)
+
+
+def _see_halt(state: TradingState, halts: list[tuple[int, int]]) -> None:
+    """Note a halt that has just begun."""
+    account = state.account[0]
+    if account["halts"] > len(halts):
+        halts.append((int(account["halted_at"]), int(account["halt_reason"])))
 
 
 def _finer_of(config: TradingConfig, finer: FinerGrid | None) -> FinerGrid | None:
@@ -140,12 +151,14 @@ def run_service(
     codes = np.zeros((symbols, bars), dtype=np.uint8)
     equity: Record = np.empty(bars, dtype=EQUITY)
     kept: list[tuple[Record, Record, Record]] = []
+    halts: list[tuple[int, int]] = []
     for t in range(bars):
         window[:, :, 0] = window[:, :, 1]
         window[:, :, 1] = X[:, :, t]
         rows = None if forecasts is None else np.ascontiguousarray(forecasts[:, t])
         outcome = session.on_bar(bar_at(grid, t, inside), window, rows)
         equity[t] = outcome.equity[0]
+        _see_halt(session.state, halts)
         made = outcome.decisions
         codes[:, t] = made["action"] | made["reason"] << CODE_SHIFT
         planned = made["action"] != 0
@@ -156,12 +169,12 @@ def run_service(
         equity[-1] = closing.equity[0]
         kept.append((closing.fills, closing.trades, closing.decisions))
     session.flush()
-    return _result(config, grid, session.state, kept, equity, codes)
+    return _result(config, grid, session.state, kept, equity, codes, halts)
 
 
 def _result(
     config: TradingConfig, grid: Grid, state: TradingState, kept: list[tuple[Record, Record, Record]],
-    equity: Record, codes: npt.NDArray[np.uint8],
+    equity: Record, codes: npt.NDArray[np.uint8], halts: list[tuple[int, int]],
 ) -> RunResult:  # fmt: skip
     empty = (np.empty(0, dtype=FILL), np.empty(0, dtype=TRADE), np.empty(0, dtype=DECISION))
     fills, trades, decisions = (np.concatenate(parts) for parts in zip(empty, *kept, strict=True))
@@ -172,4 +185,5 @@ def _result(
         trades, fills, equity, decisions, codes, float(account["fees"]), float(account["funding"]),
         config.start_equity, float(account["equity"]), first_halt or None, grid.bars,
         metrics(trades, equity, config.start_equity, grid.step_ms, fills, decisions), assumptions,
+        halts_of(halts, config, grid),
     )  # fmt: skip

@@ -43,7 +43,7 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
 ) -> int:  # fmt: skip
     """Run bars ``start:stop`` of columns ``[S, T]``; returns the bar it came to.
 
-    It stops early when a buffer could overflow within the next bar. ``counts`` = rows used of fills, trades and
+    It stops early when a buffer could overflow within the next bar, and after a bar on which a gate halts. ``counts`` = rows used of fills, trades and
     decisions (plans only). ``forecasts`` is ``[S, T or 1, WIDTH]``, ``codes`` ``[S, T]``, ``equity`` ``[T]``.
     ``finer_begin`` is ``[S, T]``, or ``[S, 0]`` without finer bars.
     """
@@ -159,6 +159,8 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
                 if positions[s]["cut_lots"] > 0 and positions[s]["exit_at_open"] == 0:
                     place_exit(positions[s], _REDUCED)
         t += 1
+        if failed != 0:
+            break
     counts[0] = n_fills
     counts[1] = n_trades
     counts[2] = n_rows

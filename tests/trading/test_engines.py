@@ -27,7 +27,7 @@ def assert_bitwise(fast: RunResult, service: RunResult) -> None:
         a, b = getattr(fast, part), getattr(service, part)
         assert a.dtype == b.dtype and a.shape == b.shape, part
         assert a.tobytes() == b.tobytes(), part
-    for name in ("fees", "funding", "equity_end", "halted_at", "metrics"):
+    for name in ("fees", "funding", "equity_end", "halted_at", "halts", "metrics"):
         assert getattr(fast, name) == getattr(service, name), name
 
 
