@@ -12,6 +12,8 @@ from trading.plan import most_lots
 from trading.positions import loss_at_stop
 from trading.records import Action, Entry, ExitReason, Reason, Row
 from trading.risk.limits import Gate
+from trading.risk.room import exposure_room
+from trading.risk.tightening import limit_of
 from trading.state import Trading
 
 _RUNNING = int(Trading.RUNNING)
@@ -48,20 +50,29 @@ def _stop_for(p: Row, instrument: Row, rules: Row, ticks: int, lots: int) -> int
 
 @kernel
 def _add_lots(
-    a: Row, positions: Record, instruments: Record, rules: Row, most_margin: float, s: int, price: float
-) -> int:
-    """Lots to add: the setting's share of the first quantity, within the margin limit (a share of equity), tiers and
-    order size."""
+    a: Row, positions: Record, instruments: Record, days: Float64Array, rules: Row, limits: Float64Array, s: int,
+    price: float,
+) -> int:  # fmt: skip
+    """Lots to add: the setting's share of the first quantity, within the margin limit, tiers and order size, and, as
+    every size, cut down to what the portfolio leaves; where that is no order the gates block it."""
     p = positions[s]
     instrument = instruments[s]
-    margin = min(most_margin * a["equity"] - p["margin"], a["equity"] - held_margin(positions, instruments))
+    most = limit_of(a, limits, s, _MARGIN) * a["equity"] - p["margin"]
+    margin = min(most, a["equity"] - held_margin(positions, instruments))
     room = min(margin * rules["leverage"], instrument["max_notional"] - price * quantity_of(p["lots"], instrument))
     share: float = rules["add_share"] * p["first_lots"]
     lots = min(most_lots(max(0.0, room), price, instrument), instrument["max_lots"] - p["lots"])
     lots = min(lots, math.floor(share + _ROUNDING))
     if lots < instrument["min_lots"] or quantity_of(lots, instrument) * price < instrument["min_notional"]:
         return 0
-    return int(lots)
+    if rules["within"] == 0:
+        return int(lots)
+    room = exposure_room(
+        a, positions, instruments, days, rules, limits, s, p["side"], price * quantity_of(lots, instrument),
+        rules["leverage"],
+    )  # fmt: skip
+    less = most_lots(room * (1.0 + _ROUNDING), price, instrument)
+    return int(min(lots, less)) if less > 0 else int(lots)
 
 
 @kernel
@@ -113,7 +124,7 @@ def plan_add(
     row = rows[k]
     side = p["side"]
     price = price_of(p["last"], instrument)
-    lots = _add_lots(a, positions, instruments, rule, limits[s, _MARGIN], s, price)
+    lots = _add_lots(a, positions, instruments, days, rule, limits, s, price)
     if lots == 0:
         return _ABSTAIN
     ticks = taker_ticks(p["last"], side, slip_of(rule, p["sigma"], rule["volume_share"]))

@@ -14,11 +14,12 @@ _STREAK = int(Gate.LOSS_STREAK)
 
 @kernel
 def daily_values(values: Float64Array, account: Row, positions: Record) -> None:
-    """Write the tier's values; entries that wait for their fill and this plan count as trades."""
+    """Write the tier's values; this plan and entries of which nothing is filled yet count as trades."""
     start = account["day_start"]
     pending = 0
     for s in range(positions.shape[0]):
-        pending += 1 if positions[s]["work_side"] != 0 else 0
+        p = positions[s]
+        pending += 1 if p["work_side"] != 0 and p["work_plan"] != p["filled_plan"] else 0
     values[_LOSS] = max(0.0, (start - account["equity"]) / start)
     values[_TRADES] = account["trades_today"] + pending + 1
     values[_STREAK] = account["loss_streak"]

@@ -66,15 +66,25 @@ def portfolio_room(
     a: Row, positions: Record, instruments: Record, days: Float64Array, rules: Row, limits: Float64Array, s: int,
     side: int, notional: float, loss: float, leverage: float,
 ) -> float:  # fmt: skip
-    """Most of ``notional`` (quote units) that the portfolio tier leaves beside what is held and works."""
+    """Most of ``notional`` (quote units) that the portfolio tier leaves to a plan beside what is held and works;
+    ``loss``: at the stop, a share of notional."""
+    most = limit_of(a, limits, s, _OPEN_RISK) * a["equity"] - open_risk(positions, instruments, rules, s)
+    return exposure_room(
+        a, positions, instruments, days, rules, limits, s, side, min(notional, max(0.0, most) / loss), leverage
+    )
+
+
+@kernel
+def exposure_room(
+    a: Row, positions: Record, instruments: Record, days: Float64Array, rules: Row, limits: Float64Array, s: int,
+    side: int, notional: float, leverage: float,
+) -> float:  # fmt: skip
+    """As :func:`portfolio_room`, open risk apart: an addition brings none."""
     equity = a["equity"]
     gross = weigh(a, positions, instruments)
     own = abs(positions[s]["weight"])
     share = notional / equity
     share = min(share, limit_of(a, limits, s, _EXPOSURE) - gross, limit_of(a, limits, s, _CONCENTRATION) - own)
-    share = min(
-        share, (limit_of(a, limits, s, _OPEN_RISK) - open_risk(positions, instruments, rules, s) / equity) / loss
-    )
     others = correlated_margin(a, positions, instruments, days, rules, s, side)
     if others > 0.0:
         taken = (margin_of(positions[s], instruments[s]) + others) / equity
