@@ -27,6 +27,20 @@ SAFETY = MappingProxyType({  # the limits that the designs share
     "trading.limits.loss_streak": 8, "trading.limits.drawdown": 0.05, "trading.limits.sharpe": 0.5,
     "trading.limits.black_swan": 3.0, "trading.limits.black_swan_action": "block",
     "trading.sizing.risk_share": 0.02, "trading.sizing.margin_share": 0.08, "trading.sizing.leverage": 5.0,
+    "trading.sizing.beyond_limits": "cut", "trading.sizing.drawdown_floor": 1.0,
+    "trading.sizing.correlation_above": 0.5, "trading.sizing.regime_factors": (1.0,) * 7,
+})  # fmt: skip
+PORTFOLIO = MappingProxyType({  # everything held together, and the market that orders meet
+    "trading.limits.var_method": "historical", "trading.limits.var_days": 250, "trading.limits.var_min_days": 60,
+    "trading.limits.value_at_risk": 0.02, "trading.limits.shortfall": 0.025, "trading.limits.open_risk": 0.02,
+    "trading.limits.exposure": 1.0, "trading.limits.concentration": 0.5, "trading.limits.correlation": 0.8,
+    "trading.limits.depth_share": 0.10, "trading.limits.spread_share": 0.10, "trading.limits.quote_age_s": 5.0,
+    "trading.limits.held": "reduce", "trading.limits.held_room": 0.10, "trading.limits.tighten_factor": 0.5,
+    "trading.limits.tighten_drawdown": 0.5, "trading.limits.tighten_day": 1.0, "trading.limits.tighten_floor": 0.25,
+})  # fmt: skip
+ORDERS = MappingProxyType({  # every design enters at the next open, each position on its own margin
+    "trading.matching.entry": "market", "trading.matching.entry_rest": "cancel",
+    "trading.matching.margin_mode": "isolated",
 })  # fmt: skip
 MODELS = MappingProxyType({  # how the designs train and what stands over a forecast; a profile that wants more says so
     "ai.enable_training": True, "ai.walk_forward_train": "6mo", "ai.walk_forward_test": "1mo",
@@ -62,7 +76,7 @@ def _bundle(timeframe: str, symbols: tuple[str, ...], strategy: str, **own: obje
     said = {name.replace("__", "."): value for name, value in own.items()}
     groups = ("ai.", "data.")
     return MappingProxyType({
-        "data.symbols": symbols, "data.timeframe": timeframe, "run.strategy": strategy, **SAFETY,
+        "data.symbols": symbols, "data.timeframe": timeframe, "run.strategy": strategy, **SAFETY, **PORTFOLIO, **ORDERS,
         "trading.limits.allowed_symbols": EIGHT, **MODELS, **MANAGEMENT,
         **{key if key.startswith(groups) else f"trading.{key}": value for key, value in said.items()},
     })  # fmt: skip
@@ -120,12 +134,13 @@ PROFILES: tuple[Profile, ...] = (
     Profile(
         "hierarchical",
         "Eight perpetuals in one account on 1h bars: the ensemble's forecast, never against the long trend, each "
-        "position sized to 20 % annual volatility; features look across to Bitcoin and Ether.",
+        "position sized to 20 % annual volatility and smaller beside others that move with it, in a drawdown and in "
+        "high volatility; VaR (99 %) at most 2 %, expected shortfall 2.5 %, open risk 2 %, gross exposure 100 % of "
+        "equity; features look across to Bitcoin and Ether.",
         "swing",
-        _bundle("1h", EIGHT, "ensemble-with-trend", sizing__volatility_target=0.20, limits__black_swan_action="halt"),
+        _bundle("1h", EIGHT, "ensemble-with-trend", sizing__volatility_target=0.20, sizing__drawdown_floor=0.5,
+                sizing__regime_factors=(1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 1.0)),
         (
-            "There are no portfolio gates (VaR, expected shortfall, correlation, concentration): each symbol is "
-            "limited by itself, and sizes are not scaled by correlation.",
             "Reinforcement learning (strategic over tactical policy) is not built: the trend filter is a fixed rule.",
             "Smart execution (TWAP, VWAP, iceberg) is not built.",
             "News, sentiment and on-chain series are not read.",

@@ -68,6 +68,11 @@ def test_the_designs_keep_their_numbers(command: Command) -> None:
         said = {key.rpartition(".")[2]: value for key, value in one.settings.items() if ".limits." in key}
         limits = ("margin_share", "max_leverage", "daily_loss", "daily_trades", "loss_streak", "drawdown", "sharpe")
         assert [said[name] for name in limits] == [0.08, 5.0, 0.02, 15, 8, 0.05, 0.5]
+        portfolio = ("value_at_risk", "shortfall", "open_risk", "exposure", "concentration", "correlation")
+        assert [said[name] for name in portfolio] == [0.02, 0.025, 0.02, 1.0, 0.5, 0.8]
+        market = ("depth_share", "spread_share", "quote_age_s", "held")
+        assert [said[name] for name in market] == [0.10, 0.10, 5.0, "reduce"]
+        assert not any("portfolio" in words or "VaR" in words for words in one.not_yet)
     assert len(profile("hierarchical").settings["data.symbols"]) == 8  # type: ignore[arg-type]
 
 
