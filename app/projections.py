@@ -13,6 +13,7 @@ from app.contract.queries import Query
 from app.contract.results import JobsView
 from app.contract.views import PositionsView, StripView
 from app.projection_context import Context
+from app.projections_backtests import backtest, backtests
 from app.projections_chart import chart
 from app.projections_data import data, findings
 from app.projections_decision import decision
@@ -54,6 +55,8 @@ BUILDERS: dict[type[Any], Builder] = {
     queries.TradesQuery: trades,
     queries.ModelsQuery: models,
     queries.PerformanceQuery: performance,
+    queries.BacktestsQuery: backtests,
+    queries.BacktestQuery: backtest,
     queries.RiskQuery: risk,
     queries.WhatIfQuery: what_if,
     queries.SettingsQuery: settings,

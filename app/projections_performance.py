@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ai.validation.overfitting import probabilistic_sharpe, sharpe_moments
-from app.contract.judgement import NamedAmount
+from app.backtest_figures import meaning
+from app.backtest_verdict import scores as search_scores
 from app.contract.queries import PerformanceQuery
-from app.contract.results import GroupRow, MonthRow, PerformanceView, Score
+from app.contract.results import MonthRow, PerformanceView, Score
 from app.contract.views import FloatArray
-from app.documents import exit_name
 from app.projection_context import Context, thinned
 from app.projections_ledger import in_r
 from app.projections_overview import SHARPE_MIN_DAYS, curve, known_sharpe
-from data.timeframes import HOUR_MS
+from app.result_rows import cost_parts, group_rows
+from data.timeframes import DAY_MS
+from trading.analysis import analysis, bars_of_entry
 from trading.metrics import SENT, daily_returns, metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from data.market import Int64Array, Record
     from database.accounts import Account
 
 FEW_TRADES, FEW_DAYS = 50, SHARPE_MIN_DAYS
+HOLES_MS = 7 * DAY_MS  # read besides: bars may be missing where the 90 days begin
 EVIDENCE = 0.95
 
 
@@ -46,12 +47,15 @@ def performance(query: PerformanceQuery, context: Context) -> PerformanceView:
     chance = _chance(returns)
     title, level, sentence = _verdict(len(trades), len(returns), chance, figures)
     kept = thinned(equity, query.points)
+    parts = analysis(trades, account.symbols, _regimes(context, account, trades) if query.judged else None)
     return PerformanceView(
         title, level, sentence, _scores(figures, chance, returns), time[kept], equity[kept], drawdown[kept],
-        account.start_equity, limit, months=_months(time, equity, account.start_equity),
-        by_exit=_groups(trades, lambda t: exit_name(int(t["exit_reason"]))),
-        by_symbol=_groups(trades, lambda t: account.symbol_name(int(t["symbol"]))),
-        by_hour=_groups(trades, lambda t: f"{int(t['entry_time']) // HOUR_MS % 24:02d}"), costs=_costs(trades),
+        account.start_equity, limit, months=months_of(time, equity, account.start_equity),
+        by_exit=group_rows(parts["by_exit"]), by_symbol=group_rows(parts["by_symbol"]),
+        by_side=group_rows(parts["by_side"]), by_hour=group_rows(parts["by_hour"]),
+        by_regime=group_rows(parts["by_regime"]) if query.judged else None,
+        costs=cost_parts(parts["costs"]) if len(trades) else (),
+        search=_search(context, account, time, equity) if query.judged else (),
         results_r=in_r(trades),
     )  # fmt: skip
 
@@ -93,14 +97,15 @@ def _verdict(trades: int, days: int, chance: float | None, figures: dict[str, fl
 def _scores(figures: dict[str, float | None], chance: float | None, returns: FloatArray) -> tuple[Score, ...]:
     def above(key: str, label: str, unit: str, want: float, words: str, signed: bool = False) -> Score:
         value = figures[key]
-        return Score(label, value, unit, passed=None if value is None else value > want, words=words, signed=signed)
+        passed = None if value is None else value > want
+        return Score(label, value, unit, passed=passed, words=words, signed=signed, tip=meaning(key))
 
     deepest = figures["max_drawdown"]
     return (
         above("net_return", "Net return", "fraction", 0.0, "after fees, slippage and funding", signed=True),
         _sharpe(returns),
         Score("Deepest drawdown", deepest, "fraction", passed=None if deepest is None else deepest < 0.08,
-              words="want < 8 %"),
+              words="want < 8 %", tip=meaning("max_drawdown")),
         above("win_rate", "Win rate", "fraction", 0.52, "want > 52 %"),
         above("profit_factor", "Profit factor", "ratio", 1.0, "want > 1"),
         Score("Chance of Sharpe > 0", chance, "fraction", passed=None if chance is None else chance >= EVIDENCE,
@@ -112,11 +117,11 @@ def _sharpe(returns: FloatArray) -> Score:
     value = known_sharpe(returns)
     return Score(
         "Sharpe", value, "ratio", passed=None if value is None else value > 0.8,
-        words=f"needs {SHARPE_MIN_DAYS} days" if value is None else "want > 0.8", signed=True,
+        words=f"needs {SHARPE_MIN_DAYS} days" if value is None else "want > 0.8", signed=True, tip=meaning("sharpe"),
     )  # fmt: skip
 
 
-def _months(time: Int64Array, equity: FloatArray, start: float) -> tuple[MonthRow, ...]:
+def months_of(time: Int64Array, equity: FloatArray, start: float) -> tuple[MonthRow, ...]:
     """Return of each UTC month, by the last equity in it."""
     if not len(time):
         return ()
@@ -130,23 +135,38 @@ def _months(time: Int64Array, equity: FloatArray, start: float) -> tuple[MonthRo
     return tuple(rows)
 
 
-def _groups(trades: Record, name: Callable[[Any], str]) -> tuple[GroupRow, ...]:
-    sums: dict[str, list[float]] = {}
-    for t in trades:
-        group = sums.setdefault(name(t), [0.0, 0.0, 0.0])
-        pnl = float(t["pnl"])
-        group[0] += 1
-        group[1] += pnl > 0
-        group[2] += pnl
-    return tuple(GroupRow(key, int(n), int(wins), pnl) for key, (n, wins, pnl) in sorted(sums.items()))
+def _regimes(context: Context, account: Account, trades: Record) -> list[str]:
+    """``[n]`` name of the regime at the close that each trade was decided on; ``unknown`` within the first 90 days."""
+    from ai.regime import REGIME_NAMES, UNKNOWN, regime_labels, regime_warmup_bars
 
-
-def _costs(trades: Record) -> tuple[NamedAmount, ...]:
+    names = ["unknown"] * len(trades)
     if not len(trades):
+        return names
+    step = context.step_ms
+    first, last = int(trades["entry_time"].min()), int(trades["entry_time"].max())
+    before = regime_warmup_bars(context.timeframe) * step + HOLES_MS
+    for s, symbol in enumerate(account.symbols):
+        mine = np.flatnonzero(trades["symbol"] == s).tolist()
+        frame = context.place.database.candles.read(context.key_of(symbol), first - before, last) if mine else None
+        if frame is None or not len(frame):
+            continue
+        states = [UNKNOWN, *regime_labels(frame).tolist()]
+        for row, bar in zip(mine, bars_of_entry(trades, s, frame.open_time, step), strict=True):
+            if states[bar + 1] != UNKNOWN:
+                names[row] = REGIME_NAMES[states[bar + 1]]
+    return names
+
+
+def _search(context: Context, account: Account, time: Int64Array, equity: FloatArray) -> tuple[Score, ...]:
+    """What was tried on the series that the account trades, and what that leaves of its result as evidence."""
+    from app.evaluation import search_document
+    from app.trials import tried
+
+    trials = {t.digest: t for symbol in account.symbols for t in tried(context.place, context.key_of(symbol))}
+    if not trials or not len(time):
         return ()
-    net, fees = float(trades["pnl"].sum()), float(trades["fees"].sum())
-    funding, slippage = float(trades["funding"].sum()), float(np.nansum(trades["slippage"]))
-    return (
-        NamedAmount("Gross", net + fees - funding + slippage), NamedAmount("Fees", -fees),
-        NamedAmount("Slippage", -slippage), NamedAmount("Funding", funding), NamedAmount("Net", net),
-    )  # fmt: skip
+    step = context.step_ms
+    returns = daily_returns((time - step).astype(np.float64), equity, account.start_equity, step)
+    first = (int(time[0]) - 1) // DAY_MS
+    daily = {first + k: float(r) for k, r in enumerate(returns)}
+    return search_scores(search_document(daily, list(trials.values()), "", context.place.settings.values.ai.seed))

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.backtest_commands import BacktestCommands
+from app.backtest_jobs import BACKTEST, SWEEP, backtest_words, sweep_words
 from app.contract import commands as c
 from app.projections_data import series_of
 from app.service import FINISHED, HALTED, PAUSED, STOPPED, TradingService
@@ -107,6 +109,8 @@ class RuntimeCommands:
                 return self._walk_forward(symbol, timeframe)
             case c.TuneModels(symbol, timeframe):
                 return self._tune(symbol, timeframe)
+            case c.RunBacktest() | c.RunSweep() | c.RemoveBacktest() | c.ExportBacktest():
+                return await BacktestCommands(self._runtime.opened(), self._job).do(command)
             case c.ImportFiles(paths, symbol, timeframe, kind):
                 return self._import(paths, symbol, timeframe, kind)
             case c.ExportSeries(key, path):
@@ -224,4 +228,6 @@ _RESULTS = {
     IMPORT: lambda r: (f"{r['inserted']:,} new rows, {r['revised']:,} revised, {r['gaps']} gaps", "data"),
     DOWNLOAD: lambda r: (f"{r['inserted']:,} new rows, {r['revised']:,} revised, {r['gaps']} gaps", "data"),
     CHECK: lambda r: (str(r["sentence"]), "data"),
+    BACKTEST: backtest_words,
+    SWEEP: sweep_words,
 }

@@ -87,6 +87,59 @@ class TuneModels:
 
 
 @dataclass(frozen=True, slots=True)
+class BacktestForm:
+    """What a person asks of a back-test. Texts are as typed; an empty one is the default of the settings or the data.
+
+    ``symbols`` all come from ``exchange`` and ``source``; dates are as people write them, half-open.
+    """
+
+    symbols: tuple[str, ...]
+    timeframe: str
+    strategy: str  # name in the library, path of a strategy file
+    schedule: str = ""  # id of a stored walk-forward, for strategies that read forecasts; empty: the newest
+    since: str = ""
+    until: str = ""
+    exchange: str = ""
+    source: str = ""
+    exits: str = ""  # scalp | swing | even; empty: those of the strategy
+    gates: str = "enforce"  # or observe
+    on_halt: str = "stop"  # stop | next-day | next-month
+    seed: str = ""
+    overrides: tuple[tuple[str, str], ...] = ()  # 'trading.' settings of this back-test alone, by key
+
+
+@dataclass(frozen=True, slots=True)
+class RunBacktest:
+    """Start a back-test job by the compiled engine; its result is kept. ``parameters``: numbers of the strategy."""
+
+    form: BacktestForm
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunSweep:
+    """Start a sweep job; ``grid``: values as typed, separated by commas, by key. Cancelled, it keeps what it has."""
+
+    form: BacktestForm
+    grid: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveBacktest:
+    """Put the result of a back-test or a sweep away."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportBacktest:
+    """Write the trades of a back-test, or the rows of a sweep, to a ``.csv`` file."""
+
+    number: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class PromoteModel:
     """Make this model the active one (paper)."""
 
@@ -170,7 +223,7 @@ class UseExchangeData:
 
 Command = (
     Start | Pause | Resume | LoosenLimits | Stop | EmergencyStop | ClosePosition | SetSetting | ResetSetting
-    | RunWalkForward | TuneModels
+    | RunWalkForward | TuneModels | RunBacktest | RunSweep | RemoveBacktest | ExportBacktest
     | PromoteModel | RollbackModel | CancelJob | DismissJob | VerifyAudit | ExportTable | ImportFiles | UseExchangeData
     | DownloadSeries | CheckSeries | ExportSeries
 )  # fmt: skip

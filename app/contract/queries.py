@@ -75,9 +75,25 @@ class ModelsQuery:
 
 @dataclass(frozen=True, slots=True)
 class PerformanceQuery:
-    """Answered by ``results.PerformanceView``."""
+    """Answered by ``results.PerformanceView``.
+
+    ``judged``: with what takes longer, the regimes at the entries and the price of what was tried on the series.
+    """
 
     points: int = 4000
+    judged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestsQuery:
+    """Answered by ``backtest_views.BacktestsView``: the form's choices and the list of stored results."""
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestQuery:
+    """Answered by ``backtest_views.BacktestView`` or ``SweepView``, by the kind of the result."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +158,6 @@ class FindingsQuery:
 
 Query = (
     StripQuery | OverviewQuery | ChartQuery | SignalsQuery | DecisionQuery | PositionsQuery | OrdersQuery | TradesQuery
-    | ModelsQuery | PerformanceQuery | RiskQuery | WhatIfQuery | SettingsQuery | LogsQuery | AuditQuery | JobsQuery
-    | DataQuery | FindingsQuery
+    | ModelsQuery | PerformanceQuery | BacktestsQuery | BacktestQuery | RiskQuery | WhatIfQuery | SettingsQuery
+    | LogsQuery | AuditQuery | JobsQuery | DataQuery | FindingsQuery
 )  # fmt: skip

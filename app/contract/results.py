@@ -87,6 +87,7 @@ class Score:
     tip: str = ""
     signed: bool = False
     digits: int | None = None  # decimals of the number as shown; None = by its unit
+    zone: tuple[float, float] | None = None  # of 0..1: what would be evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +180,16 @@ class MonthRow:
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """Trades of one group: an exit reason, a symbol, an hour."""
+    """Trades of one group: an exit reason, a symbol, an hour, a regime."""
 
     name: str
     trades: int
     wins: int
     pnl: float  # net, currency
+    gross: float | None = None  # before fees, slippage and funding
+    costs: float | None = None  # fees and slippage less funding received
+    profit_factor: float | None = None
+    expectancy: float | None = None  # net of a trade, currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +212,9 @@ class PerformanceView:
     costs: tuple[NamedAmount, ...] = ()  # gross, fees, slippage, funding …; the last one is the net
     results_r: FloatArray = field(default_factory=no_floats)  # net result of each trade in R
     currency: str = "USDT"
+    by_side: tuple[GroupRow, ...] = ()
+    by_regime: tuple[GroupRow, ...] | None = None  # of the bar that was decided on; None: not asked for
+    search: tuple[Score, ...] = ()  # what was tried on the series, and what that costs in evidence
 
 
 @dataclass(frozen=True, slots=True)
