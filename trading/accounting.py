@@ -164,14 +164,14 @@ def roll_day(a: Row, ring: Float64Array, rules: Row, moment: int) -> None:
 
 @kernel
 def unrealised_of(p: Row, instrument: Row) -> float:
-    """Profit of an open position at the last close, in quote units."""
-    return float(p["side"] * value_of(p["last"] * p["lots"] - p["cost"], instrument))
+    """Profit of an open position at the close of the mark price, where unknown at the last close; quote units."""
+    return float(p["side"] * value_of(p["mark"] * p["lots"] - p["cost"], instrument))
 
 
 @kernel
 def exposure_of(p: Row, instrument: Row) -> float:
-    """Notional of an open position at the last close, in quote units."""
-    return price_of(p["last"], instrument) * quantity_of(p["lots"], instrument)
+    """Notional of an open position at the same price, in quote units."""
+    return price_of(p["mark"], instrument) * quantity_of(p["lots"], instrument)
 
 
 @kernel

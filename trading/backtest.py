@@ -93,7 +93,7 @@ def run_fast(
             at, bars, state.account, state.positions, state.ring, state.days, state.instruments, state.rules,
             state.limits, state.plans, state.intent, grid.open_time, grid.open, grid.high, grid.low, grid.close,
             grid.volume, grid.present, grid.funding_start, grid.funding_time, grid.funding_rate, grid.funding_mark,
-            inside.high, inside.low, inside.begin, inside.parts,
+            grid.mark_price, inside.high, inside.low, inside.begin, inside.parts,
             X, bits, rows, codes, equity, fills, trades, decisions, counts,
         )  # fmt: skip
         kept.append((fills[: counts[0]].copy(), trades[: counts[1]].copy(), decisions[: counts[2]].copy()))

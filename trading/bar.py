@@ -30,15 +30,17 @@ class MarketBar:
     funding_rate: Float64Array  # [N]
     funding_mark: Float64Array  # [N] NaN where no mark price is stored
     finer: FinerGrid | None = None  # the finer bars inside it: ``finer.begin[S, 1]``
+    mark_price: Float64Array | None = None  # [S, 4] the mark price's candle by data.grid.MARK_ROWS, NaN where unknown
 
 
 def bar_at(grid: Grid, t: int, finer: FinerGrid | None = None) -> MarketBar:
     """Bar ``t`` of a grid (views)."""
     inside = None if finer is None else FinerGrid(finer.high, finer.low, finer.begin[:, t : t + 1], finer.parts)
+    mark_price = grid.mark_price[:, :, t] if grid.mark_price.shape[2] else None
     return MarketBar(
         int(grid.open_time[t]), grid.open[:, t], grid.high[:, t], grid.low[:, t], grid.close[:, t], grid.volume[:, t],
         grid.present[:, t], grid.funding_start[:, t], grid.funding_start[:, t + 1], grid.funding_time,
-        grid.funding_rate, grid.funding_mark, inside,
+        grid.funding_rate, grid.funding_mark, inside, mark_price,
     )  # fmt: skip
 
 

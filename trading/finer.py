@@ -9,7 +9,7 @@ import numpy as np
 from data.compiled import kernel
 from data.market import Float64Array, Int64Array
 from trading.costs import ticks_of
-from trading.matching import TRADE_THROUGH
+from trading.matching import through
 from trading.records import Row
 
 
@@ -30,7 +30,9 @@ class FinerGrid:
 
 
 @kernel
-def target_first(p: Row, instrument: Row, high: Float64Array, low: Float64Array, begin: int, parts: int) -> bool:
+def target_first(
+    p: Row, instrument: Row, rules: Row, high: Float64Array, low: Float64Array, begin: int, parts: int
+) -> bool:
     """Whether a finer bar reaches the next target before, and not together with, stop or liquidation."""
     side = p["side"]
     if begin < 0 or side == 0:
@@ -42,6 +44,6 @@ def target_first(p: Row, instrument: Row, high: Float64Array, low: Float64Array,
         adverse, favourable = (lo, h) if side > 0 else (h, lo)
         if side * (adverse - guard) <= 0:
             return False
-        if side * (favourable - level) >= TRADE_THROUGH:
+        if side * (favourable - level) >= through(rules):
             return True
     return False

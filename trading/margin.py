@@ -53,18 +53,18 @@ def reprice(p: Row, instrument: Row) -> None:
 
 @kernel
 def share_wallet(a: Row, positions: Record, instruments: Record) -> None:
-    """Cross margin, at a close: the wallet behind every position, and its liquidation level from that."""
+    """Cross margin, at a close: the wallet behind every position, by mark prices, and the level that follows from it."""
     total = 0.0
     for s in range(positions.shape[0]):
         p = positions[s]
         if p["side"] != 0:
-            total += maintenance_of(price_of(p["last"], instruments[s]) * quantity_of(p["lots"], instruments[s]),
+            total += maintenance_of(price_of(p["mark"], instruments[s]) * quantity_of(p["lots"], instruments[s]),
                                     instruments[s])  # fmt: skip
     a["maintenance"] = total
     for s in range(positions.shape[0]):
         p = positions[s]
         if p["side"] != 0:
-            own = price_of(p["last"], instruments[s]) * quantity_of(p["lots"], instruments[s])
-            profit = p["side"] * value_of(p["last"] * p["lots"] - p["cost"], instruments[s])
+            own = price_of(p["mark"], instruments[s]) * quantity_of(p["lots"], instruments[s])
+            profit = p["side"] * value_of(p["mark"] * p["lots"] - p["cost"], instruments[s])
             p["wallet"] = a["equity"] - profit - (total - maintenance_of(own, instruments[s]))
             reprice(p, instruments[s])

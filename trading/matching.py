@@ -5,6 +5,10 @@ fill leaves something held, the function is called again: several partial target
 open is timed at the open, any other at the close. Taker fills pay half the spread and the impact and are rounded to the
 tick against the taker; limit orders fill as maker at their price. Between two levels touched by one bar the worse one
 counts, unless finer bars say otherwise. ``docs/matching.md`` lists every rule with its test.
+
+Liquidation is tested on the mark price where its candle is known (NaN: not), else on last prices; stops and market
+targets on last prices, or with ``on_mark`` on the mark price. When within a bar the mark price reached a level the last
+price is not known: what is sold or bought at market then gets the worst last price of the bar.
 """
 
 from __future__ import annotations
@@ -24,6 +28,12 @@ _TIME = int(ExitReason.TIME)
 _LIQUIDATION = int(ExitReason.LIQUIDATION)
 _REDUCED = int(ExitReason.LIMIT)
 _MARKET, _LIMIT = int(Entry.MARKET), int(Entry.LIMIT)
+
+
+@kernel
+def through(rules: Row) -> int:
+    """Ticks that the market must trade beyond a target's level before the target counts as reached."""
+    return 0 if rules["take_market"] == 1 else TRADE_THROUGH
 
 
 @kernel
@@ -83,10 +93,25 @@ def _leave(
 
 
 @kernel
-def _exit_maker(p: Row, time: int, intent: Row) -> None:
-    """The next target, at its price."""
+def _at_target(
+    p: Row, instrument: Row, rules: Row, open_time: int, time: int, reference: int, volume: float, intent: Row
+) -> bool:
+    """The next target is reached: a limit fills as maker at its price, a market order as taker at ``reference``.
+
+    What the volume leaves of a partial target stays that target; of the last one it goes on at the next open.
+    """
     level = p["next_target"]
-    _write(intent, _EXIT, _TARGET, 1, -p["side"], time, level, level, next_lots(p))
+    lots = next_lots(p)
+    if rules["take_market"] == 0:
+        _write(intent, _EXIT, _TARGET, 1, -p["side"], time, level, level, lots)
+        return True
+    if p["next_part"] >= p["parts"]:
+        return _leave(p, instrument, rules, _TARGET, open_time, time, reference, volume, intent)
+    if rules["exit_share"] == 1:
+        given = p["exit_bar"] == open_time
+        lots = 0 if given else min(lots, whole_lots(rules["volume_share"] * volume, instrument))
+        p["exit_bar"] = open_time
+    return _exit_taker(p, instrument, rules, _TARGET, lots, time, reference, volume, intent)
 
 
 @kernel
@@ -138,7 +163,9 @@ def _enter_within(
 
 
 @kernel
-def match_open(p: Row, instrument: Row, rules: Row, open_time: int, open_: float, volume: float, intent: Row) -> bool:
+def match_open(
+    p: Row, instrument: Row, rules: Row, open_time: int, open_: float, mark_open: float, volume: float, intent: Row
+) -> bool:
     """Working orders of POSITION ``p`` at the open of a bar; True when ``intent`` holds a fill."""
     side = p["side"]
     if side == 0 and p["work_side"] == 0:
@@ -146,17 +173,21 @@ def match_open(p: Row, instrument: Row, rules: Row, open_time: int, open_: float
     at = ticks_of(open_, instrument)
     if side == 0:
         return _enter_at_open(p, instrument, rules, open_time, at, volume, intent)
-    if side * (at - p["liquidation"]) <= 0:
-        return _leave(p, instrument, rules, _LIQUIDATION, open_time, open_time, at, volume, intent)
-    stopped = side * (at - p["stop"]) <= 0
+    marked = at if math.isnan(mark_open) else ticks_of(mark_open, instrument)
+    seen = marked if rules["on_mark"] == 1 else at
+    if side * (marked - p["liquidation"]) <= 0:
+        worse = side * min(side * at, side * p["liquidation"])
+        return _leave(p, instrument, rules, _LIQUIDATION, open_time, open_time, worse, volume, intent)
+    stopped = side * (seen - p["stop"]) <= 0
     if p["exit_at_open"] != 0 and not (stopped and p["exit_at_open"] == _REDUCED):
         if p["exit_bar"] == open_time:
             return False  # this bar has given its share
         return _leave(p, instrument, rules, p["exit_at_open"], open_time, open_time, at, volume, intent)
     if stopped:
         return _leave(p, instrument, rules, p["stop_reason"], open_time, open_time, at, volume, intent)
-    if side * (at - p["next_target"]) >= TRADE_THROUGH:
-        _exit_maker(p, open_time, intent)
+    if side * ((seen if rules["take_market"] == 1 else at) - p["next_target"]) >= through(rules) and _at_target(
+        p, instrument, rules, open_time, open_time, at, volume, intent
+    ):
         return True
     if p["work_side"] != 0:
         return _enter_at_open(p, instrument, rules, open_time, at, volume, intent)
@@ -165,62 +196,123 @@ def match_open(p: Row, instrument: Row, rules: Row, open_time: int, open_: float
 
 @kernel
 def see_close(position: Row, instrument: Row, close: float) -> None:
-    """Remember a bar's close, and that the day has one."""
+    """Remember a bar's close, and that the day has one. Without a mark price the position is valued at it."""
     position["seen"] = 1
     position["last"] = ticks_of(close, instrument)
+    position["mark"] = position["last"]
+
+
+@kernel
+def _note_range(p: Row, rules: Row, adverse: int, favourable: int, prize: int) -> None:
+    """Extremes of last prices while held; ``prize``: the best price that moved levels follow where it is the mark's."""
+    side = p["side"]
+    if side * (favourable - p["best"]) > 0:
+        p["best"] = favourable
+    if rules["on_mark"] == 1 and side * (prize - p["peak"]) > 0:
+        p["peak"] = prize
+    if side * (adverse - p["worst"]) < 0:
+        p["worst"] = adverse
+
+
+@kernel
+def quiet(
+    p: Row, instrument: Row, rules: Row, open_time: int, open_: float, high: float, low: float, close: float,
+    mark_close: float,
+) -> bool:  # fmt: skip
+    """Whether a bar does nothing to a held POSITION ``p``: nothing works at market, no level is reached, no time is up.
+
+    Then its close and range are noted here, and :func:`match_open` and :func:`match_bar` would do no more: most bars of
+    a run are such. Bars with a mark price are left to these two.
+    """
+    side = p["side"]
+    if side == 0 or p["work_side"] != 0 or p["exit_at_open"] != 0 or open_time + rules["step"] >= p["deadline"]:
+        return False
+    if rules["on_mark"] == 1 or not math.isnan(mark_close) or not low <= open_ <= high:
+        return False
+    adverse = ticks_of(low if side > 0 else high, instrument)
+    favourable = ticks_of(high if side > 0 else low, instrument)
+    if side * (adverse - p["stop"]) <= 0 or side * (adverse - p["liquidation"]) <= 0:
+        return False
+    if side * (favourable - p["next_target"]) >= through(rules):
+        return False
+    see_close(p, instrument, close)
+    _note_range(p, rules, adverse, favourable, favourable)
+    return True
 
 
 @kernel
 def match_bar(
-    p: Row, instrument: Row, rule: Row, open_time: int, high: float, low: float, close: float, volume: float,
-    target_first: bool, intent: Row,
+    p: Row, instrument: Row, rule: Row, open_time: int, high: float, low: float, close: float, mark_high: float,
+    mark_low: float, mark_close: float, volume: float, target_first: bool, intent: Row,
 ) -> bool:  # fmt: skip
     """Entry level, stop, targets and time limit of POSITION ``p`` within a bar; True when ``intent`` holds a fill.
 
-    ``target_first``: finer bars show that the next target was reached before the stop. On the bar within which an
-    entry fills only stop and liquidation count after it. Liquidation is tested on the bar's low or high (bars carry
-    no mark price).
+    ``target_first``: finer bars of last prices show that the next target was reached before the stop. On the bar within
+    which an entry fills only stop and liquidation count after it.
     """
     see_close(p, instrument, close)
-    side = p["side"]
-    if side == 0 and p["work_side"] == 0:
+    if not math.isnan(mark_close):
+        p["mark"] = ticks_of(mark_close, instrument)
+    if p["side"] == 0 and p["work_side"] == 0:
         return False
     high_ticks = ticks_of(high, instrument)
     low_ticks = ticks_of(low, instrument)
     close_time = open_time + rule["step"]
-    entered = p["filled_at"] == close_time
-    taken = entered or p["filled_at"] == open_time  # the volume's share of this bar
+    taken = p["filled_at"] == close_time or p["filled_at"] == open_time  # the volume's share of this bar
     within = p["work_side"] != 0 and p["work_kind"] != _MARKET and not taken
     if within and _enter_within(p, instrument, rule, close_time, high_ticks, low_ticks, volume, intent):
         return True
     if p["work_side"] != 0 and close_time >= p["work_until"]:
         p["work_side"] = 0
-    if side == 0:
+    if p["side"] == 0:
         return False
-    adverse = low_ticks if side > 0 else high_ticks
-    favourable = high_ticks if side > 0 else low_ticks
-    reached = side * (favourable - p["next_target"]) >= TRADE_THROUGH and not entered
-    before = target_first and reached
-    stopped = side * (adverse - p["stop"]) <= 0 and not before
-    liquidated = side * (adverse - p["liquidation"]) <= 0 and not before
+    adverse, favourable = (low_ticks, high_ticks) if p["side"] > 0 else (high_ticks, low_ticks)
+    danger, prize = adverse, favourable  # as the mark price saw them
+    marked = not math.isnan(mark_close)
+    if marked:
+        danger = ticks_of(mark_low if p["side"] > 0 else mark_high, instrument)
+        prize = ticks_of(mark_high if p["side"] > 0 else mark_low, instrument)
+    return _exit_within(
+        p, instrument, rule, open_time, adverse, favourable, marked, danger, prize, volume, target_first, intent
+    )
+
+
+@kernel
+def _exit_within(
+    p: Row, instrument: Row, rule: Row, open_time: int, adverse: int, favourable: int, marked: bool, danger: int,
+    prize: int, volume: float, target_first: bool, intent: Row,
+) -> bool:  # fmt: skip
+    """Exits of a held position within a bar that went from ``adverse`` to ``favourable``; where ``marked``, the mark
+    price from ``danger`` to ``prize``."""
+    side = p["side"]
+    close_time = open_time + rule["step"]
+    entered = p["filled_at"] == close_time
+    by_mark = marked and rule["on_mark"] == 1
+    best = prize if by_mark and rule["take_market"] == 1 else favourable
+    reached = side * (best - p["next_target"]) >= through(rule) and not entered
+    before = target_first and reached and not by_mark and p["exit_bar"] != open_time
+    stopped = side * ((danger if by_mark else adverse) - p["stop"]) <= 0 and not before
+    liquidated = side * (danger - p["liquidation"]) <= 0 and (marked or not before)
+    ruin = side * min(side * adverse, side * p["liquidation"]) if marked else p["liquidation"]
     reducing = p["exit_at_open"] == _REDUCED  # what stays is still stopped out, and has no targets
     leaving = p["exit_at_open"] != 0 and not reducing
     if liquidated and (leaving or not stopped or side * (p["liquidation"] - p["stop"]) >= 0):
-        return _leave(p, instrument, rule, _LIQUIDATION, open_time, close_time, p["liquidation"], volume, intent)
+        return _leave(p, instrument, rule, _LIQUIDATION, open_time, close_time, ruin, volume, intent)
     if leaving:
         return False  # a market exit goes on at the next open
     if stopped:
-        if _leave(p, instrument, rule, p["stop_reason"], open_time, close_time, p["stop"], volume, intent):
+        at = adverse if by_mark else p["stop"]
+        if _leave(p, instrument, rule, p["stop_reason"], open_time, close_time, at, volume, intent):
             return True  # what the volume leaves of it is looked at again
         return bool(liquidated) and _leave(
-            p, instrument, rule, _LIQUIDATION, open_time, close_time, p["liquidation"], volume, intent
+            p, instrument, rule, _LIQUIDATION, open_time, close_time, ruin, volume, intent
         )
-    if reached and not reducing:
-        _exit_maker(p, close_time, intent)
+    at = adverse if by_mark else p["next_target"]
+    if reached and not reducing and _at_target(p, instrument, rule, open_time, close_time, at, volume, intent):
         return True
-    if side * (favourable - p["best"]) > 0 and not entered:
-        p["best"] = favourable
-    if side * (adverse - p["worst"]) < 0:
+    if not entered:
+        _note_range(p, rule, adverse, favourable, prize)
+    elif side * (adverse - p["worst"]) < 0:
         p["worst"] = adverse
     if close_time >= p["deadline"] and not entered:
         return _leave(p, instrument, rule, _TIME, open_time, close_time, p["last"], volume, intent)

@@ -13,7 +13,7 @@ from trading.costs import slip_of, value_of
 from trading.margin import reprice
 from trading.records import ExitReason, Row
 
-_STOP, _REDUCED = int(ExitReason.STOP), int(ExitReason.LIMIT)
+_STOP, _TARGET, _REDUCED = int(ExitReason.STOP), int(ExitReason.TARGET), int(ExitReason.LIMIT)
 _ROUNDING = 1e-9
 
 
@@ -116,6 +116,7 @@ def open_position(p: Row, rules: Row, intent: Row) -> None:
     p["parts"] = 0
     p["next_part"] = 0
     p["best"] = ticks
+    p["peak"] = ticks
     p["worst"] = ticks
     p["margin"] = 0.0
     p["fees"] = 0.0
@@ -161,7 +162,7 @@ def _fit_parts(p: Row, instrument: Row) -> None:
 def reduce(p: Row, instrument: Row, intent: Row) -> float:
     """A part of the position, or all of it, is closed; its gross profit in quote units. What still works to enter ends.
 
-    A partial target that was reached is done; after any other part of a market exit the rest follows at the next open.
+    A partial target that was filled is done; after any other part of a market exit the rest follows at the next open.
     """
     lots = intent["lots"]
     share = p["cost"] if lots == p["lots"] else (2 * p["cost"] * lots + p["lots"]) // (2 * p["lots"])
@@ -178,9 +179,12 @@ def reduce(p: Row, instrument: Row, intent: Row) -> float:
             p["exit_at_open"] = 0
         _fit_parts(p, instrument)
         _aim(p)
-    if p["next_part"] < p["parts"] and intent["maker"] == 1:
-        p["next_part"] += 1
-        _aim(p)
+    k = p["next_part"]
+    if k < p["parts"] and intent["reason"] == _TARGET:
+        p["part_lots"][k] -= lots
+        if p["part_lots"][k] < 1:
+            p["next_part"] = k + 1
+            _aim(p)
     return float(realised)
 
 

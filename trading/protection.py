@@ -1,7 +1,8 @@
 """Stops that move: trailing, to break-even, and to keep a share of the best profit.
 
 Levels move at a bar's close, to the safer side only, and count from the next bar on. A level that the close has crossed
-already closes the position at the next open, because no exchange would take it as a stop.
+already closes the position at the next open, because no exchange would take it as a stop. With ``on_mark`` profit and
+crossing are those of the mark price.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def break_even(p: Row, instrument: Row, rules: Row) -> int:
 @kernel
 def _safest(p: Row, instrument: Row, rules: Row, atr: float) -> tuple[int, int]:
     """The safest level that the rules of RULES ask for, never worse than the stop that stands, and its Moved."""
-    side, best, origin, distance = p["side"], p["best"], p["origin"], p["distance"]
+    side, origin, distance = p["side"], p["origin"], p["distance"]
+    best = p["peak"] if rules["on_mark"] == 1 else p["best"]
     gain = side * (best - origin)
     level = p["stop"]
     why = _NOT
@@ -80,7 +82,7 @@ def protect(p: Row, instrument: Row, rules: Row, atr: float) -> int:
     level, why = _safest(p, instrument, rules, atr)
     if why == _NOT:
         return _NOT
-    if p["side"] * (p["last"] - level) <= 0:
+    if p["side"] * ((p["mark"] if rules["on_mark"] == 1 else p["last"]) - level) <= 0:
         p["exit_at_open"] = _TRAILING
         p["cut_lots"] = 0
         return _CROSSED

@@ -13,7 +13,7 @@ from trading.accounting import apply_fill, apply_funding, exposure_of, mark, rol
 from trading.desk import decide, glance, place_entry, place_exit
 from trading.finer import target_first
 from trading.margin import share_wallet
-from trading.matching import match_bar, match_open, see_close
+from trading.matching import match_bar, match_open, quiet, see_close
 from trading.protection import protect
 from trading.records import Action, ExitReason, Purpose, Reason
 from trading.risk.held import cut_held, look_due
@@ -37,15 +37,16 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
     open_time: Int64Array, open_: Float64Array, high: Float64Array, low: Float64Array, close: Float64Array,
     volume: Float64Array, present: npt.NDArray[np.bool_], funding_start: Int64Array, funding_time: Int64Array,
     funding_rate: Float64Array, funding_mark: Float64Array,
-    finer_high: Float64Array, finer_low: Float64Array, finer_begin: Int64Array, finer_parts: int,
+    marks: Float64Array, finer_high: Float64Array, finer_low: Float64Array, finer_begin: Int64Array, finer_parts: int,
     X: Float64Array, bits: UInt8Array, forecasts: Float64Array,
     codes: UInt8Array, equity: Record, fills: Record, trades: Record, decisions: Record, counts: Int64Array,
 ) -> int:  # fmt: skip
     """Run bars ``start:stop`` of columns ``[S, T]``; returns the bar it came to.
 
-    It stops early when a buffer could overflow within the next bar, and after a bar on which a gate halts. ``counts`` = rows used of fills, trades and
-    decisions (plans only). ``forecasts`` is ``[S, T or 1, WIDTH]``, ``codes`` ``[S, T]``, ``equity`` ``[T]``.
-    ``finer_begin`` is ``[S, T]``, or ``[S, 0]`` without finer bars.
+    It stops early when a buffer could overflow within the next bar, and after a bar on which a gate halts. ``counts`` =
+    rows used of fills, trades and decisions (plans only). ``forecasts`` is ``[S, T or 1, WIDTH]``, ``codes``
+    ``[S, T]``, ``equity`` ``[T]``.
+    ``finer_begin`` is ``[S, T]``, or ``[S, 0]`` without finer bars; ``marks`` ``[S, 4, T]``, or ``[S, 4, 0]``.
     """
     S = open_.shape[0]
     a = account[0]
@@ -55,7 +56,9 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
     step = rule["step"]
     row_sigma, row_shock, row_distance = rule["row_volatility"], rule["row_black_swan"], rule["row_distance"]
     row_atr = rule["row_atr"]
-    finer = finer_begin.shape[1] > 0
+    finer, marked = finer_begin.shape[1] > 0, marks.shape[2] > 0
+    mark_open = mark_high = mark_low = mark_close = math.nan
+    calm = np.zeros(S, dtype=np.bool_)  # symbols to whose position the bar does nothing
     managed, adding, cross = rule["managed"] == 1, rule["adds"] > 0, rule["cross"] == 1
     reducing = rule["reduces"] == 1
     n_fills = counts[0]
@@ -71,11 +74,15 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
             roll_day(a, ring, rule, at)
         for s in range(S):
             p = positions[s]
-            while (
-                present[s, t]
-                and (p["side"] != 0 or p["work_side"] != 0)
-                and match_open(p, instruments[s], rule, at, open_[s, t], volume[s, t], work)
-            ):
+            calm[s] = False
+            if not present[s, t] or (p["side"] == 0 and p["work_side"] == 0):
+                continue
+            if marked:
+                mark_open, mark_close = marks[s, 0, t], marks[s, 3, t]
+            if quiet(p, instruments[s], rule, at, open_[s, t], high[s, t], low[s, t], close[s, t], mark_close):
+                calm[s] = True
+                continue
+            while match_open(p, instruments[s], rule, at, open_[s, t], mark_open, volume[s, t], work):
                 n_trades += apply_fill(a, p, instruments[s], rule, s, work, fills[n_fills], trades[n_trades])
                 n_fills += 1
                 if p["side"] == 0 or work["purpose"] == _ENTRY:
@@ -90,18 +97,21 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
         exposure = 0.0
         for s in range(S):
             p = positions[s]
-            if present[s, t]:
+            if present[s, t] and not calm[s]:
                 if p["side"] == 0 and p["work_side"] == 0:
                     see_close(p, instruments[s], close[s, t])
                 else:
+                    if marked:
+                        mark_high, mark_low, mark_close = marks[s, 1, t], marks[s, 2, t], marks[s, 3, t]
                     more = True
                     while more:
                         first = finer and target_first(
-                            p, instruments[s], finer_high, finer_low, finer_begin[s, t], finer_parts
+                            p, instruments[s], rule, finer_high, finer_low, finer_begin[s, t], finer_parts
                         )
                         more = match_bar(
-                            p, instruments[s], rule, at, high[s, t], low[s, t], close[s, t], volume[s, t], first, work
-                        )
+                            p, instruments[s], rule, at, high[s, t], low[s, t], close[s, t], mark_high, mark_low,
+                            mark_close, volume[s, t], first, work,
+                        )  # fmt: skip
                         if more:
                             n_trades += apply_fill(
                                 a, p, instruments[s], rule, s, work, fills[n_fills], trades[n_trades]

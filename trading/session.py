@@ -140,8 +140,12 @@ class TradingSession(SessionControls):
         close_time = bar.open_time + self._step
         paid = 0
         ledger.open_bar(bar)
+        calm = set()  # nothing happens to what is held
         for s in symbols:
             if not bar.present[s] or venue.idle(s):
+                continue
+            if venue.quiet(s, bar):
+                calm.add(s)
                 continue
             while venue.at_open(s, bar):
                 if not self._book(s, bar.open_time, buffers):
@@ -154,7 +158,7 @@ class TradingSession(SessionControls):
         for s in symbols:
             paid += ledger.settle(s, bar, self._step)
         for s in symbols:
-            while bar.present[s] and venue.within_bar(s, bar):
+            while bar.present[s] and s not in calm and venue.within_bar(s, bar):
                 self._book(s, close_time, buffers)
                 if self.state.positions["side"][s] == 0:
                     break

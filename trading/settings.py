@@ -66,6 +66,15 @@ class MatchingSettings(Group):
         default="stop", json_schema_extra={"unit": "name"},
         description="Stop and target within one bar: the stop counts, or finer bars say the order where stored.",
     )  # fmt: skip
+    stop_trigger: Literal["last", "mark"] = Field(
+        default="last", json_schema_extra={"unit": "name"},
+        description="Price that stops, levels that move and market targets are tested on; a market order that the mark "
+        "price triggers within a bar fills at the bar's worst last price.",
+    )  # fmt: skip
+    target_order: Literal["limit", "market"] = Field(
+        default="limit", json_schema_extra={"unit": "name"},
+        description="Targets rest as limits (maker, need trade-through), or close at market when touched (taker).",
+    )  # fmt: skip
     margin_mode: Literal["isolated", "cross"] = Field(
         default="isolated", json_schema_extra={"unit": "name"},
         description="Whether a position is backed by its own margin or by the whole account.",

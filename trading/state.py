@@ -30,7 +30,7 @@ from trading.risk.rules import risk_rules
 
 YEAR_MS = 365 * DAY_MS
 RING_DAYS = 90  # daily returns that the Sharpe gate looks back on
-STATE_VERSION = 4
+STATE_VERSION = 5
 PARTS = 3  # partial targets
 _MAGIC = b"QTS1"
 
@@ -99,7 +99,8 @@ POSITION = np.dtype(
         ("deadline", "<i8"),  # ms: out at the close of the first bar that ends then or later
         ("plan_id", "<i8"),
         ("exit_at_open", "<i8"),  # ExitReason of a market exit waiting for the next open, 0 = none
-        ("best", "<i8"), ("worst", "<i8"),  # ticks, extremes while held
+        ("best", "<i8"), ("worst", "<i8"),  # ticks, extremes of last prices while held
+        ("peak", "<i8"),  # ticks, best mark price while held, where levels follow that
         ("margin", "<f8"), ("fees", "<f8"), ("funding", "<f8"), ("slippage", "<f8"), ("risk_amount", "<f8"),
         # the working entry order
         ("work_side", "<i8"),  # 0 = none
@@ -111,6 +112,7 @@ POSITION = np.dtype(
         ("work_risk", "<f8"),  # most that the whole position may lose at its stop after this entry
         # what is known of the market
         ("last", "<i8"),  # ticks, last close, 0 = none
+        ("mark", "<i8"),  # ticks, what a position is valued at: the mark price's close, where unknown the last close
         ("sigma", "<f8"),  # standard deviation of a bar's log return, 0 = unknown
         ("shock", "<f8"),  # one-hour volatility / its 30-day median, NaN = unknown
         ("funding_rate", "<f8"),
@@ -129,8 +131,8 @@ POSITION = np.dtype(
 
 _GRID_BOUND = (
     "lots", "entry", "cost", "opened", "spent", "sold", "origin", "distance", "first_lots", "first_stop", "stop",
-    "target", "next_target", "liquidation", "cut_lots", "part_ticks", "part_lots", "best", "worst", "work_price",
-    "work_lots", "work_stop", "work_target", "last",
+    "target", "next_target", "liquidation", "cut_lots", "part_ticks", "part_lots", "best", "worst", "peak",
+    "work_price", "work_lots", "work_stop", "work_target", "last", "mark",
 )  # fmt: skip
 
 PLAN = np.dtype(
@@ -166,6 +168,8 @@ RULES = np.dtype(
         ("entry_distance", "<f8"), ("entry_bars", "<i8"), ("entry_rest", "<i8"),  # 1 = works on
         ("exit_share", "<i8"),  # 1 = market exits take the volume share of a bar at most
         ("cross", "<i8"),  # 1 = cross margin
+        ("on_mark", "<i8"),  # 1 = stops and market targets are tested on the mark price
+        ("take_market", "<i8"),  # 1 = targets are market orders
         ("parts", "<i8"), ("part_at", "<f8", (PARTS,)), ("part_share", "<f8", (PARTS,)),
         ("managed", "<i8"),  # 1 = levels may move at closes
         ("row_atr", "<i8"),  # row of X that trailing reads, -1 = none
@@ -223,6 +227,7 @@ def _orders(config: TradingConfig) -> dict[str, Any]:
         "entry": int(Entry[matching.entry.upper()]), "entry_distance": matching.entry_distance,
         "entry_bars": matching.entry_bars, "entry_rest": matching.entry_rest == "work",
         "exit_share": matching.exit_fill == "volume", "cross": matching.margin_mode == "cross",
+        "on_mark": matching.stop_trigger == "mark", "take_market": matching.target_order == "market",
     }  # fmt: skip
 
 
@@ -295,6 +300,7 @@ class TradingState:
             position[name] = 0
         self.obey(s, config)
         position["last"] = ticks_of(price, self.instruments[s]) if price > 0.0 else 0
+        position["mark"] = position["last"]
 
     def obey(self, s: int, config: TradingConfig) -> None:
         """Put the rules of symbol ``s`` in ``config`` in force; its ticks and lots must be of these rules."""

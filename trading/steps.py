@@ -19,6 +19,7 @@ _apply_fill, _apply_funding, _mark, _roll_day = (
 )  # fmt: skip
 _unrealised_of, _exposure_of = accounting.unrealised_of, accounting.exposure_of
 _match_open, _match_bar, _close_out = matching.match_open, matching.match_bar, matching.close_out
+_quiet = matching.quiet
 _glance, _decide, _place_entry, _place_exit = desk.glance, desk.decide, desk.place_entry, desk.place_exit
 _protect, _share_wallet, _target_first = protection.protect, margin.share_wallet, finer.target_first
 _add_due, _plan_add, _OPEN = scaling.add_due, scaling.plan_add, int(Reason.POSITION_OPEN)
@@ -29,23 +30,34 @@ _halt, _shocked, _watch, _resume = system.halt, system.shocked, system.watch, sy
 
 @kernel
 def match_open(
-    positions: Record, instruments: Record, rules: Record, s: int, open_time: int, open_: float, volume: float,
-    intent: Record,
+    positions: Record, instruments: Record, rules: Record, s: int, open_time: int, open_: float, mark_open: float,
+    volume: float, intent: Record,
 ) -> bool:  # fmt: skip
     """:func:`trading.matching.match_open` for symbol ``s``."""
-    return _match_open(positions[s], instruments[s], rules[0], open_time, open_, volume, intent[0])
+    return _match_open(positions[s], instruments[s], rules[0], open_time, open_, mark_open, volume, intent[0])
+
+
+@kernel
+def quiet(
+    positions: Record, instruments: Record, rules: Record, s: int, open_time: int, open_: float, high: float,
+    low: float, close: float, mark_close: float,
+) -> bool:  # fmt: skip
+    """:func:`trading.matching.quiet` for symbol ``s``."""
+    return _quiet(positions[s], instruments[s], rules[0], open_time, open_, high, low, close, mark_close)
 
 
 @kernel
 def match_bar(
     positions: Record, instruments: Record, rules: Record, s: int, open_time: int, high: float, low: float,
-    close: float, volume: float, finer_high: Float64Array, finer_low: Float64Array, finer_begin: int,
-    finer_parts: int, intent: Record,
+    close: float, mark_high: float, mark_low: float, mark_close: float, volume: float, finer_high: Float64Array,
+    finer_low: Float64Array, finer_begin: int, finer_parts: int, intent: Record,
 ) -> bool:  # fmt: skip
     """:func:`trading.matching.match_bar` for symbol ``s``, after :func:`trading.finer.target_first`."""
-    p, instrument = positions[s], instruments[s]
-    order = _target_first(p, instrument, finer_high, finer_low, finer_begin, finer_parts)
-    return _match_bar(p, instrument, rules[0], open_time, high, low, close, volume, order, intent[0])
+    p, instrument, rule = positions[s], instruments[s], rules[0]
+    order = _target_first(p, instrument, rule, finer_high, finer_low, finer_begin, finer_parts)
+    return _match_bar(
+        p, instrument, rule, open_time, high, low, close, mark_high, mark_low, mark_close, volume, order, intent[0]
+    )
 
 
 @kernel

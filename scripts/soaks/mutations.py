@@ -57,7 +57,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a stop that is gapped through fills at its own price", "trading.matching",
-        'stopped = side * (at - p["stop"]) <= 0\n    if p["exit_at_open"]',
+        'stopped = side * (seen - p["stop"]) <= 0\n    if p["exit_at_open"]',
         'stopped = False\n    if p["exit_at_open"]', ("spikes",),
     ),
     Mutation(
@@ -67,7 +67,8 @@ MUTATIONS = (
     ),
     Mutation(
         "an entry takes a bar's volume twice", "trading.matching",
-        'taken = entered or p["filled_at"] == open_time', "taken = entered", ("limit", "rest", "thin"),
+        'taken = p["filled_at"] == close_time or p["filled_at"] == open_time', 'taken = p["filled_at"] == close_time',
+        ("limit", "rest", "thin"),
     ),
     Mutation(
         "settlements have the wrong sign", "trading.accounting",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from trading.bar import MarketBar
 from trading.execution.orders import Order
 from trading.finer import FinerGrid
 from trading.records import ExitReason
 from trading.state import TradingState
-from trading.steps import close_out, match_bar, match_open, place_entry, place_exit
+from trading.steps import close_out, match_bar, match_open, place_entry, place_exit, quiet
+
+_UNKNOWN = (math.nan,) * 4
 
 
 class PaperVenue:
@@ -45,18 +49,30 @@ class PaperVenue:
     def at_open(self, s: int, bar: MarketBar) -> bool:
         """Match working orders at the open; True when the state's ``intent`` holds a fill."""
         state = self._state
+        mark_open = math.nan if bar.mark_price is None else bar.mark_price[s, 0]
         return match_open(
-            state.positions, state.instruments, state.rules, s, bar.open_time, bar.open[s], bar.volume[s], state.intent
-        )
+            state.positions, state.instruments, state.rules, s, bar.open_time, bar.open[s], mark_open, bar.volume[s],
+            state.intent,
+        )  # fmt: skip
+
+    def quiet(self, s: int, bar: MarketBar) -> bool:
+        """The bar does nothing to the position of ``s``; it is noted, and there is nothing to match."""
+        state = self._state
+        mark_close = math.nan if bar.mark_price is None else bar.mark_price[s, 3]
+        return quiet(
+            state.positions, state.instruments, state.rules, s, bar.open_time, bar.open[s], bar.high[s], bar.low[s],
+            bar.close[s], mark_close,
+        )  # fmt: skip
 
     def within_bar(self, s: int, bar: MarketBar) -> bool:
         """Match stop, target and time limit; True when the state's ``intent`` holds a fill."""
         state = self._state
         finer = self._no_finer if bar.finer is None else bar.finer
         begin = -1 if bar.finer is None else int(finer.begin[s, 0])
+        _, mark_high, mark_low, mark_close = _UNKNOWN if bar.mark_price is None else bar.mark_price[s]
         return match_bar(
             state.positions, state.instruments, state.rules, s, bar.open_time, bar.high[s], bar.low[s], bar.close[s],
-            bar.volume[s], finer.high, finer.low, begin, finer.parts, state.intent,
+            mark_high, mark_low, mark_close, bar.volume[s], finer.high, finer.low, begin, finer.parts, state.intent,
         )  # fmt: skip
 
     def at_last_close(self, s: int, reason: ExitReason, time: int, volume: float) -> bool:

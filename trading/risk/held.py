@@ -30,7 +30,7 @@ def _staying(p: Row) -> int:
 
 @kernel
 def _weigh(a: Row, p: Row, instrument: Row) -> None:
-    p["weight"] = p["side"] * quantity_of(_staying(p), instrument) * price_of(p["last"], instrument) / a["equity"]
+    p["weight"] = p["side"] * quantity_of(_staying(p), instrument) * price_of(p["mark"], instrument) / a["equity"]
 
 
 @kernel

@@ -1,7 +1,7 @@
 """Portfolio tier: everything that is held, works to be held or is planned, together.
 
-Weights are signed shares of equity at the last close: +0.4 = long with a notional of 40 % of equity. Entries that wait
-for their fill count as held.
+Weights are signed shares of equity at the last mark price: +0.4 = long with a notional of 40 % of equity. Entries that
+wait for their fill count as held.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def weigh(a: Row, positions: Record, instruments: Record) -> float:
             lots = p["side"] * p["lots"]
             if p["work_side"] != 0:
                 lots += p["work_side"] * p["work_lots"]
-            weight = quantity_of(lots, instruments[s]) * price_of(p["last"], instruments[s]) / a["equity"]
+            weight = quantity_of(lots, instruments[s]) * price_of(p["mark"], instruments[s]) / a["equity"]
         p["weight"] = weight
         gross += abs(weight)
     return gross
