@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from app.settings import change
 from app.wiring import strategy_for
 from data.errors import UserError
 from trading.strategy.library import LIBRARY, SUFFIXES
 from trading.strategy.spec import StrategySpec
+
+if TYPE_CHECKING:
+    from database.repositories import Repositories
 
 Document = dict[str, Any]
 
@@ -41,6 +45,17 @@ def checked(path: str) -> Document:
     if Path(path).suffix not in SUFFIXES:
         raise UserError(f"'{path}' is no strategy file: its name ends with .toml or .json.")
     return _document(strategy_for(path))
+
+
+def applied(database: Repositories, folder: Path, name: str) -> Document:
+    """Make a strategy the one that ``run`` trades from its next start on, where nothing else is said.
+
+    Raises:
+        UserError: no such strategy, or the file is refused.
+    """
+    spec = strategy_for(name)
+    stored = spec.name if name in LIBRARY else str(Path(name).expanduser().absolute())
+    return {**_document(spec), "setting": change(database, folder, "run.strategy", stored)}
 
 
 def schema() -> Document:

@@ -220,6 +220,21 @@ def test_a_strategy_file_is_checked_down_to_its_features(command: Command, tmp_p
     assert command("strategy", "check", file).code == 1
 
 
+def test_a_strategy_is_applied_only_where_it_can_be_read(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command("strategy", "apply", "turtle").document["setting"]["value"] == "turtle"
+    shown = command("settings", "get", "run.strategy").document["settings"][0]
+    assert (shown["value"], shown["origin"]) == ("turtle", "stored")
+    assert command("strategy", "apply", "turtles").code == 1
+    file = tmp_path / "own.json"
+    command("strategy", "copy", "chandelier", file)
+    monkeypatch.chdir(tmp_path)
+    applied = command("strategy", "apply", "own.json").document
+    assert applied["setting"]["value"] == str(file) and applied["management"]["trailing"] == 3.0
+    assert applied["handling"] == ["The stop trails 3 ATR behind the best price, from the entry on."]
+
+
 def test_a_library_strategy_is_copied_changed_and_checked(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "own.json"
     assert command("strategy", "copy", "breakout", file).document == {"strategy": "breakout", "file": str(file)}
@@ -232,7 +247,8 @@ def test_a_library_strategy_is_copied_changed_and_checked(command: Command, tmp_
 
 def test_the_schema_names_everything_that_a_document_may_hold(command: Command) -> None:
     schema = command("strategy", "schema").document
-    assert {"name", "meaning", "long", "short", "exits", "size", "combine", "threshold"} <= set(schema["properties"])
+    parts = {"name", "meaning", "long", "short", "exits", "size", "entry", "management", "combine", "threshold"}
+    assert parts <= set(schema["properties"]) and {"Management", "EntryOrder"} <= set(schema["$defs"])
     assert {"Comparison", "AtLeast", "Within", "Before", "OwnExit", "Size"} <= set(schema["$defs"])
     assert schema["$schema"].startswith("https://json-schema.org/")
 

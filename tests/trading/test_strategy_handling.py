@@ -125,6 +125,9 @@ REFUSED: dict[str, dict[str, Any]] = {
     "management: target_at: distances must be positive and rise": {
         "management": {"target_at": [2.0, 1.0], "target_share": [0.5, 0.5]}
     },
+    "management.target_at: 3 stop distances is not before the target, which lies at 3": {
+        "management": {"target_at": [1.0, 3.0], "target_share": [0.5, 0.25]}
+    },
     "management.time_stop: Input should be a valid integer": {"management": {"time_stop": 2.5}},
     "management.time_stop: forecasts are made for the profile's time limit": {
         "kind": "auto", "management": {"time_stop": 3}

@@ -106,6 +106,16 @@ class StrategySpec(Document):
             raise ValueError("management.time_stop: forecasts are made for the profile's time limit: leave it to rules")
         return self
 
+    @model_validator(mode="after")
+    def _partial_targets_can_be_reached(self) -> StrategySpec:
+        farthest = max(self.profile(timeframe).target_ratio for timeframe in ("5m", "15m"))
+        for at in () if self.management is None else self.management.target_at:
+            if at >= farthest:
+                raise ValueError(
+                    f"management.target_at: {at:g} stop distances is not before the target, which lies at {farthest:g}"
+                )
+        return self
+
     def conditions(self) -> tuple[Condition | None, ...]:
         """Long, short, exit long, exit short."""
         return (self.long, self.short, self.exit_long, self.exit_short)
