@@ -12,7 +12,7 @@ import numpy as np
 
 from ai.forecast import Abstain, Col, abstaining_row
 from app.day_history import day_closes
-from app.documents import trade_rows
+from app.documents import halt_rows, trade_rows
 from app.finer_bars import finer_of, finer_words, reads_finer
 from app.instrument_rules import rules_of
 from app.regime_history import regimes_at_entry
@@ -305,8 +305,8 @@ def document_of(
         "elapsed_s": elapsed,
         "trades": trade_rows(result.trades, inputs.config.symbols), "fees": result.fees, "funding": result.funding,
         "equity_start": result.equity_start, "equity_end": result.equity_end, "halted_at": iso(result.halted_at),
-        "metrics": result.metrics, "strategy": strategy.name, "engine": request.engine,
-        "gates": "enforce" if request.enforce else "observe", "on_halt": request.on_halt,
+        "halts": halt_rows(result.halts), "metrics": result.metrics, "strategy": strategy.name,
+        "engine": request.engine, "gates": "enforce" if request.enforce else "observe", "on_halt": request.on_halt,
         "symbols": list(inputs.config.symbols), "timeframe": request.timeframe,
         "from": iso(int(times[0])), "to": iso(int(times[-1]) + inputs.grid.step_ms),
         "schedule": None if runs is None else [run.run_id for run in runs], "models": list(inputs.model_ids),

@@ -13,6 +13,7 @@ from trading.journal import OrderRow
 from trading.records import Action, ExitReason, Purpose, Reason
 
 if TYPE_CHECKING:
+    from trading.halts import Halt
     from trading.risk.gates import Verdict
 
 Row = dict[str, Any]
@@ -69,6 +70,11 @@ def trade_rows(trades: Record, symbols: Sequence[str]) -> list[Row]:
         }
         for t in trades
     ]  # fmt: skip
+
+
+def halt_rows(halts: Sequence[Halt]) -> list[Row]:
+    """Halts of a back-test as rows: at gate why resumed_at (none: not within the run)."""
+    return [{"at": iso(h.at), "gate": h.gate, "why": h.words, "resumed_at": iso(h.resumed)} for h in halts]
 
 
 def fill_rows(fills: Record, symbols: Sequence[str]) -> list[Row]:

@@ -16,6 +16,7 @@ from ai.validation.baselines import buy_and_hold, no_trade
 from ai.validation.scores import BETTER
 from app.backtests import Inputs, by_fast, inputs_of
 from app.backtests import Request as BacktestRequest
+from app.documents import halt_rows
 from app.evaluation import (
     BUY_AND_HOLD,
     NO_TRADE,
@@ -143,6 +144,7 @@ def _traded(
     return {
         "trading": trading, "baselines": baselines, "equity": _curve(results, inputs.grid.step_ms),
         "analysis": {name: analysis(result.trades, symbols) for name, result in results.items()},
+        "halts": {name: halt_rows(result.halts) for name, result in results.items()},
         "ranked": all(walk["overall"]["verdict"].startswith(BETTER) for walk in walks),
     }  # fmt: skip
 

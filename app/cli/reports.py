@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.output import Column, plain, show_table
@@ -16,7 +16,8 @@ TRADES = [
     Column("entry_price", form=",.8g"), Column("exit_time"), Column("exit_price", form=",.8g"), Column("exit_reason"),
     Column("fees", form=MONEY), Column("funding", form="+,.2f"), Column("pnl", form="+,.2f"),
 ]  # fmt: skip
-SHOWN_TRADES = 30
+SHOWN_TRADES, SHOWN_HALTS = 30, 12
+HALTS = [Column("at"), Column("gate"), Column("why"), Column("resumed_at", "entries again")]
 PARTS = (
     ("By exit", "by_exit"), ("By regime at entry", "by_regime"), ("By symbol", "by_symbol"), ("By side", "by_side"),
     ("By hour of entry, UTC", "by_hour"),
@@ -70,8 +71,7 @@ def show_backtest(console: Console, document: Mapping[str, Any]) -> None:
         f"(net {net:+,.2f}, fees {plain(document['fees'], MONEY)}, funding {plain(document['funding'], '+,.2f')}).",
         markup=False,
     )
-    if document["halted_at"]:
-        console.print(f"A gate halted the account at {plain(document['halted_at'])} UTC.", markup=False)
+    show_halts(console, document["halts"])
     metrics = metric_rows(document["metrics"])
     show_table(
         console,
@@ -106,6 +106,15 @@ def _show_excursions(console: Console, found: Mapping[str, Any]) -> None:
     ]  # fmt: skip
     columns = [Column("while held"), *(Column(title, title, ".4f") for title in titles)]
     show_table(console, rows, columns, title="Excursions (quantiles over trades)", none="Excursions: no trade.")
+
+
+def show_halts(console: Console, halts: Sequence[Mapping[str, Any]]) -> None:
+    """When gates halted the account, why, and from when on it went on."""
+    if len(halts) == 1 and not halts[0]["resumed_at"]:
+        console.print(f"A gate halted the account at {plain(halts[0]['at'])} UTC: {halts[0]['why']}.", markup=False)
+    elif halts:
+        title = f"{len(halts):,} halts{f', the first {SHOWN_HALTS}' if len(halts) > SHOWN_HALTS else ''} (UTC)"
+        show_table(console, halts[:SHOWN_HALTS], HALTS, title=title)
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from app.cli.reports import show_halts
 from app.output import Column, plain, show_table
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def show_portfolio(console: Console, document: Mapping[str, Any]) -> None:
     show_table(console, rows, WALKS, title="Symbols, out of sample")
     if document["trading"] is not None:
         _show_trading(console, document)
+        show_halts(console, document["halts"]["account"])
         for name, title in (("edge", "By symbol, gates observed"), ("account", "By symbol, gates enforced")):
             groups = document["analysis"][name]["by_symbol"]
             show_table(console, groups, SHARES, title=title, none=f"{title}: no trade.")

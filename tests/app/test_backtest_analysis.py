@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -15,12 +14,12 @@ from ai.regime import REGIME_NAMES, regime_labels
 from app.backtests import Request, perform
 from app.cli.reports import show_backtest
 from app.wiring import Workplace
-from data.market import Frame, FundingFrame, SeriesKey
 from data.timeframes import parse_time
+from tests.app.real_series import key_of, store_bars, store_funding
 
 pytestmark = pytest.mark.data
 
-KEY = SeriesKey("binanceusdm", "BTC/USDT:USDT", "15m")
+KEY = key_of("BTC", "15m")
 ASKED = Request(
     (KEY.symbol,), "15m", "momentum", start_ms=parse_time("2023-01-01"), end_ms=parse_time("2024-01-01"), enforce=False
 )
@@ -32,16 +31,9 @@ def stocked(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """Bitcoin by the quarter of an hour from seven months before the year on, with its settlements."""
     home = tmp_path_factory.mktemp("analysis") / "home"
     home.mkdir()
-    table = pd.read_parquet(shared_data / "ohlcv/binance_um/15m/BTCUSDT-15m-20220601_20250731.parquet")
-    events = pd.read_parquet(shared_data / "funding/binance_um/BTCUSDT-8h-20190910_20250531.parquet")
-    table, events = (t[(t.timestamp >= "2022-06-01") & (t.timestamp < "2024-01-02")] for t in (table, events))
-    due = events.timestamp.dt.round("min").astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     with Workplace.opened(home) as place:
-        times = table.timestamp.astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-        columns = (table[c].to_numpy(dtype=float) for c in ("open", "high", "low", "close", "volume"))
-        place.database.candles.write(Frame.of(KEY, times, *columns))
-        none, rates = np.full(len(due), np.nan), events.funding_rate.to_numpy(dtype=float)
-        place.database.candles.write_funding(FundingFrame(KEY.exchange, KEY.symbol, KEY.source, due, rates, none))
+        store_bars(place, shared_data, "BTC", "15m", ("2022-06-01", "2024-01-02"))
+        store_funding(place, shared_data, "BTC", ("2022-06-01", "2024-01-02"))
     return home
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from ai.forecast import Abstain, Col, abstaining_row
 from app.evaluation import TradingEvaluator
 from app.main import main
 from app.wiring import Workplace
-from data.market import Frame, FundingFrame, SeriesKey
+from data.market import FundingFrame
+from tests.app.real_series import key_of, store_bars
 
 pytestmark = pytest.mark.data
 
@@ -30,12 +30,10 @@ LOOSE = {"DRAWDOWN": "0.9", "SHARPE": "-10", "DAILY_LOSS": "0.9", "DAILY_TRADES"
 SPAN = ("--from", "2023-07-05", "--to", "2023-08-12")
 REPLAY = ("--source", "replay", "--replay", "2023-07-05..2023-08-12", "--speed", "max")
 SERIES = (
-    ("BTC", "1h", "1h/BTCUSDT-1h-20190908_20250602", "2023-04-01", "2023-08-15"),
-    ("ETH", "1h", "1h/ETHUSDT-1h-20220601_20250731", "2023-04-01", "2023-08-15"),
-    ("BTC", "5m", "5m/BTCUSDT-5m-20230101_20240514", "2023-07-01", "2023-07-30"),
-    ("ETH", "5m", "5m/ETHUSDT-5m-20230101_20240514", "2023-07-01", "2023-07-30"),
-    ("BTC", "1m", "1m/BTCUSDT-1m-20230718_20230817", "2023-07-20", "2023-08-05"),
-)
+    ("BTC", "1h", ("2023-04-01", "2023-08-15")), ("ETH", "1h", ("2023-04-01", "2023-08-15")),
+    ("BTC", "5m", ("2023-07-01", "2023-07-30")), ("ETH", "5m", ("2023-07-01", "2023-07-30")),
+    ("BTC", "1m", ("2023-07-20", "2023-08-05")),
+)  # fmt: skip
 Ask = Callable[..., dict[str, Any]]
 Rule = tuple[object, ...]
 
@@ -46,13 +44,8 @@ def stocked(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     home = tmp_path_factory.mktemp("finer") / "home"
     home.mkdir()
     with Workplace.opened(home) as place:
-        for name, timeframe, file, start, end in SERIES:
-            table = pd.read_parquet(shared_data / "ohlcv/binance_um" / f"{file}.parquet")
-            table = table[(table.timestamp >= start) & (table.timestamp < end)]
-            times = table.timestamp.astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-            columns = (table[c].to_numpy(dtype=float) for c in ("open", "high", "low", "close", "volume"))
-            key = SeriesKey("binanceusdm", f"{name}/USDT:USDT", timeframe)
-            place.database.candles.write(Frame.of(key, times, *columns))
+        for name, timeframe, span in SERIES:
+            store_bars(place, shared_data, name, timeframe, span)
     return home
 
 
@@ -136,7 +129,7 @@ def test_what_research_earns_after_costs_is_read_from_finer_bars_too(
     for reading in ("stop", "finer"):
         monkeypatch.setenv(FINER, reading)
         with Workplace.opened(home) as place:
-            frame = place.database.candles.read(SeriesKey("binanceusdm", "ETH/USDT:USDT", "1h"))
+            frame = place.database.candles.read(key_of("ETH", "1h"))
             funding = FundingFrame.empty("binanceusdm", frame.key.symbol)
             evaluator = TradingEvaluator(place.settings, finer=place.database.candles.read)
             found[reading] = evaluator.evaluate(frame, funding, coins(len(frame)), "even")
@@ -146,10 +139,10 @@ def test_what_research_earns_after_costs_is_read_from_finer_bars_too(
     assert found["stop"]["equity_end"] < found["finer"]["equity_end"]
 
 
-def coins(bars: int) -> np.ndarray:
+def coins(bars: int, seed: int = 4) -> np.ndarray:
     """``[T, WIDTH]`` forecasts that are sure of a side, drawn anew at each bar of the last 1,000."""
     rows: np.ndarray = np.tile(abstaining_row(Abstain.NO_MODEL), (bars, 1))
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(seed)
     for row in rows[-1000:]:
         up = rng.random() < 0.5
         row[[Col.P_LONG, Col.P_SHORT, Col.P_NEUTRAL]] = (0.6, 0.2, 0.2) if up else (0.2, 0.6, 0.2)
