@@ -40,7 +40,8 @@ PORTFOLIO = MappingProxyType({  # everything held together, and the market that 
 })  # fmt: skip
 ORDERS = MappingProxyType({  # every design enters at the next open, each position on its own margin
     "trading.matching.entry": "market", "trading.matching.entry_rest": "cancel",
-    "trading.matching.margin_mode": "isolated",
+    "trading.matching.margin_mode": "isolated", "trading.matching.stop_trigger": "last",
+    "trading.matching.target_order": "limit",
 })  # fmt: skip
 MODELS = MappingProxyType({  # how the designs train and what stands over a forecast; a profile that wants more says so
     "ai.enable_training": True, "ai.walk_forward_train": "6mo", "ai.walk_forward_test": "1mo",
