@@ -36,6 +36,15 @@ def test_historical_risk_is_numpys_quantile_and_the_mean_of_the_tail(days: int) 
     assert shortfall == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("days", [60, 93, 250, 365, 500])
+def test_historical_shortfall_is_the_least_of_rockafellar_and_uryasevs_function(days: int) -> None:
+    """Rockafellar & Uryasev 2000, "Optimization of conditional value-at-risk", theorem 1: ES = min over c of
+    c + E[max(loss - c, 0)] / (1 - level); the least lies at one of the losses."""
+    loss = -sample(days, seed=days)
+    least = min(c + np.maximum(loss - c, 0.0).mean() / 0.025 for c in loss)
+    assert tail(-loss, days, HISTORICAL)[1] == pytest.approx(least, rel=1e-12)
+
+
 def test_historical_shortfall_of_a_whole_tail_is_the_mean_of_the_worst() -> None:
     """Acerbi & Tasche 2002: with a·n a whole number, the average of the a·n worst outcomes: 5 of 200 here."""
     x = np.linspace(-0.2, 0.199, 200)

@@ -105,3 +105,23 @@ def portfolio_returns(days: Float64Array, count: int, window: int, positions: Re
             out[n] = total
             n += 1
     return n
+
+
+@kernel
+def returns_beside(
+    days: Float64Array, count: int, window: int, positions: Record, s: int, others: Float64Array, unit: Float64Array
+) -> int:
+    """As :func:`portfolio_returns`, in two: of all symbols but ``s``, and of a weight of 1 of ``s``."""
+    n = 0
+    for back in range(min(count, window)):
+        slot = (count - 1 - back) % RING
+        total = 0.0
+        for k in range(positions.shape[0]):
+            weight = positions[k]["weight"]
+            if k != s and weight != 0.0:
+                total += weight * days[k, slot]
+        if not math.isnan(total + days[s, slot]):
+            others[n] = total
+            unit[n] = days[s, slot]
+            n += 1
+    return n

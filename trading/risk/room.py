@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from data.compiled import kernel
 from data.market import Float64Array, Record
 from trading.records import Row
+from trading.risk.history import RING, returns_beside
 from trading.risk.limits import Gate
 from trading.risk.portfolio import correlated_margin, margin_of, open_risk, tail_risk, weigh
+from trading.risk.tail import tail
 from trading.risk.tightening import limit_of
 
 _MARGIN, _LOSS = int(Gate.MARGIN), int(Gate.LOSS_AT_STOP)
 _VAR, _ES, _OPEN_RISK = int(Gate.VAR), int(Gate.SHORTFALL), int(Gate.OPEN_RISK)
 _EXPOSURE, _CONCENTRATION, _CORRELATED = int(Gate.EXPOSURE), int(Gate.CONCENTRATION), int(Gate.CORRELATION)
-_HALVINGS = 20  # of the span in which the largest size within VaR and ES is looked for
+_HALVINGS = 21  # of the span in which the largest size within VaR and ES is looked for
 
 
 @kernel
@@ -24,40 +28,36 @@ def own_room(a: Row, p: Row, instrument: Row, limits: Float64Array, s: int, loss
 
 
 @kernel
-def _within_tail(a: Row, positions: Record, days: Float64Array, rules: Row, var: float, es: float) -> bool:
-    """Whether the present weights are within both limits; what is not measured is."""
-    at_risk, shortfall = tail_risk(a, positions, days, rules)
-    return not (at_risk > var or shortfall > es)
-
-
-@kernel
 def _tail_room(
-    a: Row, positions: Record, days: Float64Array, rules: Row, limits: Float64Array, s: int, side: int, share: float
-) -> float:
-    """Most of ``share`` (of equity) that keeps VaR and ES of everything together within their limits."""
+    a: Row, positions: Record, days: Float64Array, rules: Row, limits: Float64Array, s: int, side: int, share: float,
+    alone: bool,
+) -> float:  # fmt: skip
+    """Most of ``share`` (of equity) that keeps VaR and ES of everything together within their limits; ``alone``: there
+    is nothing else."""
     p = positions[s]
     var, es = limit_of(a, limits, s, _VAR), limit_of(a, limits, s, _ES)
-    held = p["weight"]
-    p["weight"] = held + side * share
-    if _within_tail(a, positions, days, rules, var, es):
-        return share
-    alone = held == 0.0
-    for k in range(positions.shape[0]):
-        alone = alone and (k == s or positions[k]["weight"] == 0.0)
-    low = 0.0
     if alone:
+        p["weight"] = side * share
         at_risk, shortfall = tail_risk(a, positions, days, rules)
-        low = share * min(var / at_risk if at_risk > var else 1.0, es / shortfall if shortfall > es else 1.0)
-    else:
-        high = share
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (low + high)
-            p["weight"] = held + side * middle
-            if _within_tail(a, positions, days, rules, var, es):
-                low = middle
-            else:
-                high = middle
-    p["weight"] = held
+        p["weight"] = 0.0
+        return float(share * min(var / at_risk if at_risk > var else 1.0, es / shortfall if shortfall > es else 1.0))
+    x, others, unit = np.empty(RING), np.empty(RING), np.empty(RING)
+    n = returns_beside(days, a["risk_days"], rules["var_days"], positions, s, others, unit)
+    if n < rules["var_least"]:
+        return share
+    low, high, middle = 0.0, share, share
+    for _ in range(_HALVINGS):
+        weight = p["weight"] + side * middle
+        for k in range(n):
+            x[k] = others[k] + weight * unit[k]
+        at_risk, shortfall = tail(x, n, rules["var_method"])
+        if at_risk > var or shortfall > es:
+            high = middle
+        elif middle == share:
+            return share
+        else:
+            low = middle
+        middle = 0.5 * (low + high)
     return low
 
 
@@ -91,4 +91,4 @@ def exposure_room(
         share = min(share, (limit_of(a, limits, s, _CORRELATED) - taken) * leverage)
     if share <= 0.0:
         return 0.0
-    return float(_tail_room(a, positions, days, rules, limits, s, side, share) * equity)
+    return float(_tail_room(a, positions, days, rules, limits, s, side, share, gross == 0.0) * equity)
