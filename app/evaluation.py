@@ -62,6 +62,7 @@ class TradingEvaluator:
     rules: Instrument | None = None
     beside: Beside | None = None
     finer: Read | None = None
+    marks: Frame | None = None  # candles of the mark price beside the bars
     daily: Daily | None = None  # of the edge, after :meth:`evaluate`
 
     def evaluate(self, frame: Frame, funding: FundingFrame, rows: Float64Array, profile: str) -> Mapping[str, Any]:
@@ -92,7 +93,7 @@ class TradingEvaluator:
             self.settings, (frame.key.symbol,), frame.key.timeframe, spec, (rules,),
             enforce=enforce, seed=self.seed,
         )  # fmt: skip
-        grid = align([frame], [funding])
+        grid = align([frame], [funding], () if self.marks is None else (self.marks,))
         schema = FeatureSchema(config.features())
         cube = feature_cube(schema, grid, [frame], [funding], [self.beside])
         part = np.ascontiguousarray(cube[:, :, first:stop])

@@ -10,6 +10,7 @@ import numpy as np
 
 from app.bar_alignment import BarAlignment
 from app.feeds import FeedHealth
+from app.wiring import mark_frame
 from data.backfill import backfill
 from data.bar_notes import Hole, Quarantined, Revision, Suspect
 from data.beside_rows import LATE_MS
@@ -230,6 +231,7 @@ class ExchangeFeed:
         return align(
             [self._store.read(key, start, end) for key in keys],
             [self._store.read_funding(k.exchange, k.symbol, k.source, start + 1, end + 1) for k in keys],
+            [mark_frame(self._store, key, start, end) for key in keys],
         )
 
     async def _look_after(self, live: LiveMarket) -> None:

@@ -30,6 +30,7 @@ from app.wiring import (
     feature_cube,
     first_bar,
     load_settings,
+    mark_frame,
     read_funding,
     run_warmup,
     with_marks,
@@ -325,7 +326,8 @@ def _rate(fills: Record, s: int, maker: int) -> float | None:
 def _run(place: Workplace, session: Session, inputs: Inputs) -> RunResult:
     config, ai = inputs.config, place.settings.values.ai
     schema = FeatureSchema(config.features())
-    grid = align(inputs.frames, inputs.fundings)
+    marks = [mark_frame(place.database.candles, frame.key, *session.span) for frame in inputs.frames]
+    grid = align(inputs.frames, inputs.fundings, marks)
     besides = [extras_for(place.database, frame, ai, schema.names).beside for frame in inputs.frames]
     features = feature_cube(schema, grid, inputs.frames, inputs.fundings, besides)
     first = first_bar(grid, session.span)

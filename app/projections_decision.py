@@ -78,6 +78,7 @@ def decision(query: DecisionQuery, context: Context) -> DecisionDetail:
     forecast = said(context, account, row, symbol, newest, kind, row_said)
     side = "short" if int(row["signal"]) < 0 else "long"
     price_digits, quantity_digits = digits(symbol)
+    trading = context.place.settings.values.trading
     return DecisionDetail(
         decision_id=query.decision_id, time_ms=int(row["open_time"]) + context.step_ms, symbol=symbol,
         timeframe=key.timeframe, action=ACTIONS[Action(int(row["action"]))],
@@ -88,7 +89,7 @@ def decision(query: DecisionQuery, context: Context) -> DecisionDetail:
         threshold=number(row["threshold"]) if strategy is not None and strategy.kind != "rule" else None,
         gates=gate_views(row), plan=_plan(row, account, context), judgement=judgement(row_said),
         paths=paths(frame, row, int(account.about.get("seed", 0)), key.step_ms),
-        expected=expected(row, forecast.chances, context.place.settings.values.trading.costs),
+        expected=expected(row, forecast.chances, trading.costs, trading.matching.target_order),
         outcome=_outcome(context, account, row, key), base=base(symbol), price_digits=price_digits,
         quantity_digits=quantity_digits,
     )  # fmt: skip

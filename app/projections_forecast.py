@@ -159,7 +159,9 @@ def _chances(model: EnsembleModel, row: Record) -> Chances:
     return Chances(long, short + neutral * stop, neutral * (1.0 - stop), pay.long_time_return)
 
 
-def expected(row: Record, chances: Chances | None, costs: CostSettings) -> tuple[NamedAmount, ...]:
+def expected(
+    row: Record, chances: Chances | None, costs: CostSettings, target_order: str = "limit"
+) -> tuple[NamedAmount, ...]:
     """The decision's expected value in its parts, as fractions of notional; the last one is the sum.
 
     What slippage was expected follows from the plan's net reward to risk, the funding from what is then left: both
@@ -174,11 +176,12 @@ def expected(row: Record, chances: Chances | None, costs: CostSettings) -> tuple
         return (total,)
     entry = float(row["entry"])
     stop, target = abs(float(row["stop"]) / entry - 1.0), abs(float(row["target"]) / entry - 1.0)
-    taker, maker = costs.taker_fee, costs.maker_fee
-    win_fee, loss_fee = taker + maker * (1.0 + target), (2.0 + stop) * taker
-    slip = (target - win_fee - ratio * (stop + loss_fee)) / (1.0 + ratio * (2.0 + stop))
+    taker, takes = costs.taker_fee, target_order == "market"
+    win_fee, loss_fee = taker + (taker if takes else costs.maker_fee) * (1.0 + target), (2.0 + stop) * taker
+    slipping = 2.0 + target if takes else 1.0  # fills of a trade that wins that pay the slippage
+    slip = (target - win_fee - ratio * (stop + loss_fee)) / (slipping + ratio * (2.0 + stop))
     half_spread = costs.spread / 2.0
-    fills = chances.target + chances.stop * (2.0 + stop) + chances.time * 2.0  # that pay the slippage
+    fills = chances.target * slipping + chances.stop * (2.0 + stop) + chances.time * 2.0
     parts = [
         ("Target", chances.target * target), ("Stop", -chances.stop * stop),
         ("Time", chances.time * chances.time_return if chances.time > 0.0 else 0.0),

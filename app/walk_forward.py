@@ -20,7 +20,7 @@ from app.evaluation import BUY_AND_HOLD, TradingEvaluator
 from app.instrument_rules import rules_of
 from app.trials import RUN, WALK_FORWARD, note_tuned, sharpe_of, tried
 from app.tuning import tuned_for
-from app.wiring import Extras, Workplace, choose_series, extras_for, market_for
+from app.wiring import Extras, Workplace, choose_series, extras_for, mark_frame, market_for
 from data.errors import UserError
 from data.market import Frame, FundingFrame, SeriesKey
 from database.models import OVERALL, MetricRow
@@ -88,6 +88,7 @@ def perform(
         evaluator = TradingEvaluator(
             place.settings, partial(tried, place, info.key), trial, WALK_FORWARD, spec.seed,
             rules_of(place.database, info.key, frame), extras.beside, store.read,
+            mark_frame(store, info.key, request.start_ms, request.end_ms),
         )  # fmt: skip
         result = walk_forward(
             frame, funding, spec, evaluator, progress, cancelled, extras.beside, extras.finer,
@@ -154,8 +155,9 @@ def _paths(
     if not groups:
         return None
     alone = TradingEvaluator(
-        evaluator.settings, seed=evaluator.seed, rules=evaluator.rules, beside=evaluator.beside, finer=evaluator.finer
-    )
+        evaluator.settings, seed=evaluator.seed, rules=evaluator.rules, beside=evaluator.beside, finer=evaluator.finer,
+        marks=evaluator.marks,
+    )  # fmt: skip
     return combinatorial_paths(
         frame, funding, spec, groups, alone, progress, cancelled, extras.beside, extras.finer
     ).as_dict()

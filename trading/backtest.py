@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ai.schema import FeatureSchema
-from data.grid import Grid
+from data.grid import MARK_ROWS, Grid
 from data.market import Float64Array, Int64Array, Record
 from trading.bar import bar_at
 from trading.config import TradingConfig
@@ -26,8 +26,11 @@ from trading.strategy.program import compile_program, signals
 
 PLAN_ROWS = 32_768  # decisions of one compiled stretch; the run goes on in the next
 FILL_ROWS = 65_536
-ASSUMPTIONS = ("liquidation is tested on the bar's low or high: bars carry no mark price",)
-FUNDING_ASSUMPTION = "funding without a stored mark price uses the last price"
+NO_MARK = "where no mark price is stored ({missing:,} of {bars:,} bars), "
+LIQUIDATION = NO_MARK + "liquidation is tested on the bar's low or high and positions are valued at its close"
+STOPS = NO_MARK + "stops are tested on last prices"
+BY_MARK = "what the mark price triggers within a bar fills at the bar's worst last price"
+FUNDING = "funding without a stored mark price uses the last price"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +53,7 @@ class RunResult:
     halted_at: int | None  # ms of the first halt
     bars: int
     metrics: dict[str, float | None]
-    assumptions: tuple[str, ...] = field(default=ASSUMPTIONS)
+    assumptions: tuple[str, ...] = ()
     halts: tuple[Halt, ...] = ()
 
 
@@ -172,6 +175,20 @@ def run_service(
     return _result(config, grid, session.state, kept, equity, codes, halts)
 
 
+def _assumptions(config: TradingConfig, grid: Grid) -> tuple[str, ...]:
+    """What the bars do not tell and the result supposes."""
+    bars, by_mark = int(grid.present.sum()), config.in_force.matching.stop_trigger == "mark"
+    known = 0
+    if grid.mark_price.shape[2]:
+        known = int((grid.present & ~np.isnan(grid.mark_price[:, MARK_ROWS.index("close")])).sum())
+    due = [grid.funding_mark[begin:end] for begin, end in grid.funding_start[:, [0, -1]].tolist()]
+    told = (
+        (known < bars, LIQUIDATION), (known < bars and by_mark, STOPS), (known > 0 and by_mark, BY_MARK),
+        (any(bool(np.isnan(marks).any()) for marks in due), FUNDING),
+    )  # fmt: skip
+    return tuple(words.format(missing=bars - known, bars=bars) for holds, words in told if holds)
+
+
 def _result(
     config: TradingConfig, grid: Grid, state: TradingState, kept: list[tuple[Record, Record, Record]],
     equity: Record, codes: npt.NDArray[np.uint8], halts: list[tuple[int, int]],
@@ -180,10 +197,9 @@ def _result(
     fills, trades, decisions = (np.concatenate(parts) for parts in zip(empty, *kept, strict=True))
     account = state.account[0]
     first_halt = int(account["first_halt"])
-    assumptions = ASSUMPTIONS + ((FUNDING_ASSUMPTION,) if bool(np.isnan(grid.funding_mark).any()) else ())
     return RunResult(
         trades, fills, equity, decisions, codes, float(account["fees"]), float(account["funding"]),
         config.start_equity, float(account["equity"]), first_halt or None, grid.bars,
-        metrics(trades, equity, config.start_equity, grid.step_ms, fills, decisions), assumptions,
+        metrics(trades, equity, config.start_equity, grid.step_ms, fills, decisions), _assumptions(config, grid),
         halts_of(halts, config, grid),
     )  # fmt: skip

@@ -281,7 +281,7 @@ def _plan(
     stop_share = price_of(stop, instrument) / price
     target_share = price_of(target, instrument) / price
     slip = expected_slip(rules, account["equity"], price, volume, p["sigma"])
-    win, loss = payoffs(instrument, stop_share, target_share, slip)
+    win, loss = payoffs(rules, instrument, stop_share, target_share, slip)
     side = row["signal"]
     lower = math.nan
     row["expected_value"] = math.nan

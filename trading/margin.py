@@ -53,7 +53,7 @@ def reprice(p: Row, instrument: Row) -> None:
 
 @kernel
 def share_wallet(a: Row, positions: Record, instruments: Record) -> None:
-    """Cross margin, at a close: the wallet behind every position, by mark prices, and the level that follows from it."""
+    """Cross margin, at a close: the wallet behind every position, by mark prices, and the level that follows."""
     total = 0.0
     for s in range(positions.shape[0]):
         p = positions[s]

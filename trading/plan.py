@@ -62,12 +62,13 @@ def expected_slip(rules: Row, equity: float, price: float, volume: float, sigma:
 
 
 @kernel
-def payoffs(instrument: Row, stop: float, target: float, slip: float) -> tuple[float, float]:
+def payoffs(rules: Row, instrument: Row, stop: float, target: float, slip: float) -> tuple[float, float]:
     """Net (win at the target, loss at the stop) as fractions of notional: fees, spread and impact taken off.
 
-    The entry counts as a taker's, whatever order it is.
+    The entry counts as a taker's, whatever order it is; the target as the maker or taker that its order is.
     """
-    win = target - instrument["taker"] - instrument["maker"] * (1.0 + target) - slip
+    at_target = instrument["taker"] + slip if rules["take_market"] == 1 else instrument["maker"]
+    win = target - instrument["taker"] - at_target * (1.0 + target) - slip
     loss = stop + (2.0 + stop) * (instrument["taker"] + slip)
     return win, loss
 

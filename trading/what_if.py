@@ -113,7 +113,7 @@ def what_if(state: TradingState, symbols: tuple[str, ...], wish: Wish, seen: See
         target = math.ceil(rules["target_ratio"] * stop - _ROUNDING)
     shares = price_of(stop, instrument) / price, price_of(target, instrument) / price
     slip = expected_slip(rules, a["equity"], price, seen.volume, seen.sigma)
-    win, loss = payoffs(instrument, *shares, slip)
+    win, loss = payoffs(rules, instrument, *shares, slip)
     lots = _lots(state, wish, win, loss, price_of(entry, instrument), name)
     before = _exposure(state)
     rows = blank_decisions(1)
@@ -171,12 +171,13 @@ def _answer(
     wallet = float(a["equity"] - a["maintenance"]) if rules["cross"] == 1 else margin
     share = expected_funding(p, rules, wish.side, int(a["last_bar"]) + int(rules["step"]))
     equity, risk = float(a["equity"]), float(row["risk_amount"])
+    at_target = "taker" if rules["take_market"] == 1 else "maker"
     return WhatIf(
         entry=entry, stop=float(row["stop"]), target=float(row["target"]), quantity=quantity, leverage=leverage,
         notional=notional, margin=margin,
         liquidation=max(0.0, liquidation_price(wish.side, notional, quantity, wallet, instrument)),
         loss_at_stop=risk, fees_at_stop=float((notional + quantity * row["stop"]) * instrument["taker"]),
-        fees_at_target=float(notional * instrument["taker"] + quantity * row["target"] * instrument["maker"]),
+        fees_at_target=float(notional * instrument["taker"] + quantity * row["target"] * instrument[at_target]),
         funding=share * notional if p["funding_step"] > 0 else None, time_limit=int(row["time_limit"]),
         before=before,
         after=Exposure(after.value_at_risk, after.shortfall, before.open_risk + risk / equity, after.gross),

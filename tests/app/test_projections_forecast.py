@@ -15,12 +15,12 @@ STOP, TARGET, SLIP, FUNDING = 0.01, 0.025, 0.00013, 0.00004
 CHANCES = Chances(0.35, 0.5, 0.15, 0.002)
 
 
-@pytest.fixture
-def row() -> np.void:
+def decision(target_order: str = "limit") -> np.void:
     costs = CostSettings()
     rules = np.zeros(1, dtype=[("taker", "f8"), ("maker", "f8")])[0]
     rules["taker"], rules["maker"] = costs.taker_fee, costs.maker_fee
-    win, loss = payoffs(rules, STOP, TARGET, SLIP)
+    matching = np.array([(target_order == "market",)], dtype=[("take_market", "i8")])[0]
+    win, loss = payoffs(matching, rules, STOP, TARGET, SLIP)
     forecast = np.zeros(WIDTH)
     forecast[Col.L_TARGET : Col.L_TARGET + 4] = CHANCES
     made = np.zeros(1, dtype=DECISION)[0]
@@ -31,11 +31,18 @@ def row() -> np.void:
     return made
 
 
-def test_the_parts_add_up_and_give_back_slippage_and_funding(row: np.void) -> None:
-    parts = {part.label: part.value for part in expected(row, CHANCES, CostSettings())}
+@pytest.fixture
+def row() -> np.void:
+    return decision()
+
+
+@pytest.mark.parametrize(("target_order", "at_target"), [("limit", 1.0), ("market", 2.0 + TARGET)])
+def test_the_parts_add_up_and_give_back_slippage_and_funding(target_order: str, at_target: float) -> None:
+    row = decision(target_order)
+    parts = {part.label: part.value for part in expected(row, CHANCES, CostSettings(), target_order)}
     assert sum(v for k, v in parts.items() if k != "EV") == pytest.approx(parts["EV"], abs=1e-15)
     assert parts["Funding"] == pytest.approx(-FUNDING, abs=1e-12)
-    fills = CHANCES.target + CHANCES.stop * (2 + STOP) + CHANCES.time * 2
+    fills = CHANCES.target * at_target + CHANCES.stop * (2 + STOP) + CHANCES.time * 2
     assert parts["Spread"] + parts["Slippage"] == pytest.approx(-fills * SLIP, abs=1e-12)
     assert parts["Target"] == pytest.approx(0.35 * TARGET)
     assert parts["Stop"] == pytest.approx(-0.5 * STOP)

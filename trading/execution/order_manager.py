@@ -13,7 +13,7 @@ from trading.execution.paper import PaperVenue
 from trading.journal import OrderRow
 from trading.records import Entry, ExitReason, Purpose
 
-_KINDS = {"stop": "stop_market", "target": "limit"}
+_TARGETS = {"limit": "limit", "market": "take_profit_market"}  # by ``trading.matching.target_order``
 _ENTRIES = {Entry.MARKET: "market", Entry.LIMIT: "limit", Entry.STOP: "stop_market"}
 _WORDS = {
     ExitReason.STOP: "stop reached", ExitReason.TARGET: "target reached", ExitReason.TRAILING: "moved stop reached",
@@ -147,11 +147,11 @@ class OrderManager:
     def protect(self, s: int, position: Record, ms: int, words: str) -> None:
         """Stop and targets of a held position: for exactly what is held, at its levels.
 
-        While a market exit goes on over several bars there are no targets.
+        While a market exit goes on over several bars there are no targets, but the one that it comes from.
         """
         lots, taken = int(position["lots"]), int(position["next_part"])
         self._rest(s, position, "stop", "S", lots, int(position["stop"]), ms, words)
-        leaving = int(position["exit_at_open"]) != 0 and int(position["exit_bar"]) != 0
+        leaving = int(position["exit_at_open"]) not in (0, ExitReason.TARGET) and int(position["exit_bar"]) != 0
         wanted: dict[str, tuple[int, int]] = {}
         if not leaving:
             for k in range(taken, int(position["parts"])):
@@ -212,9 +212,14 @@ class OrderManager:
     ) -> Order:  # fmt: skip
         return Order.planned(
             f"{self._stem}{plan_id:x}{slot}", plan_id, s, self.config.symbols[s], purpose,
-            "buy" if side > 0 else "sell", kind or _KINDS.get(purpose, "market"), self._quantity(s, lots),
+            "buy" if side > 0 else "sell", kind or self._kind(purpose), self._quantity(s, lots),
             None if ticks is None else self._price(s, ticks), purpose != "entry", ms, words,
         )  # fmt: skip
+
+    def _kind(self, purpose: str) -> str:
+        if purpose == "target":
+            return _TARGETS[self.config.in_force.matching.target_order]
+        return "stop_market" if purpose == "stop" else "market"
 
     def _quantity(self, s: int, lots: int) -> Decimal:
         return lots * self.config.instruments[s].lot
