@@ -117,7 +117,7 @@ def perform(
     place.database.audit.append(
         None, STARTED, {**about, "configurations": len(attempts), "digests": [a.digest for a in attempts]}
     )
-    asked = [{RUN: a.digest, "strategy": inputs.config.strategy.name} for a in attempts]
+    asked = [{RUN: a.digest, "strategy": a.config.strategy.name} for a in attempts]
     trials = place.database.trials.begin_all(keys[0], SWEEP, asked)
     done: list[Done] = []
     complete = _run_all(attempts, inputs, _workers(place, request, inputs, len(attempts)), done, progress, cancelled)

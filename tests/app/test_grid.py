@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ai.features.registry import BY_NAME
 from app.grid_keys import TRADING, WITHOUT_EFFECT, constants, tree_of
 from app.grids import applied, check_grid, grid_of
 from app.settings import Known, known
@@ -16,7 +19,7 @@ from tests.trading.cases import config_of, instrument, random_market
 from trading.backtest import run_fast
 from trading.config import TradingConfig
 from trading.strategy.library import LIBRARY
-from trading.strategy.spec import StrategySpec, parse_strategy
+from trading.strategy.spec import StrategySpec, check_features, parse_strategy
 
 RSI, TURTLE, SCREENS = LIBRARY["rsi-oversold"], LIBRARY["turtle"], LIBRARY["triple-screen"]
 
@@ -175,3 +178,13 @@ def test_a_size_and_the_setting_that_holds_it_may_be_varied_together() -> None:
     grid = {"size.risk_share": [0.01, 0.03], "trading.sizing.risk_share": [0.05]}
     assert [c.in_force.sizing.risk_share for c in checked(grid, traded(OWN))] == [0.01, 0.03]
     assert instrument().taker_fee is None
+
+
+def test_the_examples_of_the_page_are_accepted() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "strategies.md").read_text()
+    strategy, grid = (tomllib.loads(part.split("```")[0]) for part in page.split("```toml\n")[1:])
+    spec = parse_strategy(strategy, "page")
+    check_features(spec, "page", {feature.name: feature.unit for feature in BY_NAME.values()})
+    made = checked(grid, traded(spec))
+    assert len(made) == 3 * 2 * 2 * 2 and len({config.digest() for config in made}) == len(made)
+    assert made[0].in_force.matching.entry == "limit" and made[0].profile.limit_bars == 36
