@@ -336,3 +336,36 @@ def test_i9_no_sequence_of_bars_fills_and_restarts_loosens_a_limit(
         now = state.limits[:, : len(GATES)] * np.where(tightening, state.account["tightness"][0], 1.0)
         assert (now <= before).all()
         before = now
+
+
+# ---- ends of ranges --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("days", "known"), [(60, False), (61, True)])
+def test_value_at_risk_is_measured_from_sixty_days_on(days: int, known: bool) -> None:
+    """61 closes are 60 returns; so for one symbol and for two."""
+    alone = plans(session_with(closes(days=days)), 1.0)[0][0]
+    assert bool(alone["unmeasured"] >> Gate.VAR & 1) is not known
+    both = plans(session_with(closes(2, days=days, scale=0.005), 2), 1.0)[0][1]
+    assert bool(both["unmeasured"] >> Gate.SHORTFALL & 1) is not known
+
+
+def test_a_stop_beyond_its_entry_risks_nothing_and_gives_nothing_to_others() -> None:
+    """The first long stands at 110 with its stop at 108.9: the second one's plan is all the open risk there is."""
+    config = config_of(
+        settings=merged(CALM, {"management": {"trailing": 1.0}}), symbols=SYMBOLS[:2], exits=profile(0.01, 90.0, 50)
+    )
+    session = session_of(config)
+    up = (100.0, 110.0, 100.0, 110.0)
+    grid = grid_of({SYMBOLS[0]: [FLAT, FLAT, up, up], SYMBOLS[1]: [FLAT] * 4})
+    X = features_of(config, grid, go=np.array([[1, 0, 0, 0], [0, 0, 1, 0]]))
+    row = feed(session, grid, X, 0, 3)[2].decisions[1]
+    assert session.state.positions["stop"][0] > session.state.positions["entry"][0]
+    assert row["gate_values"][Gate.OPEN_RISK] == pytest.approx(row["risk_amount"] / session.state.account["equity"][0])
+
+
+def test_shorts_fill_the_exposure_as_longs_do() -> None:
+    session = session_with(None, 2, settings={"limits": {"exposure": 0.6}})
+    rows = plans(session, np.array([[-1.0, 0.0], [1.0, 0.0]]))[0]
+    assert rows["gate_values"][:, Gate.EXPOSURE].tolist() == pytest.approx([0.4, 0.6])
+    assert rows["quantity"].tolist() == pytest.approx([40.0, 20.0])

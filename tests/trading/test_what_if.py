@@ -90,6 +90,8 @@ def test_risk_before_and_after_and_the_group_it_joins() -> None:
     assert found.after.open_risk == pytest.approx(found.verdicts[Gate.OPEN_RISK].value)
     assert [name for name, _ in found.correlated] == [SYMBOLS[1]] and found.correlated[0][1] > 0.9
     assert "Correlation" in found.failing
+    nothing = ask(session_over(), 1).before
+    assert (nothing.value_at_risk, nothing.shortfall, nothing.open_risk, nothing.gross) == (0.0, 0.0, 0.0, 0.0)
     hedge = ask(session, -1)
     assert hedge.after.value_at_risk < found.before.value_at_risk and hedge.correlated == ()
 
