@@ -14,7 +14,7 @@ from trading.risk.tightening import loosen, tighten_by_drawdown
         (0.025, 10_000.0, 1.0), (0.0251, 10_000.0, 1.0), (0.03, 10_000.0, 1.0), (0.0301, 10_000.0, 0.5),
         (0.026, 10_001.0, 0.5), (0.025, 10_001.0, 1.0),
     ],
-    ids=["at the mark", "less than was seen", "as was seen", "deeper", "from a new high", "from a new high, at the mark"],
+    ids=["at the mark", "less than was seen", "as was seen", "deeper", "from a new high", "new high, at the mark"],
 )  # fmt: skip
 def test_after_loosening_only_a_deeper_drawdown_or_a_new_one_tightens(
     drawdown: float, high_water: float, tightness: float
