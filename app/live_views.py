@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from app.contract.views import BarView, PositionRow, PositionsView, StripView
-from app.projection_context import base, decimals
+from app.live_position_parts import by_slot, entries, stop_moves, targets
+from app.projection_context import Book, base, decimals
 from data.market import Record, short_symbol
 from trading.costs import price_of, quantity_of
 from trading.records import ExitReason
+from trading.risk.portfolio import loss_to_stop, open_risk
 
 if TYPE_CHECKING:
     from app.service import TradingService
     from data.grid import Grid
 
+NO_SYMBOL = -1  # is left out of the sum
 SYNTHETIC_BANNER = (
     "Synthetic data: a made-up market to look around in; it says nothing about a real one. "
     "Import recorded bars, or take them from the exchange."
@@ -28,6 +32,9 @@ def live_positions(service: TradingService) -> list[PositionRow]:
     equity = float(state.account["equity"][0])
     bar_ms = service.progress.last_bar_ms
     close_ms = None if bar_ms is None else bar_ms + config.step_ms
+    orders = by_slot(service.trader.session.open_orders())
+    tightness = service.trader.session.tightness
+    mode = "cross" if state.rules["cross"][0] else "isolated"
     rows = []
     for s, symbol in enumerate(config.symbols):
         p, instrument, rules = state.positions[s], state.instruments[s], config.instruments[s]
@@ -42,6 +49,9 @@ def live_positions(service: TradingService) -> list[PositionRow]:
         pnl = side * (last - entry) * quantity
         risk = float(p["risk_amount"])
         leaving = int(p["exit_at_open"]) != 0
+        resting = orders.get((s, "S"))
+        protecting = 0.0 if resting is None else float(resting.quantity)
+        whole = abs(protecting - quantity) < 0.5 * float(rules.lot)
         rows.append(
             PositionRow(
                 symbol=symbol, side="long" if side > 0 else "short", quantity=quantity, base=base(symbol),
@@ -51,22 +61,26 @@ def live_positions(service: TradingService) -> list[PositionRow]:
                 opened_ms=int(p["entry_time"]), closes_ms=int(p["deadline"]),
                 left_s=None if close_ms is None else max(0.0, (int(p["deadline"]) - close_ms) / 1000),
                 notional=quantity * last, margin=float(p["margin"]) / equity if equity > 0 else None,
-                margin_limit=config.settings.limits.margin_share, loss_at_stop=risk,
-                leverage=quantity * entry / float(p["margin"]) if p["margin"] > 0 else None, protected=True,
-                protection=_protection(p, leaving),
-                price_digits=decimals(rules.tick), quantity_digits=decimals(rules.lot),
+                margin_limit=config.settings.limits.margin_share * tightness,
+                loss_at_stop=float(loss_to_stop(p, instrument, state.rules[0])),
+                leverage=quantity * entry / float(p["margin"]) if p["margin"] > 0 else None,
+                protected=whole or leaving, protection=_protection(p, leaving, whole),
+                price_digits=decimals(rules.tick), quantity_digits=decimals(rules.lot), liquidation=liquidation,
+                margin_mode=mode, protecting=protecting, stops=stop_moves(p, instrument, resting),
+                targets=targets(p, instrument, state.rules[0]), adds=int(p["adds"]),
+                adds_most=int(state.rules["adds"][0]),
             )
         )  # fmt: skip
     return rows
 
 
-def _protection(p: Record, leaving: bool) -> str:
-    """What stands between the position and a loss, and how many of its partial targets are taken."""
+def _protection(p: Record, leaving: bool, whole: bool) -> str:
+    """What stands between the position and a loss."""
     if leaving:
         return "Closing at the next price"
-    words = "Stop trails" if int(p["stop_reason"]) == ExitReason.TRAILING else "Stop resting"
-    taken, parts = int(p["next_part"]), int(p["parts"])
-    return f"{words} · {taken} of {parts} parts taken" if parts else words
+    if not whole:
+        return "Stop missing"
+    return "Stop moved" if int(p["stop_reason"]) == ExitReason.TRAILING else "Stop resting"
 
 
 def positions_view(service: TradingService) -> PositionsView:
@@ -79,10 +93,23 @@ def positions_view(service: TradingService) -> PositionsView:
     session = service.trader.session
     limit = session.config.settings.limits.exposure * session.tightness
     net = sum(r.notional if r.side == "long" else -r.notional for r in rows)
+    bar_ms = service.progress.last_bar_ms
+    waiting = entries(
+        session.config, session.state, by_slot(session.open_orders()),
+        None if bar_ms is None else bar_ms + session.config.step_ms,
+    )  # fmt: skip
     return PositionsView(
         tuple(rows), sum(r.pnl or 0.0 for r in rows), gross / equity, limit, net / equity,
-        sum(r.loss_at_stop or 0.0 for r in rows),
+        sum(r.loss_at_stop or 0.0 for r in rows), entries=waiting,
     )  # fmt: skip
+
+
+def book(service: TradingService) -> Book | None:
+    """A copy of the account's state between two bars: views are built from it in other threads."""
+    if service.trader is None or service.plan is None:
+        return None
+    session = service.trader.session
+    return Book(session.config, copy.deepcopy(session.state))
 
 
 def strip(service: TradingService) -> StripView:
@@ -109,7 +136,8 @@ def strip(service: TradingService) -> StripView:
     account = service.trader.session.state.account[0]
     rows = live_positions(service)
     equity, day_start = float(account["equity"]), float(account["day_start"])
-    risk = sum(r.loss_at_stop or 0.0 for r in rows)
+    state = service.trader.session.state
+    risk = float(open_risk(state.positions, state.instruments, state.rules[0], NO_SYMBOL))
     limits = plan.config.settings.limits
     return StripView(
         **base, bar_ms=None if progress.last_bar_ms is None else progress.last_bar_ms + plan.step_ms, equity=equity,

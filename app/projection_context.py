@@ -21,9 +21,19 @@ if TYPE_CHECKING:
     from app.wiring import Workplace
     from database.accounts import Account
     from database.audit import AuditReport
+    from trading.config import TradingConfig
+    from trading.state import TradingState
 
 NO_POSITIONS = PositionsView((), None, None, None, None, None)
 DEFAULT_DIGITS = (4, 3)  # price and quantity of a symbol whose rules are not in the table
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Book:
+    """What an account trades and its state at one moment; the state is a copy that may be written to."""
+
+    config: TradingConfig
+    state: TradingState
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,7 @@ class Context:
     feeds: tuple[FeedRow, ...] = ()  # of a run that takes its bars from an exchange
     quotes: tuple[QuoteRow, ...] = ()
     live_models: tuple[LiveLine, ...] = ()  # of a run whose models forecast
+    book: Book | None = None  # of a run, at the moment of asking
 
     @property
     def step_ms(self) -> int:

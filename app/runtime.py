@@ -24,7 +24,7 @@ from app.control import ControlServer
 from app.event_log import EventLog
 from app.job_tray import JobTray
 from app.jobs import Jobs, JobStatus
-from app.live_views import positions_view, strip
+from app.live_views import book, positions_view, strip
 from app.options import RunOptions
 from app.runtime_commands import NOT_OPEN, RuntimeCommands
 from app.service import STOPPED, TradingService
@@ -291,7 +291,7 @@ class Runtime:
             keys=service.plan.keys if service.plan is not None else (), strip=strip(service),
             positions=positions_view(service), jobs=self._jobs_view(), health=self._health(service),
             audit=self.audit[0] if self.audit else None, audit_ms=self.audit[1] if self.audit else None, feeds=feeds,
-            quotes=quotes, live_models=self._live_models(service),
+            quotes=quotes, live_models=self._live_models(service), book=book(service),
         )  # fmt: skip
 
     @staticmethod

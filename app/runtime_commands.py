@@ -45,8 +45,8 @@ class RuntimeCommands:
                 return self._running().act("pause")
             case c.Resume():
                 return self._running().act("resume")
-            case c.LoosenLimits():
-                return self._running().act("loosen")
+            case c.LoosenLimits(reason):
+                return self._running().act("loosen", reason or "by the operator")
             case c.Stop():
                 self._running().stop()
                 return c.Outcome(True, "Stopping: open positions stay open.")

@@ -305,7 +305,7 @@ class TradingService:
         elif name == "halt":
             session.halt(why)
         elif name == "loosen":
-            sentence = sentence if session.loosen() else "No limit has tightened: they are as set."
+            sentence = sentence if session.loosen(why) else "No limit has tightened: they are as set."
         else:
             count = session.flatten()
             sentence = f"{count} position{'s' if count != 1 else ''} will be closed at the next price; entries paused."

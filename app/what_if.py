@@ -13,7 +13,7 @@ from app.day_history import day_closes
 from app.documents import number, verdict_rows
 from app.options import RunOptions
 from app.parity import as_run
-from app.projection_context import Context, base, digits
+from app.projection_context import Book, Context, base, digits
 from app.projections_decision import gate_rows
 from app.run_plan import RunPlan, plan_run
 from app.wiring import run_warmup
@@ -105,6 +105,16 @@ def _state_of(place: Workplace, account: Account | None, plan: RunPlan) -> tuple
     return state, False
 
 
+def committed(place: Workplace, account: int) -> Book | None:
+    """What an account trades and its state as committed; none where it has none, or was run under other settings."""
+    try:
+        _, found, plan = _run_of(place, account)
+        state, fresh = _state_of(place, found, plan)
+    except UserError:
+        return None
+    return None if fresh else Book(plan.config, state)
+
+
 def _look(place: Workplace, plan: RunPlan, s: int, state: TradingState, fresh: bool, newest_ms: int | None) -> Seen:
     """What the desk reads at the newest bar; a new state learns of prices, settlements and days before it."""
     key, config = plan.keys[s], plan.config
@@ -164,12 +174,13 @@ def _risk_row(e: Exposure) -> Document:
 def view(query: WhatIfQuery, context: Context) -> WhatIfView:
     """The same for the window, of the account in sight; where no such plan can be made it says why."""
     account = None if context.account is None else context.account.id
-    symbol = query.symbol or context.symbols[0]
+    held = {p.symbol for p in context.positions.positions}
+    symbol = query.symbol or next((s for s in context.symbols if s not in held), context.symbols[0])
     try:
         said = answer(context.place, Request(symbol, query.side, query.quantity, query.stop, account))
     except UserError as error:
-        return WhatIfView(symbol, query.side, refused=str(error))
-    return WhatIfView(said.symbol, said.side, _plan(said))
+        return WhatIfView(symbol, query.side, refused=str(error), symbols=context.symbols)
+    return WhatIfView(said.symbol, said.side, _plan(said), symbols=context.symbols)
 
 
 def _plan(said: Answer) -> WhatIfPlan:

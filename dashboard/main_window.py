@@ -43,6 +43,7 @@ from dashboard.tabs.settings import SettingsTab
 from dashboard.tabs.signals import SignalsTab
 from dashboard.tabs.trades import TradesTab
 from dashboard.theme import named, theme
+from dashboard.what_if import WhatIfDialog
 from dashboard.widgets.frame import Banner, LiveFrame, TabBar
 from dashboard.widgets.notices import AskOnce, NoticeStack
 from dashboard.widgets.strip import Strip
@@ -153,6 +154,9 @@ class MainWindow(QMainWindow):
 
     def go_to(self, key: str, what: object) -> None:
         """A tab by its key (or the first word of it), with what to show there."""
+        if key == "what-if":
+            self.open_what_if(what if isinstance(what, str) else "")
+            return
         key = next((k for k in self.by_key if k == key or k.startswith(f"{key}-")), key)
         if key in self.by_key:
             tab = self.by_key[key]
@@ -264,12 +268,22 @@ class MainWindow(QMainWindow):
         """Choose files and say what they are."""
         ImportDialog(self, self.bridge).open()
 
+    def open_what_if(self, symbol: str = "") -> WhatIfDialog:
+        """A trade before it is made; an empty symbol: the run's first that is not held."""
+        dialog = WhatIfDialog(self, self.bridge, symbol)
+        dialog.show()
+        return dialog
+
     def entries(self) -> list[Entry]:
         """What the palette offers."""
         chart = self.by_key["chart"]
         symbols = chart.view.symbols if isinstance(chart, ChartTab) and chart.view is not None else ()
         found = [
             Entry(f"Chart: {numbers.ticker(s)}", "symbol", "chart", partial(self.go_to, "chart", s)) for s in symbols
+        ]
+        found.append(Entry("What if…", "trade", "scales", self.open_what_if))
+        found += [
+            Entry(f"What if: {numbers.ticker(s)}", "trade", "scales", partial(self.open_what_if, s)) for s in symbols
         ]
         found += [
             Entry(tab.title, f"Ctrl+{(i + 1) % 10}", "tab", partial(self.show_tab, i))

@@ -72,13 +72,13 @@ class SessionControls:
         """What is left of the limits on money at risk, 1 = all of them."""
         return float(self.state.account["tightness"][0])
 
-    def loosen(self) -> bool:
+    def loosen(self, why: str = "") -> bool:
         """A person looked: limits that tightened by themselves are as set again; False where none had."""
         before = self.tightness
         if before >= 1.0:
             return False
         loosen(self.state.account)
-        self._note("loosen", {"by": "operator", "from": before})
+        self._note("loosen", {"by": "operator", "from": before, **({"why": why} if why else {})})
         return True
 
     def halt(self, why: str) -> None:

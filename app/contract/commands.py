@@ -30,7 +30,9 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class LoosenLimits:
-    """Limits that tightened by themselves are as set again; noted in the audit."""
+    """Limits that tightened by themselves are as set again; noted in the audit with the reason."""
+
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ class RiskQuery:
 
 @dataclass(frozen=True, slots=True)
 class WhatIfQuery:
-    """Answered by ``results.WhatIfView``. Without a symbol it is the run's first.
+    """Answered by ``results.WhatIfView``. Without a symbol it is the run's first that is not held.
 
     ``side`` is long or short; without ``quantity`` (base units) and ``stop`` (price) sizing and exit profile say them.
     """

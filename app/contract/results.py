@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from app.contract.judgement import NamedAmount
 from app.contract.model_views import LiveLine, OverlayLine, ScoreLine, TrialLine
+from app.contract.risk_views import CorrelationView, LimitChange, ReductionRow, TighteningView
 from app.contract.views import FloatArray, GateRow, IntArray, no_floats, no_times
 
 
@@ -230,6 +231,7 @@ class BlockedRow:
     limit: float | None
     unit: str
     expected_value: float | None
+    also: tuple[str, ...] = ()  # further gates that it failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,7 @@ class RiskView:
 
     entries: str  # "entries allowed", "halted: drawdown over 5 %"
     entries_level: str
-    gates: tuple[GateRow, ...]
+    gates: tuple[GateRow, ...]  # as the newest plan met them, against the limits in force
     blocked: tuple[BlockedRow, ...] = ()
     blocked_total: int = 0
     exposures: tuple[NamedAmount, ...] = ()  # by symbol, signed fraction of equity
@@ -252,6 +254,14 @@ class RiskView:
     drawdown: FloatArray = field(default_factory=no_floats)
     drawdown_limit: float | None = None
     currency: str = "USDT"
+    plan: str = ""  # of the gates: "BTCUSDT long"; empty: no plan was made yet
+    plan_ms: int | None = None
+    held: tuple[GateRow, ...] = ()  # the portfolio as it is: VaR, shortfall, open risk, exposure, concentration
+    held_days: FloatArray = field(default_factory=no_floats)  # what it would have made on each known day, fraction
+    tightening: TighteningView | None = None
+    correlation: CorrelationView | None = None
+    reductions: tuple[ReductionRow, ...] = ()  # newest first
+    changes: tuple[LimitChange, ...] = ()  # of the limits, newest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +311,7 @@ class WhatIfView:
     side: str
     plan: WhatIfPlan | None = None
     refused: str = ""
+    symbols: tuple[str, ...] = ()  # that can be asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.contract.judgement import JudgementView, NamedAmount, PathsView
+from app.contract.position_views import EntryRow, StopMove, TargetRow
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -127,6 +128,13 @@ class PositionRow:
     protection: str  # "Stop resting", "Stop missing · 3 s"
     price_digits: int = 1
     quantity_digits: int = 3
+    liquidation: float | None = None  # None: it is never reached
+    margin_mode: str = ""  # isolated | cross
+    protecting: float | None = None  # base units that the resting stop would close
+    stops: tuple[StopMove, ...] = ()  # newest first: where the stop stands and stood
+    targets: tuple[TargetRow, ...] = ()  # by their order; the last is the plan's own
+    adds: int = 0  # additions planned so far
+    adds_most: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +276,7 @@ class GateRow:
     at_least: bool = False  # the limit is a minimum
     by_design: bool = False  # it stands on its limit by construction (leverage, stop distance)
     text: str = ""  # shown instead of value / limit where there is no number: "BTCUSDT / allowed"
+    set_limit: float | None = None  # the limit as set, where the one in force has tightened
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +383,7 @@ class PositionsView:
     net_exposure: float | None
     loss_at_stops: float | None
     currency: str = "USDT"
+    entries: tuple[EntryRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

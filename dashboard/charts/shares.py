@@ -71,10 +71,13 @@ class Histogram(Plot):
             token = "danger" if bounds[i + 1] <= limit else "s6"
             bar = QRectF(round(x0) + 1, box.bottom() - tall, max(1, round(x1) - round(x0) - 1), tall)
             painting.fill(p, bar, token, 0.95 if token == "danger" else 0.5)
-        for value, words, token in self._marks:
+        taken = 0.0  # right edge of the label before: one that would cover it goes a line down
+        for value, words, token in sorted(self._marks):
             upright(p, box, at_x(value), token)
             near_end = at_x(value) > box.right() - 110
-            label = QRectF(at_x(value) - (114 if near_end else -5), box.top(), 110, 16)
+            down = 15 if at_x(value) + 5 < taken else 0
+            taken = at_x(value) + 11 + painting.width_of(words, font(11, 600))
+            label = QRectF(at_x(value) - (114 if near_end else -5), box.top() + down, 110, 16)
             align = painting.RIGHT if near_end else painting.LEFT
             painting.text(p, label, words, font(11, 600), token, align)
         noun = f"{v.size:,} {self._noun}" + (f" · {self._flat:,} flat left out" if self._flat else "")

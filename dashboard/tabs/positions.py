@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
 from app.contract.commands import ClosePosition
+from app.contract.position_views import EntryRow
 from app.contract.queries import OrdersQuery, PositionsQuery
 from app.contract.views import OrderRow, OrdersView, PositionRow, PositionsView
 from dashboard import numbers, painting
 from dashboard.bridge import Bridge
 from dashboard.cells import Cell, Column
-from dashboard.charts.shares import RangeBar
+from dashboard.charts.levels import stop_rule
 from dashboard.tables import DataTable, Rows
 from dashboard.tabs.base import Tab, money_cell, number_cell, share_cell, symbol_cell, time_cell
-from dashboard.theme import ROW_DENSE_H
-from dashboard.widgets.cards import Card, EmptyView, label, set_tone
-from dashboard.widgets.controls import Badge, Button, Segments
+from dashboard.theme import HEAD_H, NARROW, ROW_DENSE_H
+from dashboard.widgets.cards import Card, EmptyView
+from dashboard.widgets.controls import Button, Segments
 from dashboard.widgets.facts import Facts
+from dashboard.widgets.position_panel import PositionPanel
 
 STATUS_TONES = {
     "resting": "accent", "filled": "profit", "planned": "text2", "cancelled": "text3", "expired": "text3",
@@ -49,13 +50,54 @@ def position_columns() -> list[Column]:
         Column("r", "R", lambda r: Cell(numbers.number(r.pnl_r, signed=True), painting.money_token(r.pnl_r)), 54,
                right=True, rank=2, tip="Profit in multiples of the loss at the stop"),
         Column("to_stop", "To stop", lambda r: share_cell(r.to_stop), 68, right=True),
-        Column("to_target", "To target", lambda r: share_cell(r.to_target), 72, right=True, rank=3),
+        Column("to_target", "To target", lambda r: share_cell(r.to_target), 72, right=True, rank=5),
         Column("to_liq", "To liq.", lambda r: share_cell(r.to_liquidation, 1), 58, right=True, rank=4,
                tip="Distance to the liquidation price"),
         Column("left", "Left", lambda r: Cell(numbers.span(r.left_s), sort=r.left_s), 72, right=True, rank=2,
                tip="Time to the time exit"),
-        Column("protection", "Protection", protection_cell, 126, grow=1),
+        Column("targets", "Targets", targets_cell, 62, right=True, rank=2, tip="Targets taken, of all"),
+        Column("stop_by", "Stop by", stop_cell, 96, rank=3, tip="The rule that put the stop where it stands"),
+        Column("adds", "Added", lambda r: Cell(f"{r.adds} of {r.adds_most}" if r.adds_most else numbers.UNKNOWN), 56,
+               right=True, rank=7, tip="Additions planned, of those allowed"),
+        Column("protection", "Protection", protection_cell, 104, grow=1),
     ]  # fmt: skip
+
+
+def targets_cell(row: PositionRow) -> Cell:
+    """How many targets are taken."""
+    if len(row.targets) < 2:
+        return Cell(numbers.UNKNOWN, "text3")
+    taken = sum(target.state == "taken" for target in row.targets)
+    return Cell(f"{taken} of {len(row.targets)}", sort=float(taken))
+
+
+def stop_cell(row: PositionRow) -> Cell:
+    """Which rule moved the stop last; the tip says when."""
+    if not row.stops:
+        return Cell(numbers.UNKNOWN, "text3")
+    newest = row.stops[0]
+    return Cell(stop_rule(newest.rule), tip=f"{newest.rule} at {numbers.full_time(newest.time_ms)}")
+
+
+def entry_columns() -> list[Column]:
+    """Columns of entry orders that wait."""
+    return [
+        Column("symbol", "Entry", lambda r: symbol_cell(r.symbol, r.side), 142, grow=2),
+        Column("for", "For", lambda r: Cell("an addition" if r.adds else "a new position"), 100, rank=2),
+        Column("kind", "Kind", lambda r: Cell(r.kind.replace("_", " ")), 84, rank=1),
+        Column("size", "Size", lambda r: number_cell(r.quantity, r.quantity_digits, unit=r.base), 88, right=True),
+        Column("at", "At", lambda r: entry_price(r), 88, right=True),
+        Column("away", "To go", lambda r: share_cell(r.to_price), 68, right=True, tip="Distance of the last price"),
+        Column("sent", "Sent UTC", lambda r: time_cell(r.created_ms), 98, rank=3),
+        Column("expires", "Expires", lambda r: Cell(numbers.day_clock(r.expires_ms), sort=float(r.expires_ms),
+                                                    tip=numbers.full_time(r.expires_ms)), 98),
+        Column("left", "Left", lambda r: Cell(numbers.span(r.left_s), sort=r.left_s), 78, right=True),
+    ]  # fmt: skip
+
+
+def entry_price(row: EntryRow) -> Cell:
+    """The level, or that it fills at the next open."""
+    return Cell("next open", "text2") if row.price is None else number_cell(row.price, row.price_digits, "text")
 
 
 def order_columns() -> list[Column]:
@@ -75,56 +117,6 @@ def order_columns() -> list[Column]:
                rank=1),
         Column("id", "Client id", lambda r: Cell(r.client_id, "text3", mono=True), 120, grow=2, rank=4),
     ]  # fmt: skip
-
-
-class PositionPanel(Card):
-    """The picked position in full."""
-
-    def __init__(self) -> None:
-        super().__init__("Position")
-        self.protection = Badge()
-        self.control(self.protection)
-        self.side = label("", 12, 400, "text2")
-        self.pnl = label("", 18, 600)
-        self.track = RangeBar()
-        self.facts = Facts()
-        self.close_button = Button("Close…", "danger", height=28)
-        for widget in (self.pnl, self.track, self.facts):
-            self.body(widget, 0)
-        self.column.addWidget(self.close_button, 0, Qt.AlignmentFlag.AlignLeft)
-        self.column.addStretch(1)
-        self.row: PositionRow | None = None
-
-    def show_row(self, row: PositionRow | None, currency: str) -> None:
-        """Change the position; ``None`` hides the panel."""
-        self.row = row
-        self.setVisible(row is not None)
-        if row is None:
-            return
-        self.subtitle.setText(f"{numbers.ticker(row.symbol)}  {numbers.side_words(row.side)}")
-        self.protection.show_words(row.protection, "profit" if row.protected else "danger")
-        way = {1: "▲ ", -1: "▼ "}.get(numbers.arrow(row.pnl), "")
-        r = f"   {numbers.number(row.pnl_r, signed=True)} R" if row.pnl_r is not None else ""
-        self.pnl.setText(f"{way}{numbers.number(row.pnl, signed=True)} {currency}{r}")
-        set_tone(self.pnl, painting.money_token(row.pnl))
-        self.track.show_prices(row.stop, row.entry, row.target, row.last)
-        d = row.price_digits
-        limit = "" if row.margin_limit is None else f" · limit {numbers.short(row.margin_limit, 'fraction')}"
-        loss = None if row.loss_at_stop is None else -row.loss_at_stop
-        self.facts.show_facts(
-            ("Stop", f"{numbers.number(row.stop, d)}   {numbers.percent(row.to_stop)} away", "loss"),
-            ("Entry", numbers.number(row.entry, d), "text"),
-            ("Last", numbers.number(row.last, d), "text"),
-            ("Target", f"{numbers.number(row.target, d)}   {numbers.percent(row.to_target)} away", "profit"),
-            ("Size", f"{numbers.number(row.quantity, row.quantity_digits)} {row.base} · "
-                     f"{numbers.number(row.notional, 0)} {currency}", "text"),
-            ("Margin", f"{numbers.percent(row.margin, 1)} of equity{limit}", "text"),
-            ("Leverage", numbers.measured(row.leverage, "x"), "text"),
-            ("Loss at stop", f"{numbers.number(loss)} {currency}", "text"),
-            ("To liquidation", numbers.percent(row.to_liquidation, 1), "text"),
-            ("Opened", f"{numbers.day_clock(row.opened_ms)} UTC", "text"),
-            ("Time left", numbers.span(row.left_s), "text"),
-        )  # fmt: skip
 
 
 class OrderPanel(Card):
@@ -170,6 +162,15 @@ class PositionsTab(Tab):
                 "See why not", lambda: self.go.emit("signals", None),
             )
         )  # fmt: skip
+        self.ask = Button("What if…", icon="scales", height=26)
+        self.ask.setToolTip("What a trade would come to, before it is made")
+        self.ask.clicked.connect(lambda: self.go.emit("what-if", None))
+        self.positions_card.control(self.ask)
+        self.entries_card = Card("Entries that wait")
+        self.entries = DataTable(Rows(entry_columns(), lambda r: r.client_id), row_height=ROW_DENSE_H)
+        self.entries.setObjectName("positions.entries")
+        self.entries_card.body(self.entries)
+        self.entries_card.hide()
         self.which = Segments(("All", "Working", "Filled"), "All", 26)
         self.which.chosen.connect(self._show_orders)
         self.orders_card.control(self.which)
@@ -187,12 +188,13 @@ class PositionsTab(Tab):
         column.addWidget(self.story, 1)
         self.side = side
         self.grid.addWidget(self.positions_card, 0, 0)
-        self.grid.addWidget(self.orders_card, 1, 0)
-        self.grid.addWidget(side, 0, 1, 2, 1)
+        self.grid.addWidget(self.entries_card, 1, 0)
+        self.grid.addWidget(self.orders_card, 2, 0)
+        self.grid.addWidget(side, 0, 1, 3, 1)
         self.grid.setColumnStretch(0, 1)
         side.setFixedWidth(316)
         self.grid.setRowStretch(0, 2)
-        self.grid.setRowStretch(1, 3)
+        self.grid.setRowStretch(2, 3)
         self._orders: tuple[OrderRow, ...] = ()
         self.panel.hide()
         self.story.hide()
@@ -216,10 +218,21 @@ class PositionsTab(Tab):
         if v.exposure_limit is not None and v.positions:
             words += f" of {numbers.short(v.exposure_limit, 'fraction')}"
         self.positions_card.subtitle.setText(words)
+        self._show_entries(v)
         current = self.panel.row.symbol if self.panel.row is not None else ""
         ordered = bare_first(v.positions)
         row = next((r for r in ordered if r.symbol == current), ordered[0] if ordered else None)
         self._pick(row)
+
+    def _show_entries(self, v: PositionsView) -> None:
+        """The card is as tall as its rows, and away without any."""
+        self.entries.rows.replace(v.entries)
+        self.entries_card.setVisible(bool(v.entries))
+        self.entries_card.subtitle.setText(str(len(v.entries)))
+        self.entries.setFixedHeight(HEAD_H + ROW_DENSE_H * min(4, len(v.entries)))
+
+    def set_narrow(self, width: int) -> None:
+        self.panel.set_narrow(width < NARROW)
 
     def show_orders(self, view: OrdersView) -> None:
         """Show the orders."""

@@ -162,7 +162,7 @@ def test_the_palette_finds_and_does(window: MainWindow, service: FakeService, qt
     box = window.palette_box
     assert box.isVisible()
     qtbot.keyClicks(box.field, "eth")
-    assert [entry.words for entry in box.list.entries] == ["Chart: ETHUSDT"]
+    assert [entry.words for entry in box.list.entries] == ["Chart: ETHUSDT", "What if: ETHUSDT"]
     qtbot.keyClick(box.field, Qt.Key.Key_Return)
     assert box.isHidden()
     qtbot.waitUntil(lambda: any(isinstance(a, q.ChartQuery) and a.symbol == "ETH/USDT:USDT" for a in service.asked))
@@ -306,5 +306,5 @@ def test_a_gate_is_drawn_from_its_numbers() -> None:
     assert looks["Margin per symbol"].tone == "accent" and looks["Margin per symbol"].icon == "check"
     assert looks["Trades"].tone == "warn"
     assert looks["Volatility, 1 h"].tone == "danger" and looks["Volatility, 1 h"].icon == "bad"
-    assert looks["Spread / stop"].value == "?"
+    assert looks["Spread / stop"].value == "unknown"
     assert looks["Leverage"].tone == "s6" and looks["Target, at least"].tick < 1
