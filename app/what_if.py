@@ -12,7 +12,7 @@ from app.contract.results import RiskFigures, WhatIfPlan, WhatIfView
 from app.day_history import day_closes
 from app.documents import number, verdict_rows
 from app.options import RunOptions
-from app.parity import as_run
+from app.parity_session import as_run
 from app.projection_context import Book, Context, base, digits
 from app.projections_decision import gate_rows
 from app.run_plan import RunPlan, plan_run

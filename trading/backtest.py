@@ -148,6 +148,15 @@ def run_service(
 ) -> RunResult:  # fmt: skip
     """The service's session over the same inputs, one bar at a time; everything it does is committed to ``journal``."""
     session = TradingSession(config, schema or FeatureSchema(config.features()), journal, account_id, None, history)
+    return run_session(session, grid, X, forecasts, finer)
+
+
+def run_session(
+    session: TradingSession, grid: Grid, X: Float64Array, forecasts: Float64Array | None,
+    finer: FinerGrid | None = None, holds: npt.NDArray[np.uint8] | None = None,
+) -> RunResult:  # fmt: skip
+    """Every bar through a new session; ``holds[S, T]``: why no entry was allowed, as a Reason, 0 where one was."""
+    config = session.config
     inside = _finer_of(config, finer)
     symbols, bars = len(config.symbols), grid.bars
     window = np.full((symbols, X.shape[1], 2), np.nan)
@@ -159,7 +168,8 @@ def run_service(
         window[:, :, 0] = window[:, :, 1]
         window[:, :, 1] = X[:, :, t]
         rows = None if forecasts is None else np.ascontiguousarray(forecasts[:, t])
-        outcome = session.on_bar(bar_at(grid, t, inside), window, rows)
+        hold = () if holds is None else holds[:, t].tolist()
+        outcome = session.on_bar(bar_at(grid, t, inside), window, rows, hold)
         equity[t] = outcome.equity[0]
         _see_halt(session.state, halts)
         made = outcome.decisions

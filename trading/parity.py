@@ -32,6 +32,7 @@ PARTS: Mapping[str, str] = {
 Key = tuple[int, int, int]  # symbol's number, open time of the bar decided on, side
 Parts = dict[str, Fraction]
 NOTHING = Fraction(0)
+_BY_HAND = int(ExitReason.EMERGENCY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Made:
     entry_time: int
     exit_time: int
     reason: int  # ExitReason
+    entry_price: float = 0.0
 
 
 Side = dict[Key, Made]
@@ -63,7 +65,7 @@ def trades_by_plan(trades: Record, plans: Record) -> Side:
         side[int(trade["symbol"]), opened, int(trade["side"])] = Made(
             float(trade["pnl"]), float(trade["fees"]), float(trade["funding"]), float(trade["slippage"]), quantity,
             planned, quantity * (float(trade["entry_price"]) + float(trade["exit_price"])), int(trade["entry_time"]),
-            int(trade["exit_time"]), int(trade["exit_reason"]),
+            int(trade["exit_time"]), int(trade["exit_reason"]), float(trade["entry_price"]),
         )  # fmt: skip
     return side
 
@@ -128,8 +130,8 @@ def _split(wanted: Made, made: Made) -> Parts:
     }
     rest = Fraction(made.pnl) - Fraction(wanted.pnl) - sum(parts.values(), NOTHING)  # prices, and their fees
     if made.entry_time != wanted.entry_time or (made.exit_time != wanted.exit_time and made.reason == wanted.reason):
-        parts[LATENCY] = rest
-    elif made.reason == wanted.reason:
+        parts[LATENCY] = rest + parts.pop(SLIPPAGE) + parts.pop(FUNDING)  # of that moment, and of the time held
+    elif made.reason == wanted.reason or (made.entry_price != wanted.entry_price and made.reason != _BY_HAND):
         parts[SLIPPAGE] += rest  # stop and target hang from the fill: another entry moves the exit too
     else:
         parts[UNEXPLAINED] = rest
