@@ -11,13 +11,33 @@ import math
 import numpy as np
 
 from ai.validation.overfitting import probabilistic_sharpe, sharpe_moments
-from data.market import Float64Array, Record
+from data.compiled import kernel
+from data.market import Float64Array, Int64Array, Record
 from data.timeframes import DAY_MS
 from trading.records import Action, ExitReason, Purpose
 
 DAYS_PER_YEAR = 365.0
 SENT = (Action.LONG, Action.SHORT)  # actions of decisions whose plan became an order
 _FLAT = 1e-12  # a spread below this share of the mean is rounding: the returns are constant
+
+
+@kernel
+def _last_of_days(open_time: Int64Array, equity: Float64Array, step_ms: int, first: int, levels: Float64Array) -> None:
+    """Fill the last equity of each UTC day from day ``first`` on."""
+    for t in range(len(open_time)):
+        levels[(open_time[t] + step_ms - 1) // DAY_MS - first] = equity[t]
+
+
+@kernel
+def _falls(equity: Float64Array, start: float) -> tuple[float, int]:
+    """(Deepest fall from a high, most bars in a row below one)."""
+    high, at, deepest, longest = start, -1, 0.0, 0
+    for t in range(len(equity)):
+        if equity[t] >= high:
+            high, at = equity[t], t
+        else:
+            deepest, longest = max(deepest, 1.0 - equity[t] / high), max(longest, t - at)
+    return deepest, longest
 
 
 def daily_returns(open_time: Float64Array, equity: Float64Array, start: float, step_ms: int) -> Float64Array:
@@ -27,10 +47,10 @@ def daily_returns(open_time: Float64Array, equity: Float64Array, start: float, s
     """
     if not len(equity):
         return np.empty(0)
-    day = (np.asarray(open_time, dtype=np.int64) + step_ms - 1) // DAY_MS
-    last = np.flatnonzero(np.append(day[1:] != day[:-1], True))
-    levels = np.full(int(day[-1] - day[0]) + 1, np.nan)
-    levels[day[last] - day[0]] = equity[last]
+    times = np.asarray(open_time, dtype=np.int64)
+    first, last = ((int(times[k]) + step_ms - 1) // DAY_MS for k in (0, -1))
+    levels = np.full(last - first + 1, np.nan)
+    _last_of_days(times, equity, step_ms, first, levels)
     known = np.maximum.accumulate(np.where(np.isnan(levels), 0, np.arange(len(levels))))
     path = np.concatenate([[start], levels[known]])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -68,11 +88,8 @@ def _annual(mean: float, spread: float) -> float | None:
 
 def drawdown(equity: Float64Array, start: float, step_ms: int) -> tuple[float, float]:
     """(Deepest fall from a high as a fraction, longest time below a high in days)."""
-    path = np.concatenate([[start], equity])
-    high = np.maximum.accumulate(path)
-    at_high = np.flatnonzero(path >= high)
-    longest = int(np.max(np.diff(np.append(at_high, len(path))))) - 1
-    return float(np.max(1.0 - path / high)), longest * step_ms / DAY_MS
+    deepest, longest = _falls(equity, start)
+    return deepest, longest * step_ms / DAY_MS
 
 
 def _ratio(above: float, below: float) -> float | None:
@@ -93,7 +110,7 @@ def metrics(
 
     Keys as in :data:`trading.metrics_meaning.MEASURES`; ``exit_<reason>`` counts trades by exit reason.
     """
-    values = np.ascontiguousarray(equity["equity"])
+    values = equity["equity"]
     returns = daily_returns(equity["open_time"], values, start, step_ms)
     end = float(values[-1]) if len(values) else start
     deepest, longest = drawdown(values, start, step_ms) if len(values) else (0.0, 0.0)
