@@ -53,6 +53,8 @@ class Checks:
     case: Scenario
     money: Fraction
     held: list[Fraction]
+    last: list[int]  # ticks: newest close, and what positions are valued at
+    valued: list[int]
     before: list[Before] = field(default_factory=list)
     state: int = int(Trading.RUNNING)
     tightness: float = 1.0
@@ -66,12 +68,14 @@ class Checks:
     def of(cls, case: Scenario) -> Checks:
         """Before the first bar."""
         count = len(case.config.symbols)
-        return cls(case, Fraction(case.config.start_equity), [Fraction(0)] * count, [Before(0, 0, 0, 0)] * count)
+        flat, nothing = [Before(0, 0, 0, 0)] * count, [0] * count
+        return cls(case, Fraction(case.config.start_equity), [Fraction(0)] * count, nothing, list(nothing), flat)
 
     def copied(self) -> Checks:
         """The same knowledge, apart."""
         other = copy.copy(self)
         other.held, other.before = list(self.held), list(self.before)
+        other.last, other.valued = list(self.last), list(self.valued)
         other.sent, other.planned, other.filled = dict(self.sent), set(self.planned), dict(self.filled)
         other.by_day = {day: set(plans) for day, plans in self.by_day.items()}
         return other
@@ -136,26 +140,41 @@ class Checks:
             tick = float(self.case.config.instruments[s].tick)
             adverse = round(float(grid.low[s, t] if was.side > 0 else grid.high[s, t]) / tick)
             gapped = round(float(grid.open[s, t]) / tick)
+            danger = (
+                adverse if (mark := self._mark(s, t)) is None else round(float(mark[2 if was.side > 0 else 1]) / tick)
+            )
+            by_mark = mark is not None and self.case.config.settings.matching.stop_trigger == "mark"
             p = session.state.positions[s]
-            if was.side * (adverse - was.stop) <= 0 and not was.leaving:
+            if was.side * ((danger if by_mark else adverse) - was.stop) <= 0 and not was.leaving:
                 if p["side"] == was.side and int(p["exit_at_open"]) in (0, ExitReason.LIMIT) and s not in _new(fills):
                     yield f"I2: the stop of {session.config.symbols[s]} was touched and did nothing"
                 worst = min(was.side * was.stop, was.side * gapped) * was.side
                 for fill in fills[(fills["symbol"] == s) & np.isin(fills["reason"], STOPS)]:
-                    if was.side * (round(float(fill["price"]) / tick) - worst) > 0 and s not in _new(fills):
+                    better = was.side * (round(float(fill["price"]) / tick) - worst) > 0
+                    if better and not by_mark and s not in _new(fills):
                         yield f"I2: a stop at {worst} ticks filled at {float(fill['price'])}"
-            if was.side * (adverse - was.liquidation) <= 0 and s not in touched:
+            if was.side * (danger - was.liquidation) <= 0 and s not in touched:
                 yield f"the liquidation level of {session.config.symbols[s]} was touched and did nothing"
+
+    def _mark(self, s: int, t: int) -> Float64Array | None:
+        """The mark price's candle, where it is known."""
+        marks = self.case.grid.mark_price
+        return None if not marks.shape[2] or math.isnan(marks[s, 3, t]) else marks[s, :, t]
 
     # ---- money ----------------------------------------------------------------------------------------------------
 
     def _money(self, session: TradingSession, t: int, outcome: BarOutcome) -> Iterator[str]:
-        """I4: equity = start + realised - fees + funding + unrealised, and held = bought - sold."""
-        self._settle(t, outcome.fills, session)
+        """I4: equity = start + realised - fees + funding + unrealised on mark, and held = bought - sold."""
+        self._settle(t, outcome.fills)
+        for s, rules in enumerate(self.case.config.instruments):
+            if self.case.grid.present[s, t]:
+                self.last[s] = self.valued[s] = round(float(self.case.grid.close[s, t]) / float(rules.tick))
+                if (mark := self._mark(s, t)) is not None:
+                    self.valued[s] = round(float(mark[3]) / float(rules.tick))
         exact, account, row = self.money, session.state.account[0], outcome.equity[0]
         for k, quantity in enumerate(self.held):
             rules, p = self.case.config.instruments[k], session.state.positions[k]
-            exact += quantity * int(p["last"]) * Fraction(rules.tick)
+            exact += quantity * self.valued[k] * Fraction(rules.tick)
             if quantity != int(p["side"]) * int(p["lots"]) * Fraction(rules.lot):
                 yield f"I4: {rules.symbol}: the fills leave {float(quantity)}, held are {int(p['lots'])} lots"
                 return
@@ -165,7 +184,7 @@ class Checks:
         if float(row["equity"]) != float(parts + account["unrealised"]):
             yield "I4: equity is not the sum of its parts"
 
-    def _settle(self, t: int, fills: Record, session: TradingSession) -> None:
+    def _settle(self, t: int, fills: Record) -> None:
         """Settlements fall on what is held after the open's fills: before those of the close, which are undone here."""
         grid = self.case.grid
         opened = int(grid.open_time[t])
@@ -177,7 +196,7 @@ class Checks:
                 if math.isnan(price) and grid.present[s, t]:
                     price = float((grid.close if grid.funding_time[k] >= opened + grid.step_ms else grid.open)[s, t])
                 elif math.isnan(price):
-                    price = int(session.state.positions[s]["last"]) * float(self.case.config.instruments[s].tick)
+                    price = self.last[s] * float(self.case.config.instruments[s].tick)
                 if held:
                     self.money -= held * Fraction(price) * Fraction(float(grid.funding_rate[k]))
 
@@ -215,7 +234,7 @@ class Checks:
         for gate in watched:
             limit = float(gate_limits(config)[0, gate]) * tight * (1.0 + config.settings.limits.held_room)
             slack = DRIFT if gate == Gate.EXPOSURE else 1.0
-            value, leaving = _measured(session, gate)
+            value, leaving = measured(session, gate)
             if value > (limit * slack + leaving * (slack - 1.0)) * (1.0 + ROUNDING):
                 yield f"{GATES[gate].name} of what stays is {value:.6g}, at most {limit:.6g} may be held"
 
@@ -300,7 +319,7 @@ def _levels(p: Any, symbol: str, held: Any, tick: Any, closing: list[Order]) -> 
 # ---- risk of what stays, by numpy ---------------------------------------------------------------------------------
 
 
-def _measured(session: TradingSession, gate: Gate) -> tuple[float, float]:
+def measured(session: TradingSession, gate: Gate) -> tuple[float, float]:
     """(value of a gate over what no market exit waits for, gross share of equity of what does leave)."""
     state, config = session.state, session.config
     equity, weights, risk, leaving = float(state.account["equity"][0]), [], 0.0, 0.0
@@ -308,7 +327,7 @@ def _measured(session: TradingSession, gate: Gate) -> tuple[float, float]:
         staying, lots = 0, int(p["lots"])
         if int(p["side"]) != 0 and int(p["exit_at_open"]) in (0, ExitReason.LIMIT):
             staying = lots - (int(p["cut_lots"]) if int(p["exit_at_open"]) else 0)
-        unit = float(rules.lot) * int(p["last"]) * float(rules.tick)
+        unit = float(rules.lot) * int(p["mark"]) * float(rules.tick)
         weights.append(int(p["side"]) * staying * unit / equity)
         leaving += (lots - staying) * unit / equity
         if staying:
