@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from database.accounts import Account
 
 MODES = ("paper", "replay")
-HELD = (Reason.LATE_BAR, Reason.CLOCK_SKEW, Reason.NOT_TRADING, Reason.PAUSED)  # no rule of a back-test says so
+HELD = (Reason.LATE_BAR, Reason.CLOCK_SKEW, Reason.NOT_TRADING, Reason.PAUSED, Reason.HALTED)  # nothing was entered
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,16 @@ def key_of(name: str, timeframe: str) -> SeriesKey:
     return SeriesKey(EXCHANGE, f"{name}/USDT:USDT", timeframe)
 
 
-def store_bars(place: Workplace, data: Path, name: str, timeframe: str, span: tuple[str, str]) -> None:
-    """Recorded candles of the half-open span."""
+def store_bars(
+    place: Workplace, data: Path, name: str, timeframe: str, span: tuple[str, str], known_ms: int | None = None
+) -> None:  # fmt: skip
+    """Recorded candles of the half-open span, known at their closes or at ``known_ms``."""
     file = next(f for f in _files(data / "ohlcv/binance_um" / timeframe, name) if _covers(f, span))
     table = _part(file, span)
     columns = (table[c].to_numpy(dtype=float) for c in ("open", "high", "low", "close", "volume"))
-    place.database.candles.write(Frame.of(key_of(name, timeframe), _ms(table.timestamp), *columns))
+    frame = Frame.of(key_of(name, timeframe), _ms(table.timestamp), *columns)
+    known = frame.known_at if known_ms is None else np.full(len(frame), known_ms, dtype=np.int64)
+    place.database.candles.write(replace(frame, known_at=known))
 
 
 def store_funding(place: Workplace, data: Path, name: str, span: tuple[str, str]) -> None:

@@ -79,7 +79,7 @@ def closed(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_fast_service_replay_and_parity_read_the_same_finer_bars(
-    ask: Ask, rule: Rule, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, rule: Rule, home: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = ask("backtest", *rule, *SPAN)
     monkeypatch.setenv(FINER, "finer")
@@ -99,6 +99,17 @@ def test_fast_service_replay_and_parity_read_the_same_finer_bars(
     parity = ask("parity", *rule[-2:])
     assert parity["trades_session"] == len(closed(replay)) > 100
     assert set(parity["parts"].values()) == {0.0}
+    learn(home, shared_data)
+    parity = ask("parity", *rule[-2:])
+    assert parity["revised_bars"] > 100
+    assert {part for part, money in parity["parts"].items() if abs(money) > 1e-9} == {"revised_data"}
+
+
+def learn(home: Path, data: Path) -> None:
+    """After the session, finer bars of the rest of its span come to be known."""
+    with Workplace.opened(home) as place:
+        later = place.clock.now_ms() + 86_400_000
+        store_bars(place, data, "ETH", "5m", ("2023-07-30", "2023-08-12"), known_ms=later)
 
 
 def test_without_finer_bars_the_result_says_so(ask: Ask, rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:

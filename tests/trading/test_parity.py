@@ -47,6 +47,17 @@ def test_the_same_trade_has_no_difference() -> None:
             {"entry_time": 12 * HOUR, "notional": 410.0, "fees": 0.41, "pnl": WANTED.pnl - 2.0 - 0.002},
             {"latency": -2.002},
         ),
+        # ... with the spread and the settlements of that time
+        (
+            {"entry_time": 12 * HOUR, "slippage": 1.2, "funding": -0.05, "notional": 410.0, "fees": 0.41,
+             "pnl": WANTED.pnl - 4.0 - 0.002},
+            {"latency": -4.002},
+        ),
+        # bought dearer, and therefore stopped out
+        (
+            {"entry_price": 101.0, "reason": ExitReason.STOP, "exit_time": 13 * HOUR, "pnl": WANTED.pnl - 3.0},
+            {"slippage": -3.0},
+        ),
         # half of it filled
         (
             {"quantity": 1.0, "slippage": 0.1, "notional": 204.0, "fees": 0.204, "funding": 0.025,
