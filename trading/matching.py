@@ -195,11 +195,11 @@ def match_open(
 
 
 @kernel
-def see_close(position: Row, instrument: Row, close: float) -> None:
-    """Remember a bar's close, and that the day has one. Without a mark price the position is valued at it."""
+def see_close(position: Row, instrument: Row, close: float, mark_close: float) -> None:
+    """Remember a bar's close, and that the day has one; without a mark price the position is valued at it."""
     position["seen"] = 1
     position["last"] = ticks_of(close, instrument)
-    position["mark"] = position["last"]
+    position["mark"] = position["last"] if math.isnan(mark_close) else ticks_of(mark_close, instrument)
 
 
 @kernel
@@ -235,7 +235,7 @@ def quiet(
         return False
     if side * (favourable - p["next_target"]) >= through(rules):
         return False
-    see_close(p, instrument, close)
+    see_close(p, instrument, close, mark_close)
     _note_range(p, rules, adverse, favourable, favourable)
     return True
 
@@ -250,9 +250,7 @@ def match_bar(
     ``target_first``: finer bars of last prices show that the next target was reached before the stop. On the bar within
     which an entry fills only stop and liquidation count after it.
     """
-    see_close(p, instrument, close)
-    if not math.isnan(mark_close):
-        p["mark"] = ticks_of(mark_close, instrument)
+    see_close(p, instrument, close, mark_close)
     if p["side"] == 0 and p["work_side"] == 0:
         return False
     high_ticks = ticks_of(high, instrument)

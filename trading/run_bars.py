@@ -98,11 +98,11 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
         for s in range(S):
             p = positions[s]
             if present[s, t] and not calm[s]:
+                if marked:
+                    mark_high, mark_low, mark_close = marks[s, 1, t], marks[s, 2, t], marks[s, 3, t]
                 if p["side"] == 0 and p["work_side"] == 0:
-                    see_close(p, instruments[s], close[s, t])
+                    see_close(p, instruments[s], close[s, t], mark_close)
                 else:
-                    if marked:
-                        mark_high, mark_low, mark_close = marks[s, 1, t], marks[s, 2, t], marks[s, 3, t]
                     more = True
                     while more:
                         first = finer and target_first(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -104,8 +104,10 @@ Bars = Sequence[tuple[float, float, float, float]]
 def grid_of(
     bars: Mapping[str, Bars] | Bars, volume: float | Sequence[float] = 1000.0, step: int = MINUTE,
     funding: Sequence[tuple[int, float, float]] = (), timeframe: str = "1m", start: int = START_MS,
+    marks: Sequence[tuple[float, float, float, float] | None] = (),
 ) -> Grid:  # fmt: skip
-    """A grid from (open, high, low, close) rows; ``funding`` = (ms after the start, rate, mark price) of symbol 0."""
+    """A grid from (open, high, low, close) rows; ``funding`` = (ms after the start, rate, mark price) of symbol 0,
+    ``marks`` the candles of its mark price, None where there is none."""
     tables = bars if isinstance(bars, Mapping) else {SYMBOLS[0]: bars}
     frames, fundings = [], []
     for k, (symbol, rows) in enumerate(tables.items()):
@@ -120,7 +122,14 @@ def grid_of(
                 np.array([e[1] for e in events], dtype=float), np.array([e[2] for e in events], dtype=float),
             )
         )  # fmt: skip
-    return align(frames, fundings)
+    return align(frames, fundings, [mark_frame(frame, marks if k == 0 else ()) for k, frame in enumerate(frames)])
+
+
+def mark_frame(frame: Frame, rows: Sequence[tuple[float, float, float, float] | None]) -> Frame:
+    """Candles of the mark price beside the first bars of ``frame``."""
+    known = [k for k, row in enumerate(rows) if row is not None]
+    o, h, lo, c = np.array([rows[k] for k in known], dtype=float).reshape(-1, 4).T.copy()
+    return Frame.of(replace(frame.key, kind="mark"), frame.open_time[known], o, h, lo, c, np.zeros(len(known)))
 
 
 def features_of(config: TradingConfig, grid: Grid, **columns: Any) -> Float64Array:
@@ -184,9 +193,12 @@ class Market:
 
 def random_market(
     seed: int, bars: int = 400, symbols: int = 1, modelled: bool = False, enforce: bool = True, gaps: bool = True,
-    settings: Mapping[str, Any] | None = None, step_name: str = "1h", on_halt: Any = "next-day",
+    settings: Mapping[str, Any] | None = None, step_name: str = "1h", on_halt: Any = "next-day", marks: bool = False,
 ) -> Market:  # fmt: skip
-    """Jumpy prices, missing bars, funding every 8 h (some with mark prices), random signals, NaN features at first."""
+    """Jumpy prices, missing bars, funding every 8 h (some with mark prices), random signals, NaN features at first.
+
+    ``marks``: there are candles of a mark price that strays from the last price, with holes.
+    """
     rng = np.random.default_rng(seed)
     step = {"1m": MINUTE, "1h": 60 * MINUTE, "1d": 1440 * MINUTE}[step_name]
     frames, fundings = [], []
@@ -203,9 +215,9 @@ def random_market(
         key = SeriesKey("test", symbol, step_name)
         frames.append(Frame.of(key, times, *columns, np.round(rng.exponential(500, int(keep.sum())), 3)))
         due = np.arange(START_MS, START_MS + step * bars, 8 * 60 * MINUTE, dtype=np.int64)
-        marks = np.where(rng.random(len(due)) < 0.5, np.nan, 100.0)
-        fundings.append(FundingFrame("test", symbol, "exchange", due, rng.normal(0, 1e-3, len(due)), marks))
-    grid = align(frames, fundings)
+        paid_on = np.where(rng.random(len(due)) < 0.5, np.nan, 100.0)
+        fundings.append(FundingFrame("test", symbol, "exchange", due, rng.normal(0, 1e-3, len(due)), paid_on))
+    grid = align(frames, fundings, [stray_marks(frame, seed) for frame in frames] if marks else ())
     chosen = SYMBOLS[:symbols]
     action = ("halt", "block", "flatten")[seed % 3]
     config = config_of(
@@ -232,6 +244,20 @@ def random_market(
     X[:, :, :5] = np.nan
     X[rng.random(X.shape) < 0.01] = np.nan
     return Market(config, grid, X, random_forecasts(rng, shape) if modelled else None)
+
+
+def stray_marks(frame: Frame, seed: int, stray: float = 0.02, missing: float = 0.2) -> Frame:
+    """A mark price that wanders up to a few times ``stray`` away from the last price; a share ``missing`` is not known.
+
+    Some of its candles are far from their bars, and ticks mean nothing to it.
+    """
+    rng = np.random.default_rng([seed, 11])
+    away = 1.0 + stray * np.tanh(np.cumsum(rng.normal(0.0, 0.5, len(frame)))) * rng.choice([0.05, 1.0], len(frame))
+    o, c = frame.open * away, frame.close * away * (1.0 + rng.normal(0.0, stray / 4, len(frame)))
+    h = np.maximum(o, c) * (1.0 + rng.exponential(stray / 4, len(frame)))
+    lo = np.minimum(o, c) * (1.0 - rng.exponential(stray / 4, len(frame)))
+    marked = Frame.of(replace(frame.key, kind="mark"), frame.open_time, o, h, lo, c, np.zeros(len(frame)))
+    return marked.take(rng.random(len(frame)) >= missing)
 
 
 def random_forecasts(rng: np.random.Generator, shape: tuple[int, ...]) -> Float64Array:

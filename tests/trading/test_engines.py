@@ -35,12 +35,20 @@ def assert_bitwise(fast: RunResult, service: RunResult) -> None:
 @given(
     seed=st.integers(0, 2**31), bars=st.integers(1, 300), symbols=st.integers(1, 3), modelled=st.booleans(),
     enforce=st.booleans(), step_name=st.sampled_from(["1h", "1m", "1d"]),
-    on_halt=st.sampled_from(["stop", "next-day", "next-month"]),
+    on_halt=st.sampled_from(["stop", "next-day", "next-month"]), marks=st.booleans(),
+    matching=st.fixed_dictionaries(
+        {"stop_trigger": st.sampled_from(["last", "mark"]), "target_order": st.sampled_from(["limit", "market"]),
+         "exit_fill": st.sampled_from(["whole", "volume"])}
+    ),
 )  # fmt: skip
 def test_engines_agree_bit_for_bit_on_random_markets(
-    seed: int, bars: int, symbols: int, modelled: bool, enforce: bool, step_name: str, on_halt: str
-) -> None:
-    market = random_market(seed, bars, symbols, modelled, enforce, step_name=step_name, on_halt=on_halt)
+    seed: int, bars: int, symbols: int, modelled: bool, enforce: bool, step_name: str, on_halt: str, marks: bool,
+    matching: dict[str, str],
+) -> None:  # fmt: skip
+    market = random_market(
+        seed, bars, symbols, modelled, enforce, step_name=step_name, on_halt=on_halt, marks=marks,
+        settings={"matching": matching},
+    )  # fmt: skip
     fast, service, _ = both(market)
     assert_bitwise(fast, service)
 

@@ -59,7 +59,10 @@ def run(
 
 def test_every_rule_in_the_document_names_a_test_that_there_is() -> None:
     folder = Path(__file__).parent
-    names = ("fills", "matching_rules", "position_management", "margin", "volume_share", "scenarios")
+    names = (
+        "fills", "matching_rules", "position_management", "margin", "volume_share", "mark_price", "target_orders",
+        "scenarios",
+    )  # fmt: skip
     files = [f"test_{name}" for name in names]
     known = {f"test_{n}" for f in files for n in re.findall(r"^def test_(\w+)", (folder / f"{f}.py").read_text(), re.M)}
     rows = [line for line in (folder.parents[1] / "docs/matching.md").read_text().splitlines() if line.startswith("| ")]
