@@ -125,7 +125,7 @@ class PositionRow:
     loss_at_stop: float | None  # currency, >= 0, costs included
     leverage: float | None
     protected: bool
-    protection: str  # "Stop resting", "Stop missing · 3 s"
+    protection: str  # "Stop resting", "Stop moved", "Stop missing", "Closing at the next price"
     price_digits: int = 1
     quantity_digits: int = 3
     liquidation: float | None = None  # None: it is never reached

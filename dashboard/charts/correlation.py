@@ -109,8 +109,10 @@ class CorrelationMap(Plot):
             return
         painting.fill(p, box, "bg2", 1.0, 3)
         painting.fill(p, box, "s1", DEEPEST * min(1.0, abs(rho)), 3)
-        wide = box.width() >= 40
-        words = numbers.number(rho, 2 if wide else 1, signed=True)
+        wide = box.width() >= 42
+        words = numbers.number(rho, 2, signed=True)
+        if not wide:  # +.83
+            words = words.replace("0.", ".", 1)
         painting.text(p, box, words, font(12 if wide else 11, 600), "text", painting.CENTER, elide=False)
         if self.is_together(i, j):
             painting.outline(p, box, "warn", 1.0, 3, 2)

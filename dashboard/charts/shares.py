@@ -15,6 +15,7 @@ from dashboard import numbers, painting
 from dashboard.charts.plot import Plot, edges, round_ticks, tick_digits, upright
 from dashboard.theme import font, theme
 
+LEAST_PITCH, MORE = 15.0, "…"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -297,10 +298,21 @@ class ExposureBars(Plot):
     def has_data(self) -> bool:
         return bool(self._rows)
 
+    def fitting(self, tall: float) -> list[NamedAmount]:
+        """The rows that fit into a height: sums always, of the symbols the largest, and a line for those left out."""
+        room = max(1, int(tall // LEAST_PITCH))
+        if len(self._rows) <= room:
+            return list(self._rows)
+        sums = [row for row in self._rows if row.label in ("Net", "Gross")]
+        symbols = [row for row in self._rows if row not in sums]
+        kept = sorted(symbols, key=lambda row: -abs(row.value))[: max(1, room - len(sums) - 1)]
+        return [row for row in symbols if row in kept] + [NamedAmount(MORE, 0.0), *sums]
+
     def draw(self, p: QPainter, box: QRectF) -> None:
-        pitch = min(26.0, box.height() / len(self._rows))
+        shown = self.fitting(box.height())
+        pitch = min(26.0, box.height() / len(shown))
         name, tail = 64.0, 74.0
-        field = QRectF(name, box.top(), max(30.0, box.width() - name - tail), pitch * len(self._rows))
+        field = QRectF(name, box.top(), max(30.0, box.width() - name - tail), pitch * len(shown))
         low = min([*(r.value for r in self._rows), -0.2]) * 1.1
         high = max([*(r.value for r in self._rows), self._limit or 0.5]) * 1.06
 
@@ -313,8 +325,12 @@ class ExposureBars(Plot):
             words = numbers.percent(tick, 0, signed=True)
             painting.text(p, label, words, font(11), "axis", painting.CENTER, elide=False)
         painting.fill(p, QRectF(round(at(0)), field.top(), 1, field.height()), "line3")
-        for i, row in enumerate(self._rows):
+        for i, row in enumerate(shown):
             y = field.top() + i * pitch
+            if row.label == MORE:
+                words = f"{len(self._rows) - len(shown) + 1} more"
+                painting.text(p, QRectF(0, y, name - 4, pitch), words, font(12), "text3")
+                continue
             total = row.label in ("Net", "Gross")
             token = "s6" if total else "s3" if row.value > 0 else "s5"
             left, right = sorted((at(0), at(row.value)))

@@ -23,6 +23,7 @@ from dashboard.widgets.controls import Button, Segments
 from dashboard.widgets.facts import Facts
 from dashboard.widgets.position_panel import PositionPanel
 
+LONG_SIZE = 13  # letters of quantity and unit that fit into their column
 STATUS_TONES = {
     "resting": "accent", "filled": "profit", "planned": "text2", "cancelled": "text3", "expired": "text3",
     "rejected": "danger", "unknown": "warn",
@@ -42,11 +43,11 @@ def bare_first(rows: Sequence[PositionRow]) -> list[PositionRow]:
 def position_columns() -> list[Column]:
     """Columns of open positions, here and on the overview."""
     return [
-        Column("symbol", "Position", lambda r: symbol_cell(r.symbol, r.side), 136, grow=2),
-        Column("size", "Size", lambda r: number_cell(r.quantity, r.quantity_digits, unit=r.base), 88, right=True),
+        Column("symbol", "Position", lambda r: symbol_cell(r.symbol, r.side), 156, grow=2),
+        Column("size", "Size", size_cell, 96, right=True),
         Column("entry", "Entry", lambda r: number_cell(r.entry, r.price_digits), 80, right=True, rank=1),
         Column("last", "Last", lambda r: number_cell(r.last, r.price_digits, "text"), 80, right=True),
-        Column("pnl", "P&L USDT", lambda r: money_cell(r.pnl), 84, right=True),
+        Column("pnl", "P&L USDT", lambda r: money_cell(r.pnl), 96, right=True),
         Column("r", "R", lambda r: Cell(numbers.number(r.pnl_r, signed=True), painting.money_token(r.pnl_r)), 54,
                right=True, rank=2, tip="Profit in multiples of the loss at the stop"),
         Column("to_stop", "To stop", lambda r: share_cell(r.to_stop), 68, right=True),
@@ -61,6 +62,13 @@ def position_columns() -> list[Column]:
                right=True, rank=7, tip="Additions planned, of those allowed"),
         Column("protection", "Protection", protection_cell, 104, grow=1),
     ]  # fmt: skip
+
+
+def size_cell(row: PositionRow | EntryRow) -> Cell:
+    """Quantity with its unit; the unit goes into the tip where the number is long."""
+    words = numbers.number(row.quantity, row.quantity_digits)
+    unit = f" {row.base}" if len(words) + len(row.base) < LONG_SIZE else ""
+    return Cell(words + unit, sort=row.quantity, tip=f"{words} {row.base}")
 
 
 def targets_cell(row: PositionRow) -> Cell:
@@ -85,7 +93,7 @@ def entry_columns() -> list[Column]:
         Column("symbol", "Entry", lambda r: symbol_cell(r.symbol, r.side), 142, grow=2),
         Column("for", "For", lambda r: Cell("an addition" if r.adds else "a new position"), 100, rank=2),
         Column("kind", "Kind", lambda r: Cell(r.kind.replace("_", " ")), 84, rank=1),
-        Column("size", "Size", lambda r: number_cell(r.quantity, r.quantity_digits, unit=r.base), 88, right=True),
+        Column("size", "Size", size_cell, 96, right=True),
         Column("at", "At", lambda r: entry_price(r), 88, right=True),
         Column("away", "To go", lambda r: share_cell(r.to_price), 68, right=True, tip="Distance of the last price"),
         Column("sent", "Sent UTC", lambda r: time_cell(r.created_ms), 98, rank=3),

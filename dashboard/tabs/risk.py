@@ -109,7 +109,7 @@ class RiskTab(Tab):
         self.view = v = view
         words, _, why = v.entries.partition(": ")
         self.entries.show_words(words, level_tone(v.entries_level) if v.entries_level != "idle" else "text2")
-        self.halted.show_words(f"Halted: {numbers.typeset(why)}." if why else "")
+        self.halted.show_words(numbers.sentence(why))
         self.halted.setVisible(bool(why) and v.entries_level == "bad")
         self.tightening.show_view(v.tightening)
         self._show_gates(v)
@@ -126,7 +126,7 @@ class RiskTab(Tab):
         if asked:
             symbol, _, side = v.plan.partition(" ")
             plan = f"{numbers.ticker(symbol)} {numbers.side_words(side)}"
-            words = f"As {plan} met them, {numbers.day_clock(v.plan_ms)} UTC. Unknown blocks in live."
+            words = f"Met by {plan}, {numbers.day_clock(v.plan_ms)} UTC. Unknown blocks in live."
         else:
             words = "No plan was made yet: only the limits are known." if v.gates else ""
         self.note.show_words(words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QStackedWidget
 
@@ -103,6 +105,7 @@ class HistoryCard(Card):
         self.stack.addWidget(self.nothing)
         self.body(self.stack)
         self._total = 0
+        self._shown: dict[str, tuple[Any, ...]] = {}
         self._picked: BlockedRow | None = None
         self.which.chosen.connect(lambda _: self._show())
         self.blocked.picked.connect(self._pick)
@@ -114,9 +117,10 @@ class HistoryCard(Card):
     def show_view(self, v: RiskView) -> None:
         """Change the rows of all three."""
         self._total = v.blocked_total
-        self.blocked.rows.replace(v.blocked)
-        self.reduced.rows.replace(v.reductions)
-        self.limits.rows.replace(v.changes)
+        for name, rows in ((BLOCKED, v.blocked), (REDUCED, v.reductions), (LIMITS, v.changes)):
+            if rows != self._shown.get(name):  # two hundred rows are not made anew each second for nothing
+                self._shown[name] = rows
+                self.tables[name].rows.replace(rows)
         self.save.block("" if v.blocked else "There is nothing to export yet.")
         self._show()
 

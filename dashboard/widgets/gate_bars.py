@@ -79,7 +79,7 @@ class GateBars(QWidget):
         super().__init__()
         self._gates: tuple[GateRow, ...] = ()
         self._looks: dict[str, GateLook] = {}
-        self._widest = 124.0  # room of value and limit
+        self._widest, self._names = 124.0, 0.0  # room of value and limit, of the longest name
         self._name_share = name_share
         self.setMinimumSize(240, 160)
 
@@ -88,6 +88,7 @@ class GateBars(QWidget):
         if tuple(gates) != self._gates:
             self._gates = tuple(gates)
             self._looks = {gate.key: look_of(gate) for gate in gates}
+            self._names = max((painting.width_of(g.label, font(12)) for g in gates), default=0.0) + 14
             self._widest = max((self._wide(look) for look in self._looks.values() if look.tick >= 0), default=0.0) + 8
             self.setAccessibleDescription("; ".join(map(self._said, self._gates)))
             self.update()
@@ -145,8 +146,7 @@ class GateBars(QWidget):
         look = self._looks[gate.key]
         middle = round(row.center().y())
         numbers_width = max(self._widest, row.width() * 0.28)
-        widest = max(painting.width_of(g.label, font(12)) for g in self._gates) + 14
-        name = min(max(widest, row.width() * self._name_share), row.width() * 0.5)
+        name = min(max(self._names, row.width() * self._name_share), row.width() * 0.5)
         painting.text(p, QRectF(0, row.top(), name - 8, row.height()), gate.label, font(12), "text2")
         bar = QRectF(name, middle - 3, max(20.0, row.width() - name - numbers_width - 22), 6)
         if look.tick >= 0:

@@ -19,7 +19,7 @@ from dashboard.widgets.tray import IconView
 def tightened_words(view: TighteningView) -> str:
     """What is left of the limits, since when and why."""
     left = numbers.percent(view.left, 0)
-    since = f" since {numbers.day_clock(view.since_ms)} UTC" if view.since_ms is not None else ""
+    since = f" since {numbers.day_clock(view.since_ms)}" if view.since_ms is not None else ""
     return f"Limits at {left}{since}: {numbers.typeset(view.why)}."
 
 
