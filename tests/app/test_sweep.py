@@ -20,8 +20,10 @@ from app.grids import applied
 from app.sweep_tables import heat_map
 from app.sweeps import STARTED, Request, perform
 from app.wiring import Workplace
+from data.market import Frame, SeriesKey
 from tests.app.said import Command, Said
 from trading.backtest import run_fast
+from trading.strategy.library import LIBRARY
 
 SERIES = ("--symbol", "BTCUSDT", "--timeframe", "1h")
 RULE = ("--strategy", "rsi-oversold")
@@ -316,3 +318,26 @@ def test_strategies_beside_one_another_are_each_their_own_back_test(
     assert document["runs"][1]["equity_end"] == alone["equity_end"]
     file.write_text('"trading.costs.spread" = [0.0]\n')
     assert "no strategy is named" in command("--home", stocked, "sweep", *SERIES, "--grid", file).document["error"]
+
+
+@pytest.mark.data
+def test_the_library_trades_a_quarter_of_real_bars_in_one_go(
+    command: Command, home: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    """No strategy that never trades, none that trades on every bar; the same gates, costs and bars for all."""
+    pandas = pytest.importorskip("pandas")
+    table = pandas.read_parquet(shared_data / "ohlcv/binance_um/15m/BTCUSDT-15m-20220601_20250731.parquet")
+    part = table[(table["timestamp"] >= "2023-12-01") & (table["timestamp"] < "2024-04-01")]
+    times = part["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    columns = (part[name].to_numpy() for name in ("open", "high", "low", "close", "volume"))
+    with Workplace.opened(home) as place:
+        place.database.candles.write(Frame.of(SeriesKey("binanceusdm", "BTC/USDT:USDT", "15m"), times, *columns))
+    rules = [name for name, spec in LIBRARY.items() if spec.kind == "rule" and name != "monte-carlo"]
+    file = tmp_path / "library.toml"
+    file.write_text(f"strategy = {json.dumps(rules)}\n")
+    series = ("--symbol", "BTCUSDT", "--timeframe", "15m", "--from", "2024-01-01", "--gates", "observe")
+    runs = command("--home", home, "sweep", *series, "--grid", file).document["runs"]
+    trades = {run["parameters"]["strategy"]: run["trades"] for run in runs}
+    assert list(trades) == rules and len(rules) >= 10
+    assert {name: n for name, n in trades.items() if not 5 <= n <= 91 * 6} == {}
+    assert all(run["sharpe"] is not None and -0.4 < run["net_return"] < 0.4 for run in runs)
