@@ -34,7 +34,7 @@ BACKTEST = "app.backtest_jobs:backtest_job"
 SWEEP = "app.backtest_jobs:sweep_job"
 BACKTEST_KIND, SWEEP_KIND = "backtest", "sweep"
 TRIAL = "back-test"  # kind of search: numbers tried by hand are tries too
-POINTS = 4_000  # of the stored equity curve, extremes kept
+POINTS = 2_000  # of the stored equity curve, extremes kept: more than a chart has columns
 Document = dict[str, Any]
 Typed = Sequence[Sequence[str]]
 

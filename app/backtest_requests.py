@@ -108,10 +108,17 @@ def _check_period(request: Request, info: SeriesInfo) -> None:
     after = request.start_ms is not None and request.start_ms >= end
     if before or after:
         raise UserError(
-            f"No bar of {short_symbol(info.key.symbol)} {info.key.timeframe} lies between {_day(request.start_ms)} and "
-            f"{_day(request.end_ms)}: stored are {_day(info.first_ms)} to {_day(end)}."
+            f"No bar of {short_symbol(info.key.symbol)} {info.key.timeframe} lies {_period(request)}: stored are "
+            f"{_day(info.first_ms)} to {_day(end)}."
         )
 
 
+def _period(request: Request) -> str:
+    start, end = request.start_ms, request.end_ms
+    if start is not None and end is not None:
+        return f"from {_day(start)} to {_day(end)}"
+    return f"from {_day(start)} on" if start is not None else f"before {_day(end)}"
+
+
 def _day(ms: int | None) -> str:
-    return "…" if ms is None else str(iso(ms))[:10]
+    return str(iso(ms))[:10]

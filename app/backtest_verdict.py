@@ -34,7 +34,7 @@ def scores(evidence: Mapping[str, Any]) -> tuple[Score, ...]:
         Score("Deflated Sharpe", deflated, "fraction", passed=None if deflated is None else deflated > GOOD_CHANCE,
               words="want > 95 %", tip=TIPS["deflated"], digits=0, zone=(GOOD_CHANCE, 1.0)),
         Score("Overfitting", pbo, "fraction", passed=None if pbo is None else pbo < MORE_THAN_HALF,
-              words="want < 50 %" if pbo is not None else "needs two tries", tip=TIPS["pbo"], digits=0,
+              words="want < 50 %" if pbo is not None else "no try to compare", tip=TIPS["pbo"], digits=0,
               zone=(0.0, MORE_THAN_HALF)),
         Score("Reality check", check, "fraction", passed=None if check is None else check < P_VALUE,
               words="want < 5 %", tip=TIPS["reality"], digits=0, zone=(0.0, P_VALUE)),
@@ -71,9 +71,9 @@ def _weigh(evidence: Mapping[str, Any]) -> tuple[str, str, str]:
     if pbo is not None and pbo >= MORE_THAN_HALF:
         return "Likely over-fitted", "warn", "not for live"
     if deflated is None or deflated <= GOOD_CHANCE or not (evidence.get("sharpe_low") or 0.0) > 0.0:
-        return "Luck alone could do that", "warn", "not for live"
+        return "Luck could do that", "warn", "not for live"
     if check is not None and check >= P_VALUE:
-        return "Luck alone could do that", "warn", "not for live"
+        return "Luck could do that", "warn", "not for live"
     return "There may be an edge", "ok", "try it on paper"
 
 
@@ -102,7 +102,7 @@ def sweep_finding(document: Mapping[str, Any]) -> Finding:
     if best is None:
         return Finding("No best one", "idle", "", f"{words} None has a Sharpe ratio.", found)
     if float(best["net_return"]) <= 0.0:
-        return Finding("Even the best would have lost", "warn", "not for live", words, found)
+        return Finding("Even the best lost", "warn", "not for live", words, found)
     # A sweep has no band of its best one's Sharpe ratio: the deflated ratio is the stricter word on the same question.
     title, level, badge = _weigh({**document, "sharpe_low": 1.0})
     said = _search_words({**document, "trials": tried, "sharpe_low": None})

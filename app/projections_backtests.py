@@ -21,10 +21,9 @@ from app.contract.backtest_views import (
     SweepView,
 )
 from app.contract.queries import BacktestQuery, BacktestsQuery
-from app.contract.results import MonthRow, TradeRow
-from app.projection_context import base, digits
+from app.contract.results import MonthRow
 from app.projections_sweep import sweep_view, written
-from app.result_rows import cost_parts, group_rows
+from app.result_rows import cost_parts, group_rows, trade_row
 from data.market import short_symbol
 from data.timeframes import parse_time
 
@@ -160,16 +159,3 @@ def _bars_words(document: Document) -> Sequence[str]:
         if document[key]:
             said.append(f"{document[key]:,} of {document['bars']:,} bars {words}.")
     return said
-
-
-def trade_row(t: Document) -> TradeRow:
-    """A trade of the document."""
-    price_digits, quantity_digits = digits(t["symbol"])
-    risk = t["risk_amount"]
-    return TradeRow(
-        trade_id=t["id"], symbol=t["symbol"], side=t["side"], quantity=t["qty"], base=base(t["symbol"]),
-        entry_ms=parse_time(t["entry_time"]), entry=t["entry_price"], exit_ms=parse_time(t["exit_time"]),
-        exit=t["exit_price"], exit_reason=t["exit_reason"], fees=t["fees"], funding=t["funding"],
-        slippage=t["slippage"] or 0.0, pnl=t["pnl"], pnl_r=t["pnl"] / risk if risk else None, mfe=t["mfe"],
-        mae=t["mae"], price_digits=price_digits, quantity_digits=quantity_digits,
-    )  # fmt: skip

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.contract.judgement import NamedAmount
-from app.contract.results import GroupRow
+from app.contract.results import GroupRow, TradeRow
+from app.projection_context import base, digits
+from data.timeframes import parse_time
 
 Document = Mapping[str, Any]
 
@@ -28,4 +30,17 @@ def cost_parts(costs: Document) -> tuple[NamedAmount, ...]:
         NamedAmount("Gross", costs["gross"]), NamedAmount("Fees", -costs["fees"]),
         NamedAmount("Slippage", -costs["slippage"]), NamedAmount("Funding", costs["funding"]),
         NamedAmount("Net", costs["net"]),
+    )  # fmt: skip
+
+
+def trade_row(t: Document) -> TradeRow:
+    """A trade of the document."""
+    price_digits, quantity_digits = digits(t["symbol"])
+    risk = t["risk_amount"]
+    return TradeRow(
+        trade_id=t["id"], symbol=t["symbol"], side=t["side"], quantity=t["qty"], base=base(t["symbol"]),
+        entry_ms=parse_time(t["entry_time"]), entry=t["entry_price"], exit_ms=parse_time(t["exit_time"]),
+        exit=t["exit_price"], exit_reason=t["exit_reason"], fees=t["fees"], funding=t["funding"],
+        slippage=t["slippage"] or 0.0, pnl=t["pnl"], pnl_r=t["pnl"] / risk if risk else None, mfe=t["mfe"],
+        mae=t["mae"], price_digits=price_digits, quantity_digits=quantity_digits,
     )  # fmt: skip

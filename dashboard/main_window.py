@@ -30,6 +30,7 @@ from dashboard.bridge import Bridge
 from dashboard.importing import ImportDialog
 from dashboard.palette import Entry, Palette
 from dashboard.tables import DataTable, table_state
+from dashboard.tabs.backtest import BacktestTab
 from dashboard.tabs.base import Tab
 from dashboard.tabs.chart import ChartTab
 from dashboard.tabs.data import DataTab
@@ -50,8 +51,8 @@ from dashboard.widgets.strip import Strip
 from dashboard.widgets.tray import Tray
 
 TABS: tuple[type[Tab], ...] = (
-    OverviewTab, ChartTab, SignalsTab, PositionsTab, TradesTab, ModelsTab, PerformanceTab, RiskTab, DataTab,
-    SettingsTab, LogsTab,
+    OverviewTab, ChartTab, SignalsTab, PositionsTab, TradesTab, ModelsTab, PerformanceTab, RiskTab, BacktestTab,
+    DataTab, SettingsTab, LogsTab,
 )  # fmt: skip
 REFRESH_MS = 1000
 INTERESTING = ("bad", "warn")
@@ -333,6 +334,10 @@ class MainWindow(QMainWindow):
         chart = self.by_key["chart"]
         if isinstance(chart, ChartTab):
             chart.symbol, chart.timeframe = str(read("chart/symbol", "")), str(read("chart/timeframe", ""))
+        for tab in self.tabs:
+            self.settings.beginGroup(f"choices/{tab.key}")
+            tab.use_choices({name: str(read(name, "")) for name in self.settings.childKeys()})
+            self.settings.endGroup()
         for table in self.findChildren(DataTable):
             for column in table.rows.columns:
                 wide = read(f"columns/{table.objectName()}/{column.key}")
@@ -351,6 +356,9 @@ class MainWindow(QMainWindow):
         if isinstance(chart, ChartTab):
             self.settings.setValue("chart/symbol", chart.symbol)
             self.settings.setValue("chart/timeframe", chart.timeframe)
+        for tab in self.tabs:
+            for name, words in tab.choices().items():
+                self.settings.setValue(f"choices/{tab.key}/{name}", words)
         for name, widths in table_state(self).items():
             for key, wide in widths.items():
                 self.settings.setValue(f"columns/{name}/{key}", wide)

@@ -70,10 +70,14 @@ class Rows(QAbstractTableModel):
         """Whether the row is painted as an alarm."""
         return self._alarm is not None and self._alarm(self._rows[row])
 
+    def cell(self, row: int, column: int) -> Cell:
+        """What stands at a place."""
+        return self._cells[row][column]
+
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid():
             return None
-        cell = self._cells[index.row()][index.column()]
+        cell = self.cell(index.row(), index.column())
         if role == CELL:
             return cell
         if role == Qt.ItemDataRole.DisplayRole:

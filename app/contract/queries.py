@@ -21,13 +21,16 @@ class OverviewQuery:
 class ChartQuery:
     """Answered by ``views.ChartView``. Empty symbol or timeframe: what the run trades. ``bars`` newest ones.
 
-    ``indicators``: names such as ``"EMA 20"``, ``"RSI 14"``, ``"ATR 14"``; an unknown one is left out.
+    ``indicators``: names such as ``"EMA 20"``, ``"RSI 14"``, ``"ATR 14"``; an unknown one is left out. ``backtest``:
+    the trades of this stored back-test instead of the account's; ``from_ms``: further back, to this time at least.
     """
 
     symbol: str = ""
     timeframe: str = ""
     bars: int = 20_000
     indicators: tuple[str, ...] = ("EMA 20", "EMA 50", "EMA 200", "RSI 14")
+    backtest: int = 0
+    from_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,13 @@ class Tab(QWidget):
     def set_narrow(self, width: int) -> None:
         """Take the form for this window width."""
 
+    def choices(self) -> dict[str, str]:
+        """What a person chose here and finds again after a restart."""
+        return {}
+
+    def use_choices(self, kept: dict[str, str]) -> None:
+        """Take what :meth:`choices` gave before; unknown names and values are left aside."""
+
     def do(self, command: Command, then: Callable[[Outcome], None] | None = None) -> None:
         """Send a command and ask anew when it is done."""
 

@@ -98,6 +98,8 @@ class ChartTab(Tab):
     def __init__(self, bridge: Bridge) -> None:
         super().__init__(bridge)
         self.symbol, self.timeframe = "", ""
+        self._backtest = 0  # whose trades are shown; 0: the account's
+        self._from_ms: int | None = None  # how far back the bars have to reach
         self.view: ChartView | None = None
         self.grid.setSpacing(10)
         self.grid.setContentsMargins(16, 10, 16, 14)
@@ -157,7 +159,10 @@ class ChartTab(Tab):
         return row
 
     def question(self) -> ChartQuery:
-        return ChartQuery(self.symbol, self.timeframe, indicators=tuple(self.chosen_indicators))
+        return ChartQuery(
+            self.symbol, self.timeframe, indicators=tuple(self.chosen_indicators), backtest=self._backtest,
+            from_ms=self._from_ms,
+        )  # fmt: skip
 
     def show_view(self, view: Any) -> None:
         v: ChartView = view
@@ -171,6 +176,7 @@ class ChartTab(Tab):
         self.chart.rsi.setVisible(any(name.startswith("RSI") for name in v.indicators))
         self.chart.show_view(v)
         self.position.show_row(v.position, v.currency)
+        self.trades.title.setText(f"Trades of run {self._backtest}" if self._backtest else "Trades here")
         self.trades.show_trades(v)
         self.side.setVisible(v.position is not None or bool(v.trades))
 
@@ -190,14 +196,17 @@ class ChartTab(Tab):
         self.chart.show_view(self.view)
 
     def focus_on(self, what: object) -> None:
-        """A symbol, or (symbol, entry time, exit time) of a trade."""
+        """A symbol; (symbol, entry time, exit time) of a trade, of a back-test with its timeframe and number too."""
+        self._backtest, self._from_ms = 0, None
         if isinstance(what, str):
             self.symbol = what
             self.refresh()
         elif isinstance(what, tuple):
-            symbol, entry_ms, exit_ms = what
-            query = ChartQuery(symbol, self.timeframe, indicators=tuple(self.chosen_indicators))
-            self.bridge.ask(query, lambda view: self._show_at(view, entry_ms, exit_ms), self.key)
+            self.symbol, entry_ms, exit_ms, *run = what
+            if run:
+                self.timeframe, self._backtest = run
+                self._from_ms = entry_ms
+            self.bridge.ask(self.question(), lambda view: self._show_at(view, entry_ms, exit_ms), self.key)
 
     def _show_at(self, view: ChartView, entry_ms: int, exit_ms: int) -> None:
         self.show_view(view)
@@ -210,6 +219,7 @@ class ChartTab(Tab):
         wanted = next((s for s in (self.view.symbols if self.view else ()) if numbers.ticker(s) == symbol), "")
         if wanted and wanted != self.symbol:
             self.symbol = wanted
+            self._backtest, self._from_ms = 0, None
             self.refresh()
 
     def _frame_chosen(self, timeframe: str) -> None:

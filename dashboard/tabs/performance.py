@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from PyQt6.QtWidgets import QVBoxLayout, QWidget
+
 from app.contract.queries import PerformanceQuery
 from app.contract.results import PerformanceView
 from dashboard import numbers
 from dashboard.bridge import Bridge
 from dashboard.charts.equity import EquityPlot
-from dashboard.charts.shares import GroupBars, Histogram, HourBars, MonthTable, Waterfall
+from dashboard.charts.shares import Histogram, HourBars, MonthTable, Waterfall
+from dashboard.tables_results import GroupTable
 from dashboard.tabs.base import Tab
-from dashboard.widgets.cards import Card, EmptyView, Verdict
+from dashboard.widgets.cards import Card, EmptyView, Verdict, label
 from dashboard.widgets.controls import Segments
+from dashboard.widgets.findings import ScoreLines
+
+GROUPS = {"Exit": "by_exit", "Symbol": "by_symbol", "Side": "by_side", "Regime": "by_regime", "Hour": "by_hour"}
+WORDS = {"Exit": "exit reason", "Symbol": "symbol", "Side": "side", "Regime": "regime at entry", "Hour": "hour, UTC"}
 
 
 class PerformanceTab(Tab):
@@ -27,13 +34,26 @@ class PerformanceTab(Tab):
         self.month_card, self.result_card = Card("Months", "% of equity"), Card("Result of a trade", "net, in R")
         self.group_card, self.hour_card = Card("Net by"), Card("Net by hour of entry", "UTC")
         self.curve, self.costs = EquityPlot(), Waterfall(lambda v: numbers.number(v, signed=True))
-        self.months, self.hours, self.groups = MonthTable(), HourBars(), GroupBars()
+        self.months, self.hours, self.groups = MonthTable(), HourBars(), GroupTable("performance.groups")
+        self.search = ScoreLines()
         self.results = Histogram(lambda v, d: numbers.number(v, d, signed=True), "trades")
-        self.which = Segments(("Exit", "Symbol"), "Exit", 26)
+        self.which, self.side = Segments(tuple(GROUPS), "Exit", 26), Segments(("By hour", "Tried"), "By hour", 26)
         self.which.chosen.connect(lambda _: self._show_groups())
+        self.side.chosen.connect(lambda _: self._show_side())
         self.group_card.control(self.which)
+        self.hour_card.control(self.side)
         self.months.nothing = "The first month is still open."
-        self.groups.nothing = self.hours.nothing = "No closed trade yet."
+        self.hours.nothing = "No closed trade yet."
+        self.untried = label("No search was made on these series: nothing has to be paid for.", 12, 400, "text3")
+        self.untried.setWordWrap(True)
+        self.tried = QWidget()
+        below = QVBoxLayout(self.tried)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.addWidget(self.search)
+        below.addWidget(self.untried)
+        below.addStretch(1)
+        self.hour_card.body(self.tried)
+        self._judged: PerformanceView | None = None
         self.costs.nothing = "No closed trade yet."
         self.results.nothing = "Shown from the second closed trade on."
         pairs = (
@@ -62,16 +82,20 @@ class PerformanceTab(Tab):
         self.view: PerformanceView | None = None
 
     def question(self) -> PerformanceQuery:
-        return PerformanceQuery()
+        trades = sum(row.trades for row in self.view.by_side) if self.view is not None else -1
+        judged = sum(row.trades for row in self._judged.by_side) if self._judged is not None else -2
+        return PerformanceQuery(judged=trades != judged)  # what takes longer only where a trade was closed since
 
     def show_view(self, view: Any) -> None:
         v: PerformanceView = view
         self.view = v
+        if v.by_regime is not None:
+            self._judged = v
         empty = v.time.size < 2
         for widget in self._parts:
             widget.setVisible(not empty)
         self.nothing.setVisible(empty)
-        for row, share in ((1, 40), (2, 30), (3, 30)):
+        for row, share in ((1, 38), (2, 24), (3, 38)):
             self.grid.setRowStretch(row, 0 if empty else share)
         self.verdict.say(v.title, v.level, "", v.sentence, v.scores)
         self.curve_card.subtitle.setText(v.currency)
@@ -85,8 +109,30 @@ class PerformanceTab(Tab):
         self.hours.show_groups(v.by_hour)
         self._show_groups()
 
+        self.search.show_scores(self._judged.search if self._judged is not None else ())
+        self._show_side()
+
+    def choices(self) -> dict[str, str]:
+        return {"groups": self.which.current, "side": self.side.current}
+
+    def use_choices(self, kept: dict[str, str]) -> None:
+        self.which.choose(kept.get("groups", ""), tell=False)
+        self.side.choose(kept.get("side", ""), tell=False)
+
     def _show_groups(self) -> None:
         if self.view is not None:
-            by_exit = self.which.current == "Exit"
-            self.groups.show_groups(self.view.by_exit if by_exit else self.view.by_symbol)
-            self.group_card.subtitle.setText("exit reason" if by_exit else "symbol")
+            shown = self.which.current
+            view = self.view if shown != "Regime" or self.view.by_regime is not None else self._judged
+            self.groups.show_groups(getattr(view, GROUPS[shown]) or () if view is not None else ())
+            self.group_card.subtitle.setText(WORDS[shown])
+
+    def _show_side(self) -> None:
+        """The hours, or what was tried on the series."""
+        hours = self.side.current == "By hour"
+        tried = self._judged is not None and bool(self._judged.search)
+        self.hour_card.title.setText("Net by hour of entry" if hours else "What was tried")
+        self.hour_card.subtitle.setText("UTC" if hours else "on these series")
+        self.hours.setVisible(hours)
+        self.tried.setVisible(not hours)
+        self.search.setVisible(tried)
+        self.untried.setVisible(not tried)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sample_backtests
 import sample_market
 import sample_views as sample
 
@@ -31,6 +32,8 @@ def _full_answers() -> dict[type, Any]:
         q.TradesQuery: sample.trades(),
         q.ModelsQuery: sample.models(),
         q.PerformanceQuery: sample.performance(),
+        q.BacktestsQuery: sample_backtests.listed(sample_backtests.row(118)),
+        q.BacktestQuery: sample_backtests.backtest(),
         q.RiskQuery: sample.risk(),
         q.SettingsQuery: sample.settings(),
         q.LogsQuery: sample.logs(),
@@ -58,6 +61,7 @@ def empty_answers() -> dict[type, Any]:
         q.TradesQuery: r.TradesView((), 0, 0.0, 0.0, 0.0, 0),
         q.ModelsQuery: r.ModelsView("", "idle", "", ""),
         q.PerformanceQuery: r.PerformanceView("", "idle", "", (), t, f, f, None, None),
+        q.BacktestsQuery: sample_backtests.listed(),
         q.RiskQuery: r.RiskView("not started", "idle", ()),
         q.SettingsQuery: r.SettingsView((), "home"),
         q.LogsQuery: r.LogsView((), 0),
@@ -117,7 +121,12 @@ class FakeService:
     async def close(self) -> None:
         return None
 
+    async def _answered(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*left, return_exceptions=True)
+
     def end(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._answered(), self.loop).result(5)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
         self.loop.close()
