@@ -71,6 +71,16 @@ MUTATIONS = (
         ("limit", "rest", "thin"),
     ),
     Mutation(
+        "positions are valued at the last price", "trading.matching",
+        'position["last"] if math.isnan(mark_close) else ticks_of(mark_close, instrument)', 'position["last"]',
+        ("marks",),
+    ),
+    Mutation(
+        "the mark price within a bar is not seen", "trading.matching",
+        'danger = ticks_of(mark_low if p["side"] > 0 else mark_high, instrument)', "danger = adverse",
+        ("marks", "on_mark"),
+    ),
+    Mutation(
         "settlements have the wrong sign", "trading.accounting",
         'cash = -p["side"] * quantity_of', 'cash = p["side"] * quantity_of', ("odd_funding",),
     ),

@@ -46,6 +46,8 @@ _SETTINGS: Mapping[str, Settings] = {
     "volume": {"matching": {"exit_fill": "volume"}},
     "cross": {"matching": {"margin_mode": "cross"}},
     "finer": {"matching": {"both_touched": "finer"}},
+    "on_mark": {"matching": {"stop_trigger": "mark"}},
+    "take_market": {"matching": {"target_order": "market"}},
     "high_leverage": {
         "sizing": {"leverage": 40.0, "margin_share": 0.3, "risk_share": 0.5},
         "limits": {
@@ -75,6 +77,7 @@ _SETTINGS: Mapping[str, Settings] = {
 }  # fmt: skip
 MARKETS = (
     "thin", "holes", "suspect", "spikes", "together", "odd_funding", "long_bars", "coarse", "tiers", "forecasts",
+    "marks",
 )  # fmt: skip
 RUNS = ("observe", "stays_halted", "next_month", "kills")
 FEATURES = (*_SETTINGS, *MARKETS, *RUNS)
@@ -172,6 +175,18 @@ def _frame(
     return frame.take(kept), np.stack([high, low]), kept
 
 
+def _marks(rng: np.random.Generator, frame: Frame) -> Frame:
+    """Candles of the mark price beside those of the last price: near at times, far away at others, some missing."""
+    basis = rng.choice([0.0, 0.003, 0.06]) * np.cumsum(rng.normal(0, 1.0, len(frame))) / 3.0
+    prices = [
+        np.maximum(5.0, np.round(column * np.exp(np.clip(basis, -0.3, 0.3)), 2))
+        for column in (frame.open, frame.high, frame.low, frame.close)
+    ]
+    key = SeriesKey(frame.key.exchange, frame.key.symbol, frame.key.timeframe)
+    made = Frame.of(key, frame.open_time, prices[0], prices[1], prices[2], prices[3], frame.volume)
+    return made.take(rng.random(len(frame)) >= 0.15)
+
+
 def _funding(rng: np.random.Generator, key: SeriesKey, bars: int, on: set[str]) -> FundingFrame:
     """Every eight hours; or at odd intervals, several within a bar, some with mark prices."""
     end = START_MS + key.step_ms * bars
@@ -260,7 +275,8 @@ def scenario(seed: int, bars: int, symbols: int, features: Iterable[str]) -> Sce
     keys = [SeriesKey("soak", symbol, timeframe) for symbol in names]
     moves = _moves(rng, bars * PARTS, symbols, on)
     made = [_frame(rng, key, moves[s], on) for s, key in enumerate(keys)]
-    grid = align([frame for frame, _, _ in made], [_funding(rng, key, bars, on) for key in keys])
+    marks = [_marks(rng, frame) for frame, _, _ in made] if "marks" in on else []
+    grid = align([frame for frame, _, _ in made], [_funding(rng, key, bars, on) for key in keys], marks)
     assert grid.step_ms == timeframe_ms(timeframe)
     config = _config(rng, names, timeframe, on)
     shape = grid.open.shape

@@ -21,6 +21,7 @@ from trading.risk.limits import Gate
 ROOT = Path(__file__).resolve().parents[2]
 FEW = st.frozensets(st.sampled_from(FEATURES))
 FIXED = {Gate.LEVERAGE, Gate.STOP, Gate.TARGET, Gate.SYMBOL, Gate.EXCHANGE_LEVERAGE}  # by settings alone
+GUARDS = ("daily", "halts", "swan_halt", "swan_flatten", "stays_halted", "next_month", "block")
 MOST = st.frozensets(st.sampled_from(MILD)).map(lambda out: frozenset(MILD) - out)
 
 
@@ -32,6 +33,19 @@ def test_f06_f21_f61_random_scenarios_keep_the_invariants(
     seed: int, bars: int, symbols: int, features: frozenset[str]
 ) -> None:
     assert violations(scenario(seed, bars, symbols, features)) == []
+
+
+@pytest.mark.parametrize("but", [(), GUARDS], ids=["all", "all that let trade"])
+def test_with_everything_on_the_engines_agree_and_trade(but: tuple[str, ...]) -> None:
+    """Three symbols, 60 bars, services that are killed: all features at once, and all but those that end trading."""
+    fills = blocked = 0
+    for seed in range(12):
+        case = scenario(seed, 60, 3, set(MILD) - set(but))
+        assert violations(case) == []
+        result = run_fast(case.config, case.grid, case.X, case.forecasts, None, case.finer, case.history)
+        fills += len(result.fills)
+        blocked += int((result.decisions["failed"] != 0).sum())
+    assert fills > (100 if but else 20) and blocked > 50
 
 
 def test_scenarios_reach_every_corner() -> None:
