@@ -22,7 +22,7 @@ from trading.records import Reason
 HOUR = 3_600_000
 KEY = SeriesKey("binanceusdm", "BTC/USDT:USDT", "1h", "ohlcv", "synthetic")
 PAPER = ("run", "--source", "synthetic", "--symbols", "BTCUSDT", "--timeframe", "1h", "--strategy", "trend-or-range",
-         "--speed", "max", "--bars", "700", "--seed", "3")  # fmt: skip
+         "--speed", "max", "--bars", "500", "--seed", "3")  # fmt: skip
 WORKS_ON = "QUANTAI_TRADING__MATCHING__ENTRY_BARS"
 Ask = Callable[..., dict[str, Any]]
 

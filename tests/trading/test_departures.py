@@ -18,7 +18,7 @@ from trading.records import Action, Reason
 SETTINGS = {"matching": {"entry_bars": 4}}
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**31), symbols=st.integers(1, 3), entry=st.sampled_from(["market", "limit", "stop"]))
 def test_late_and_missed_entries_of_a_session_are_met_again(seed: int, symbols: int, entry: str) -> None:
     market = random_market(seed, 200, symbols, settings={"matching": {"entry_bars": 4, "entry": entry}})
