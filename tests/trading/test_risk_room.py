@@ -1,10 +1,12 @@
-"""Sizes that the portfolio's value at risk or shortfall cuts: to the limit, alone and beside what is held."""
+"""Sizes that portfolio limits cut, to the limit and no further; days that are known."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from data.timeframes import DAY_MS
+from tests.trading.cases import MINUTE, config_of, features_of, feed, grid_of, session_of
 from tests.trading.test_risk_portfolio import closes, plans, session_with
 from trading.records import Action
 from trading.risk.gates import Gate
@@ -41,3 +43,39 @@ def test_a_size_is_cut_to_the_limit_that_binds_and_no_further(
         assert action == (Action.LONG if side > 0 else Action.SHORT)
     else:
         assert quantity == whole, "a hedge takes risk away"
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_size_is_cut_to_what_correlated_positions_leave_of_their_one_margin_limit(side: float) -> None:
+    """5 % of margin each where 8 % may be bound together: the second gets 3 %, 1,500 of notional at 5×."""
+    settings = {**OPEN, "sizing": {"correlation_above": 1.0, "margin_share": 0.05}}
+    rows = plans(session_with(closes(2, scale=0.01, shared=0.98), 2, settings=settings), side)[0]
+    assert rows["quantity"].tolist() == pytest.approx([25.0, 15.0])
+    assert rows["gate_values"][1, Gate.CORRELATION] == pytest.approx(0.08) and not rows["failed"].any()
+
+
+def test_days_without_a_bar_have_no_return_and_neither_has_the_day_after() -> None:
+    """Daily bars of days 0, 1, 2, then of 5, 6, 7: known are the returns of days 1, 2, 6 and 7 alone."""
+    config = config_of(timeframe="1d")
+    session = session_of(config)
+    prices = (100.0, 110.0, 99.0, 120.0, 132.0, 66.0)
+    rows = grid_of([(p, p, p, p) for p in prices], step=DAY_MS, timeframe="1d")
+    rows.open_time[3:] += 2 * DAY_MS
+    feed(session, rows, features_of(config, rows))
+    assert session.state.account["risk_days"][0] == 8
+    known = session.state.days[0, :8]
+    assert np.isnan(known[[0, 3, 4, 5]]).all()
+    assert known[[1, 2, 6, 7]] == pytest.approx([0.1, -0.1, 0.1, -0.5])
+
+
+def test_hours_that_leap_over_midnight_close_the_day_before() -> None:
+    """The last bar of the first day is at 20:00, the next bar at 02:00."""
+    config = config_of(timeframe="1h")
+    session = session_of(config, history=np.array([[90.0, 80.0]]))
+    hour = 60 * MINUTE
+    grid = grid_of([(100.0,) * 4, (110.0,) * 4, (88.0,) * 4], step=hour, timeframe="1h")
+    grid.open_time[1] += 19 * hour
+    grid.open_time[2] += 24 * hour
+    feed(session, grid, features_of(config, grid))
+    assert session.state.account["risk_days"][0] == 2
+    assert session.state.days[0, :2] == pytest.approx([80.0 / 90.0 - 1.0, 110.0 / 80.0 - 1.0])
