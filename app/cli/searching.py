@@ -97,8 +97,11 @@ def sweep(
     given = invocation(context)
     file = None if save is None else target(save)
     first, last = span(start, end)
+    traded = symbols(symbol)
+    if len(traded) > 1:
+        raise UserError(f"A sweep trades one symbol, not {len(traded)}: start one for each.")
     request = Request(
-        symbol=symbols(symbol)[0], timeframe=timeframe, strategy=strategy, grid=Path(grid).expanduser(),
+        symbol=traded[0], timeframe=timeframe, strategy=strategy, grid=Path(grid).expanduser(),
         schedule=schedule, start_ms=first, end_ms=last, enforce=gates == "enforce", on_halt=on_halt,
         exchange=exchange, source=source, exit_profile=exit_profile, seed=seed, workers=workers, cluster=cluster,
     )  # fmt: skip

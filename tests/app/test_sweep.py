@@ -211,6 +211,11 @@ def test_a_refused_grid_is_no_try(sweep: Sweep, stocked: Path) -> None:
     assert count() == before
 
 
+def test_a_sweep_of_two_symbols_is_refused(command: Command, stocked: Path, tmp_path: Path) -> None:
+    line = ("sweep", "--symbol", "BTCUSDT,ETHUSDT", "--timeframe", "1h", *RULE, "--grid", tmp_path / "grid.toml")
+    assert "one symbol, not 2" in command("--home", stocked, *line).document["error"]
+
+
 def test_a_missing_grid_file_is_named(command: Command, stocked: Path, tmp_path: Path) -> None:
     line = ("--home", stocked, "sweep", *SERIES, *RULE, "--grid", tmp_path / "none.toml")
     assert "none.toml: the grid cannot be read" in command(*line).document["error"]
