@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ai.schema import FeatureSchema
 from ai.validation.overfitting import deflated_sharpe, overfitting_probability, sharpe_moments
 from ai.validation.trials import trial_digest
 from app.backtests import Request as BacktestRequest
@@ -18,10 +19,11 @@ from app.backtests import chosen, inputs_of, series_of
 from app.evaluation import days_of
 from app.grids import applied
 from app.sweep_tables import heat_map
-from app.sweeps import STARTED, Request, perform
+from app.sweeps import STARTED, Part, Request, perform, run_part
 from app.wiring import Workplace
 from data.market import Frame, SeriesKey
 from tests.app.said import Command, Said
+from tests.trading.cases import random_market
 from trading.backtest import run_fast
 from trading.strategy.library import LIBRARY
 
@@ -323,6 +325,19 @@ def test_strategies_beside_one_another_are_each_their_own_back_test(
     assert document["runs"][1]["equity_end"] == alone["equity_end"]
     file.write_text('"trading.costs.spread" = [0.0]\n')
     assert "no strategy is named" in command("--home", stocked, "sweep", *SERIES, "--grid", file).document["error"]
+
+
+def test_features_of_another_strategy_change_nothing() -> None:
+    """A spread among them would close the gate of the spread: each strategy is run on what it reads itself."""
+    market = random_market(8, 400, enforce=True)
+    names = market.config.features()
+    wide = np.concatenate([market.X, np.full((1, 1, market.grid.bars), 1000.0)], axis=1)
+    part = Part((market.config,), ({},), market.grid, wide, None, FeatureSchema((*names, "book_spread")))
+    ((row, _),) = run_part(part)
+    alone = run_fast(market.config, market.grid, market.X, None)
+    assert (row["trades"], row["equity_end"]) == (len(alone.trades), alone.equity_end)
+    closed = run_fast(market.config, market.grid, wide, None, part.schema)
+    assert len(closed.trades) < len(alone.trades)
 
 
 @pytest.mark.data
