@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.documents import decision_row, fill_rows, gate_rows, number, order_rows, trade_rows
+from app.settings_kept import SETTINGS
 from app.wiring import Workplace
 from data.clock import iso
 from data.errors import UserError
@@ -85,7 +86,8 @@ def account_document(account: Account) -> Document:
         "account": account.id, "mode": account.key.mode, "venue": account.key.venue,
         "environment": account.key.environment, "source": account.key.source, "run": account.key.run,
         "started": iso(account.started_ms), "state": account.state, "last_bar": iso(account.last_bar_ms),
-        "finished": account.finished, "about": dict(account.about),
+        "finished": account.finished,
+        "about": {name: value for name, value in account.about.items() if name != SETTINGS},
     }  # fmt: skip
 
 

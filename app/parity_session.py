@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from app.instrument_rules import rules_of
 from app.options import RunOptions
 from app.profiles import PROFILES
 from app.run_plan import RunPlan, plan_run
+from app.settings_kept import settings_of
 from app.wiring import Workplace, load_settings, run_warmup
 from data.errors import UserError
 from data.market import Float64Array, Int64Array, Record
@@ -80,12 +82,15 @@ def session_of(place: Workplace, number: int | str | None, strategy: str | None)
 
 
 def as_run(place: Workplace, account: Account, strategy: str | None) -> tuple[Workplace, RunPlan]:
-    """The settings in force, else the profile whose bundle makes this account; else the settings all the same."""
+    """Under the settings in force where they make this account, else under those that it was opened under, else under
+    the profile whose bundle makes it; else under the settings in force all the same."""
     asked = place, _plan(place, account, strategy)
     if same_settings(place, account, asked[1]):
         return asked
-    for bundle in PROFILES:
-        under = replace(place, settings=load_settings(place.home, place.database, bundle.name))
+    kept = settings_of(account, place.settings)
+    profiles = (load_settings(place.home, place.database, bundle.name) for bundle in PROFILES)
+    for settings in chain([] if kept is None else [kept], profiles):
+        under = replace(place, settings=settings)
         plan = _plan(under, account, strategy)
         if same_settings(under, account, plan):
             return under, plan

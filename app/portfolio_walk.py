@@ -28,6 +28,7 @@ from app.evaluation import (
     trading_document,
 )
 from app.finer_bars import finer_words
+from app.regime_history import regimes_at_entry
 from app.schedules import profile_of_runs
 from app.trials import RUN, WALK_FORWARD, sharpe_of, tried
 from app.walk_forward import Document, Progress, Request, money_words, perform
@@ -143,7 +144,11 @@ def _traded(
     trading = {**figures["edge"], **figures, "assumptions": assumptions, "baselines": baselines}
     return {
         "trading": trading, "baselines": baselines, "equity": _curve(results, inputs.grid.step_ms),
-        "analysis": {name: analysis(result.trades, symbols) for name, result in results.items()},
+        "analysis": {
+            name: analysis(
+                result.trades, symbols, regimes_at_entry(place.database.candles, keys, inputs.grid, result)
+            ) for name, result in results.items()
+        },
         "halts": {name: halt_rows(result.halts) for name, result in results.items()},
         "ranked": all(walk["overall"]["verdict"].startswith(BETTER) for walk in walks),
     }  # fmt: skip

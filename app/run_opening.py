@@ -14,6 +14,7 @@ from app.finer_bars import reads_finer
 from app.live_feed import ExchangeFeed, RulesTold
 from app.options import RunOptions
 from app.run_plan import RunPlan, plan_run
+from app.settings_kept import SETTINGS, kept_settings
 from app.wiring import Workplace, market_for
 from data.beside import BESIDE, CROSS
 from data.beside_rows import cross_keys
@@ -189,9 +190,10 @@ class RunOpening:
         if found is not None and anew:
             database.journal.forget(found.id)
         now = self.place.clock.now_ms()
-        account_id = database.journal.open_account(key, plan.config.start_equity, now, plan.about())
+        about = {**plan.about(), SETTINGS: kept_settings(self.place.settings.values)}
+        account_id = database.journal.open_account(key, plan.config.start_equity, now, about)
         if anew:
-            database.accounts.set_about(account_id, plan.about())
+            database.accounts.set_about(account_id, about)
         return database.accounts.get(account_id)
 
     def _key(self, plan: RunPlan) -> AccountKey:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.ledger import account_document
 from app.main import main
 from app.wiring import Workplace
 from data.market import Frame, SeriesKey
+from trading.state import TradingState
 
 KEY = SeriesKey("binanceusdm", "BTC/USDT:USDT", "1h", "ohlcv", "synthetic")
 LATER = 86_400_000  # after now: when a revision becomes known
@@ -134,15 +136,42 @@ def test_another_funding_rate_is_funding(home: Path, ask: Ask) -> None:
     assert list(own(document)) == ["funding"]
 
 
-def test_other_fees_are_fee(home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QUANTAI_TRADING__COSTS__TAKER_FEE", "0.0002")
+def test_other_fees_are_fee(stocked: Path, tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exchange charges more than the settings say: later sizes, too, follow from that."""
+    home = Path(shutil.copytree(stocked, tmp_path / "home"))
+    made = TradingState.new
+
+    def dearer(*words: Any) -> TradingState:
+        state = made(*words)
+        state.instruments["taker"] = 0.0009
+        return state
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TradingState, "new", dearer)
+        ask(home, *REPLAY)
     document = ask(home, "parity")
-    assert document["difference"] < 0.0  # the session paid more
+    assert document["difference"] < 0.0 and document["notes"] == []
     assert list(own(document)) == ["fee"]
-    assert "The settings" in document["notes"][0]
+
+
+def test_a_session_is_run_again_under_the_settings_that_it_was_opened_under(
+    home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUANTAI_TRADING__SIZING__MARGIN_SHARE", "0.04")
+    document = ask(home, "parity")
+    assert own(document) == {} and document["notes"] == []
+    with Workplace.opened(home) as place:
+        account = place.database.accounts.newest()
+        assert account is not None and "settings" not in account_document(account)["about"]
 
 
 def test_settings_that_changed_are_said_and_never_hidden(home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account of a version that kept no settings."""
+    with Workplace.opened(home) as place:
+        account = place.database.accounts.newest()
+        assert account is not None
+        bare = {name: value for name, value in account.about.items() if name != "settings"}
+        place.database.accounts.set_about(account.id, bare)
     monkeypatch.setenv("QUANTAI_TRADING__SIZING__MARGIN_SHARE", "0.04")
     document = ask(home, "parity")
     parts = own(document)
