@@ -49,7 +49,7 @@ def targets(p: Row, instrument: Row, rules: Row) -> tuple[TargetRow, ...]:
     for k in range(parts):
         ticks, open_lots = int(p["part_ticks"][k]), int(p["part_lots"][k])
         whole = max(open_lots, _part_lots(p, rules, ticks))
-        left -= open_lots if k >= taken else 0
+        left -= open_lots
         state = "taken" if k < taken else "next" if k == taken else "waits"
         filled = quantity_of(whole - open_lots, instrument)
         rows.append(TargetRow(price_of(ticks, instrument), quantity_of(whole, instrument), state, filled))

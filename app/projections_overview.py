@@ -67,7 +67,7 @@ def overview(query: OverviewQuery, context: Context) -> OverviewView:
         drawdown_limit=limits.drawdown,
         account=f"synthetic {words}" if account.key.source == "synthetic" else words, currency="USDT",
         positions=held.positions, exposure=held.exposure, exposure_limit=held.exposure_limit,
-        net_exposure=held.net_exposure, loss_at_stops=held.loss_at_stops,
+        net_exposure=held.net_exposure, loss_at_stops=held.loss_at_stops, waiting=len(held.entries),
         decisions=signals(SignalsQuery(limit=LAST_DECISIONS), context).rows, health=_health(context),
         paper_days=_days(account, time), paper_days_advised=ADVISED_PAPER_DAYS,
     )  # fmt: skip

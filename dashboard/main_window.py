@@ -271,6 +271,8 @@ class MainWindow(QMainWindow):
 
     def open_what_if(self, symbol: str = "") -> WhatIfDialog:
         """A trade before it is made; an empty symbol: the run's first that is not held."""
+        for old in self.findChildren(WhatIfDialog):
+            old.close()
         dialog = WhatIfDialog(self, self.bridge, symbol)
         dialog.show()
         return dialog

@@ -11,6 +11,7 @@ from PyQt6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QLineEdit, QStack
 
 from app.contract.queries import WhatIfQuery
 from app.contract.results import WhatIfPlan, WhatIfView
+from app.contract.views import StripView
 from dashboard import numbers
 from dashboard.bridge import Bridge
 from dashboard.charts.shares import RangeBar
@@ -21,7 +22,7 @@ from dashboard.widgets.facts import Facts
 from dashboard.widgets.gate_bars import GateBars
 from dashboard.widgets.tray import IconView
 
-WAIT_MS = 180  # after the last key
+WAIT_MS, AGAIN_MS = 180, 1000  # after the last key; between looks whether a bar has come
 WIDE, TALL = 980, 660
 SIDES = {"↗ Long": "long", "↘ Short": "short"}
 
@@ -69,6 +70,13 @@ class WhatIfDialog(QDialog):
         self._timer.timeout.connect(self.ask)
         self.symbol.currentTextChanged.connect(lambda _: self._changed())
         self.side.chosen.connect(lambda _: self._changed())
+        self._bar: int | None = None
+        self._newest: int | None = None
+        bridge.latest.connect(self._latest)
+        self._again = QTimer(self)
+        self._again.setInterval(AGAIN_MS)
+        self._again.timeout.connect(self._follow)
+        self._again.start()
         for field in (self.quantity, self.stop):
             field.textChanged.connect(lambda _: self._changed())
             field.returnPressed.connect(self.ask)
@@ -163,6 +171,16 @@ class WhatIfDialog(QDialog):
     def _changed(self) -> None:
         self._say("info", "Asking…", "text3")
         self._timer.start()
+
+    def _latest(self, topic: str, view: object) -> None:
+        if topic == "strip" and isinstance(view, StripView):
+            self._newest = view.bar_ms
+
+    def _follow(self) -> None:
+        """A plan is of the newest bar: asked anew when another one has come, once a second at most."""
+        if self._newest != self._bar and not self._timer.isActive() and self.isVisible():
+            self._bar = self._newest
+            self.ask()
 
     def ask(self) -> None:
         """Ask now; an answer that was overtaken is dropped."""

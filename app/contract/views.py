@@ -174,6 +174,7 @@ class OverviewView:
     health: tuple[HealthRow, ...] = ()
     paper_days: float | None = None
     paper_days_advised: float | None = None
+    waiting: int = 0  # entry orders that wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,9 @@ class OverviewTab(Tab):
             words += f" · exposure {numbers.percent(v.exposure, 1)}"
             if v.exposure_limit is not None:
                 words += f" of {numbers.short(v.exposure_limit, 'fraction')}"
+        if v.waiting:
+            waits = f"{v.waiting} entr{'ies wait' if v.waiting != 1 else 'y waits'}"
+            words = f"{words} · {waits}" if words else waits
         self.positions_card.subtitle.setText(words)
         bare = sum(not r.protected for r in v.positions)
         self.unprotected.show_words(f"{bare} unprotected" if bare else "", "dangerFill", solid=True)

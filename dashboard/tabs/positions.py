@@ -43,24 +43,24 @@ def bare_first(rows: Sequence[PositionRow]) -> list[PositionRow]:
 def position_columns() -> list[Column]:
     """Columns of open positions, here and on the overview."""
     return [
-        Column("symbol", "Position", lambda r: symbol_cell(r.symbol, r.side), 156, grow=2),
+        Column("symbol", "Position", lambda r: symbol_cell(r.symbol, r.side), 168, grow=2),
         Column("size", "Size", size_cell, 96, right=True),
-        Column("entry", "Entry", lambda r: number_cell(r.entry, r.price_digits), 80, right=True, rank=1),
-        Column("last", "Last", lambda r: number_cell(r.last, r.price_digits, "text"), 80, right=True),
+        Column("entry", "Entry", lambda r: number_cell(r.entry, r.price_digits), 88, right=True, rank=1),
+        Column("last", "Last", lambda r: number_cell(r.last, r.price_digits, "text"), 88, right=True),
         Column("pnl", "P&L USDT", lambda r: money_cell(r.pnl), 96, right=True),
         Column("r", "R", lambda r: Cell(numbers.number(r.pnl_r, signed=True), painting.money_token(r.pnl_r)), 54,
-               right=True, rank=2, tip="Profit in multiples of the loss at the stop"),
+               right=True, rank=4, tip="Profit in multiples of the loss at the stop"),
         Column("to_stop", "To stop", lambda r: share_cell(r.to_stop), 68, right=True),
         Column("to_target", "To target", lambda r: share_cell(r.to_target), 72, right=True, rank=5),
         Column("to_liq", "To liq.", lambda r: share_cell(r.to_liquidation, 1), 58, right=True, rank=4,
                tip="Distance to the liquidation price"),
         Column("left", "Left", lambda r: Cell(numbers.span(r.left_s), sort=r.left_s), 72, right=True, rank=2,
                tip="Time to the time exit"),
-        Column("targets", "Targets", targets_cell, 62, right=True, rank=2, tip="Targets taken, of all"),
+        Column("targets", "Targets", targets_cell, 62, right=True, rank=3, tip="Targets taken, of all"),
         Column("stop_by", "Stop by", stop_cell, 96, rank=3, tip="The rule that put the stop where it stands"),
         Column("adds", "Added", lambda r: Cell(f"{r.adds} of {r.adds_most}" if r.adds_most else numbers.UNKNOWN), 56,
                right=True, rank=7, tip="Additions planned, of those allowed"),
-        Column("protection", "Protection", protection_cell, 104, grow=1),
+        Column("protection", "Protection", protection_cell, 116, grow=1),
     ]  # fmt: skip
 
 
@@ -238,6 +238,13 @@ class PositionsTab(Tab):
         self.entries_card.setVisible(bool(v.entries))
         self.entries_card.subtitle.setText(str(len(v.entries)))
         self.entries.setFixedHeight(HEAD_H + ROW_DENSE_H * min(4, len(v.entries)))
+
+    def choices(self) -> dict[str, str]:
+        return {"panel": self.panel.which.current, "orders": self.which.current}
+
+    def use_choices(self, kept: dict[str, str]) -> None:
+        self.panel.which.choose(kept.get("panel", ""))
+        self.which.choose(kept.get("orders", ""))
 
     def set_narrow(self, width: int) -> None:
         self.panel.set_narrow(width < NARROW)

@@ -99,6 +99,13 @@ class RiskTab(Tab):
     def question(self) -> RiskQuery:
         return RiskQuery()
 
+    def choices(self) -> dict[str, str]:
+        return {"days": self.which.current, "history": self.history.which.current}
+
+    def use_choices(self, kept: dict[str, str]) -> None:
+        self.which.choose(kept.get("days", ""))
+        self.history.which.choose(kept.get("history", ""))
+
     def set_narrow(self, width: int) -> None:
         wide = width >= NARROW
         self.legend.setVisible(wide)

@@ -181,6 +181,21 @@ def test_the_chart_holds_the_asked_bars_up_to_the_account_s_last_one(context: Co
     assert view.origin == "synthetic"
 
 
+def test_the_risk_of_a_stopped_account_is_that_of_its_checkpoint(context: Context) -> None:
+    view = build(q.RiskQuery(), context)
+    overview = build(q.OverviewQuery(), context)
+    assert isinstance(view, RiskView) and isinstance(overview, OverviewView) and context.account is not None
+    held = context.place.database.trading.positions(context.account.id)
+    exposure = next(row for row in view.held if row.label == "Exposure")
+    assert (exposure.value == 0.0) == (not held) and exposure.limit == 1.0
+    assert view.correlation is not None and view.correlation.symbols == context.account.symbols
+    assert view.tightening is not None and view.tightening.blocked
+    traded = build(q.SignalsQuery(action="traded", limit=1), context)
+    blocked = build(q.SignalsQuery(action="blocked", limit=1), context)
+    assert isinstance(traded, SignalsView) and isinstance(blocked, SignalsView)
+    assert view.plan_ms == max(row.time_ms for row in (*traded.rows, *blocked.rows))
+
+
 def test_months_multiply_to_the_net_return(context: Context) -> None:
     view = build(q.PerformanceQuery(), context)
     assert isinstance(view, PerformanceView)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from app.contract.commands import LoosenLimits
 from app.contract.queries import RiskQuery
 from app.contract.results import RiskView
 from app.projection_context import Book, Context
 from app.projections import build
 from app.projections_held import correlations, held, held_days
 from app.projections_limits import changes, tightening
+from app.runtime_commands import RuntimeCommands
 from app.wiring import Workplace
 from tests.trading.cases import (
     FREE,
@@ -177,6 +180,15 @@ def test_gates_are_held_against_the_limits_in_force_and_say_what_the_plan_was_ju
         assert "in force now" in gate.words
         assert gate.passed == (gate.value is None or gate.value <= 0.5 * set_limit)
     assert not next(g for g in after.gates if g.label == GATES[Gate.EXPOSURE].name).passed, "0.4 against 0.225"
+
+
+async def test_a_reason_for_loosening_goes_from_the_window_to_the_session() -> None:
+    asked: list[tuple[str, ...]] = []
+    service = SimpleNamespace(progress=SimpleNamespace(state="RUNNING"), act=lambda *words: asked.append(words))
+    commands = RuntimeCommands(SimpleNamespace(service=service, opened=lambda: None))  # type: ignore[arg-type]
+    await commands.do(LoosenLimits("the feed was late"))
+    await commands.do(LoosenLimits())
+    assert asked == [("loosen", "the feed was late"), ("loosen", "by the operator")]
 
 
 def test_before_the_first_plan_the_limits_are_known_and_nothing_else(home: Path) -> None:

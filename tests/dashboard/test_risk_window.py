@@ -219,6 +219,23 @@ def test_what_is_no_number_is_said_and_not_asked(
         typed_number(typed)
 
 
+def test_a_new_bar_asks_anew_and_a_second_what_if_takes_the_place_of_the_first(
+    window: MainWindow, service: FakeService, qtbot: Any
+) -> None:
+    service.answers[q.WhatIfQuery] = made.what_if()
+    window.open_what_if()
+    second = window.open_what_if(made.ETH)
+    qtbot.waitUntil(lambda: second.view is not None)
+    assert [d for d in window.findChildren(WhatIfDialog) if d.isVisible()] == [second]
+    second._follow()
+    service.asked.clear()
+    second._follow()
+    assert not service.asked, "no other bar has come"
+    window.bridge.latest.emit("strip", sample.strip(bar_ms=sample.BAR + 900_000))
+    second._follow()
+    qtbot.waitUntil(lambda: service.asked == [q.WhatIfQuery(made.BTC, "long")])
+
+
 def test_a_refusal_takes_the_old_plan_away(asking: WhatIfDialog, service: FakeService, qtbot: Any) -> None:
     sentence = "A position in BTCUSDT is open already: close it first, or ask for another symbol."
     service.answers[q.WhatIfQuery] = WhatIfView(made.BTC, "long", refused=sentence, symbols=(made.BTC, made.ETH))
