@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pytest
 
+from data.instruments import LeverageTier
 from tests.trading.cases import (
     FREE,
     LOOSE,
@@ -33,11 +35,13 @@ ADDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def added(settings: Any = None, history: Any = None, **state: float) -> tuple[TradingSession, Any]:
+def added(
+    settings: Any = None, history: Any = None, rules: dict[str, Any] | None = None, **state: float
+) -> tuple[TradingSession, Any]:
     """Two longs of 20 at 100, stop 1 %; the first rises by 2 %, which calls for 10 more of it: session and decision."""
     config = config_of(
         settings=merged(FREE, LOOSE, ADDS, settings or {}), symbols=SYMBOLS[:2], exits=profile(0.01, 90.0, 50),
-        instruments=[instrument(s) for s in SYMBOLS[:2]],
+        instruments=[instrument(s, **(rules or {})) for s in SYMBOLS[:2]],
     )  # fmt: skip
     grid = grid_of({SYMBOLS[0]: [FLAT, FLAT, UP, UP], SYMBOLS[1]: [FLAT] * 4})
     session = session_of(config, history=history)
@@ -113,3 +117,28 @@ def test_an_entry_of_which_a_part_is_filled_is_one_trade_of_the_day(rest: str) -
     row = feed(session, grid, X, 0, 2)[1].decisions[1]
     assert session.state.positions["work_side"].tolist() == [int(rest == "work"), 1]
     assert row["gate_values"][Gate.DAILY_TRADES] == 2
+
+
+@pytest.mark.parametrize("gate", [Gate.VAR, Gate.SHORTFALL], ids=lambda g: g.name)
+def test_an_addition_is_cut_to_value_at_risk_and_shortfall_of_all_that_is_held(gate: Gate) -> None:
+    history = closes(2, scale=0.01)
+    _, whole = added(history=history)
+    _, none = added({"management": {"add_share": 0.01}}, history)
+    limit = 0.5 * float(whole["gate_values"][gate] + none["gate_values"][gate])
+    name = {Gate.VAR: "value_at_risk", Gate.SHORTFALL: "shortfall"}[gate]
+    _, row = added({"limits": {name: limit}}, history)
+    assert row["action"] == Action.LONG and 3.0 < row["quantity"] < 7.0
+    assert 0.999 * limit < row["gate_values"][gate] <= limit * (1.0 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rules", "quantity"),
+    [
+        ({"max_quantity": Decimal(26)}, 6.0),
+        ({"tiers": (LeverageTier(0.0, 2550.0, 20.0, 0.01), LeverageTier(2550.0, 1e6, 2.0, 0.1))}, 5.0),
+    ],
+    ids=["one market order", "the tier that allows the leverage"],
+)  # fmt: skip
+def test_an_addition_never_takes_a_position_beyond_order_size_and_tier(rules: dict[str, Any], quantity: float) -> None:
+    _, row = added(rules=rules)
+    assert row["action"] == Action.LONG and row["quantity"] == pytest.approx(quantity)

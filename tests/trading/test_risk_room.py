@@ -10,6 +10,7 @@ from tests.trading.cases import MINUTE, config_of, features_of, feed, grid_of, s
 from tests.trading.test_risk_portfolio import closes, plans, session_with
 from trading.records import Action
 from trading.risk.gates import Gate
+from trading.sizing import scale_of
 
 OPEN = {"limits": {"value_at_risk": 1.0, "shortfall": 1.0, "open_risk": 1.0}, "sizing": {"correlation_above": 1.0}}
 
@@ -79,3 +80,29 @@ def test_hours_that_leap_over_midnight_close_the_day_before() -> None:
     feed(session, grid, features_of(config, grid))
     assert session.state.account["risk_days"][0] == 2
     assert session.state.days[0, :2] == pytest.approx([80.0 / 90.0 - 1.0, 110.0 / 80.0 - 1.0])
+
+
+def test_positions_that_move_against_each_other_share_the_limit_too() -> None:
+    """Two longs with ρ below -0.8: the definition takes its absolute value."""
+    history = closes(1, scale=0.01)
+    both = np.concatenate([history, 100.0 * 100.0 / history])
+    rows = plans(session_with(both, 2, settings=OPEN), 1.0)[0]
+    assert rows["failed"][1] == 1 << Gate.CORRELATION and rows["gate_values"][1, Gate.CORRELATION] > 0.15
+
+
+@pytest.mark.parametrize(
+    ("size", "regime", "drawdown", "factor"),
+    [
+        (np.nan, np.nan, 0.0, 1.0), (0.4, np.nan, 0.0, 0.4), (1.7, np.nan, 0.0, 1.0), (-0.2, np.nan, 0.0, 0.0),
+        (np.nan, -1.0, 0.0, 1.0), (np.nan, 2.0, 0.0, 0.5), (0.4, 2.0, 0.0, 0.2), (np.nan, np.nan, 0.025, 0.6),
+        (np.nan, np.nan, 0.9, 0.2), (0.5, 2.0, 0.05, 0.05),
+    ],
+)  # fmt: skip
+def test_factors_of_a_size_multiply(size: float, regime: float, drawdown: float, factor: float) -> None:
+    """Regime 2 halves; at the drawdown limit of 5 % a fifth is left; the models' own factor stays within 0 and 1."""
+    factors = (1.0, 1.0, 0.5, 1.0, 1.0, 1.0, 1.0)
+    session = session_with(None, settings={"sizing": {"drawdown_floor": 0.2, "regime_factors": factors}})
+    state = session.state
+    state.account["drawdown"] = drawdown
+    made = scale_of(state.account[0], state.positions, state.days, state.rules[0], 0, 1, size, regime)
+    assert made == pytest.approx(factor)
