@@ -289,7 +289,7 @@ class MainWindow(QMainWindow):
             Entry(f"What if: {numbers.ticker(s)}", "trade", "scales", partial(self.open_what_if, s)) for s in symbols
         ]
         found += [
-            Entry(tab.title, f"Ctrl+{(i + 1) % 10}", "tab", partial(self.show_tab, i))
+            Entry(tab.title, f"Ctrl+{(i + 1) % 10}" if i < 10 else "tab", "tab", partial(self.show_tab, i))
             for i, tab in enumerate(self.tabs)
         ]
         commands: tuple[tuple[str, str, Command], ...] = (

@@ -172,7 +172,7 @@ def curve(p: QPainter, x: FloatArray, y: FloatArray, token: str, width: float = 
     """A line through points; a break at every NaN."""
     p.setRenderHint(QPainter.RenderHint.Antialiasing, True)
     pen = QPen(theme.color(token, alpha), width)
-    pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+    pen.setJoinStyle(Qt.PenJoinStyle.BevelJoin)  # round ones look the same at this width and take four times as long
     p.setPen(pen)
     p.setBrush(Qt.BrushStyle.NoBrush)
     good = np.isfinite(y) & np.isfinite(x)

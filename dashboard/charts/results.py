@@ -28,6 +28,7 @@ from dashboard.charts.plot import (
 )  # fmt: skip
 from dashboard.theme import font, theme
 
+PITCH = 3.0  # pixels of which a curve keeps first, lowest, highest and last: a stroke is nearly as wide
 FIRST, SECOND = "s1", "s2"  # colours of the run in sight and of the one beside it
 
 
@@ -133,7 +134,7 @@ class ComparedRuns(StillPlot):
     def _curve(
         self, p: QPainter, box: QRectF, run: Run, token: str, span: tuple[int, int], scale: tuple[float, float]
     ) -> None:
-        t, values = thin(run.time, run.value, int(box.width()))
+        t, values = thin(run.time, run.value, int(box.width() / PITCH))
         x = box.left() + (t - span[0]) / (span[1] - span[0]) * box.width()
         y = box.bottom() - (values - scale[0]) / (scale[1] - scale[0]) * box.height()
         if token == FIRST:
@@ -152,7 +153,7 @@ class ComparedRuns(StillPlot):
         worst = max(float(r.drawdown.max()) for r in self.runs)
         deepest = max(worst * 1.15, (self.limit or 0.0) * 1.08, 1e-4)
         for run, token in zip(self.runs, (FIRST, SECOND), strict=False):
-            t, values = thin(run.time, run.drawdown, int(box.width()))
+            t, values = thin(run.time, run.drawdown, int(box.width() / PITCH))
             x = box.left() + (t - span[0]) / (span[1] - span[0]) * box.width()
             y = box.top() + values / deepest * box.height()
             if token == FIRST:

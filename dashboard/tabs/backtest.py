@@ -122,7 +122,7 @@ class BacktestTab(Tab):
             self.sweep_page.hide()
             return
         self.runs.pick(number)
-        loaded = self.page.view if self.page.isVisible() else self.sweep_page.view
+        loaded = self.page.view if not self.page.isHidden() else self.sweep_page.view
         if loaded is None or loaded.number != number:
             self.number = number
             self.bridge.ask(BacktestQuery(number), self._came_one, NEWER)
@@ -186,7 +186,10 @@ class BacktestTab(Tab):
 
     def _remove(self) -> None:
         if self.number:
-            self.do(RemoveBacktest(self.number))
+            self.ask_once(
+                f"Put run {self.number} away?", "Its result is gone for good; that it was tried stays counted.",
+                "Put away", RemoveBacktest(self.number),
+            )  # fmt: skip
 
     def _export(self, number: int) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Export", f"back-test-{number}.csv", "CSV (*.csv)")

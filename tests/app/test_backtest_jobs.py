@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import math
@@ -12,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from app.backtest_commands import trades_table
-from app.backtest_jobs import BACKTEST, backtest, backtest_words, sweep, sweep_words
+from app.backtest_commands import BacktestCommands, trades_table
+from app.backtest_jobs import BACKTEST, backtest, backtest_job, backtest_words, sweep, sweep_words
 from app.backtest_requests import check, grid_text, value_of
 from app.backtest_verdict import finding
+from app.contract import commands as c
 from app.contract import queries as q
 from app.contract.backtest_views import BacktestsView, BacktestView, SweepView
 from app.contract.commands import BacktestForm
@@ -246,12 +248,38 @@ def test_a_verdict_names_what_is_missing(changes: dict[str, Any], net: float, ti
     assert "12 tries" in found.sentence or title == "Too little to judge"
 
 
+def test_a_command_is_checked_and_starts_its_job(place: Workplace) -> None:
+    started: list[tuple[str, str, Any]] = []
+
+    def start(name: str, work: str, arguments: Any) -> c.Outcome:
+        started.append((name, work, arguments))
+        return c.Outcome(True, f"{name} has started.")
+
+    commands = BacktestCommands(place, start)
+    parameters = (("long.all.0.right", "35"),)
+    assert asyncio.run(commands.do(c.RunBacktest(FORM, parameters))).ok
+    (name, work, arguments), told = started[0], []
+    assert (name, work) == ("Back-test rsi-oversold BTCUSDT 1h", BACKTEST)
+    sent = json.loads(json.dumps(arguments))
+    result = backtest_job(lambda *said: told.append(said), **sent)
+    view: BacktestView = shown(place, result["number"])
+    assert (view.form, view.parameters) == (FORM, parameters) and told[-1] == (3, 3, "kept")
+    assert result["number"] == place.database.backtests.heads()[0].number
+    with pytest.raises(UserError, match="one symbol"):
+        asyncio.run(commands.do(c.RunSweep(replace(FORM, symbols=("BTCUSDT", "ETHUSDT")), GRID)))
+    with pytest.raises(UserError, match="Unknown strategy"):
+        asyncio.run(commands.do(c.RunSweep(replace(FORM, strategy="nonsense"), GRID)))
+    assert len(started) == 1
+
+
+def test_the_same_configuration_run_again_is_no_new_try(place: Workplace) -> None:
+    form = replace(FORM, until="2024-03-01")
+    counts = [backtest(place, form)[1]["evidence"]["trials"] for _ in range(2)]
+    assert counts[0] == counts[1]
+    assert backtest(place, form, (("long.all.0.right", "33"),))[1]["evidence"]["trials"] == counts[0] + 1
+
+
 def test_an_export_of_trades_is_read_back(place: Workplace, tmp_path: Path) -> None:
-    import asyncio
-
-    from app.backtest_commands import BacktestCommands
-    from app.contract import commands as c
-
     number = place.database.backtests.save("backtest", *backtest(place, FORM))
     done = BacktestCommands(place, lambda *_: c.Outcome(True, ""))
     path = tmp_path / "trades.csv"

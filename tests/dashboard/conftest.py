@@ -43,9 +43,11 @@ def empty_service(tmp_path: Path) -> Iterator[FakeService]:
 @pytest.fixture
 def open_window(dressed: QApplication, qtbot: Any) -> Callable[..., MainWindow]:
     """Opens a window of a size over a service; it is closed at the end."""
+    held: list[MainWindow] = []  # a window nobody holds may be collected while it paints
 
     def opened(service: FakeService, wide: int = 1600, tall: int = 900) -> MainWindow:
         window = MainWindow(Bridge(service), service.home / "window.ini")
+        held.append(window)
         qtbot.addWidget(window)
         window.resize(wide, tall)
         window.show()

@@ -10,7 +10,7 @@ import pytest
 import sample_backtests as samples
 import sample_views as sample
 from fake_service import FakeService
-from PyQt6.QtCore import QPoint, Qt
+from PyQt6.QtCore import QPoint, QSettings, Qt
 from PyQt6.QtWidgets import QApplication
 
 from app.contract import queries as q
@@ -24,6 +24,7 @@ from dashboard.sweeping import SweepDialog, suggested
 from dashboard.tabs.backtest import BacktestTab
 from dashboard.tabs.chart import ChartTab
 from dashboard.tabs.performance import PerformanceTab
+from dashboard.widgets.notices import AskOnce
 
 pytestmark = pytest.mark.qt
 Opened = Callable[..., MainWindow]
@@ -234,41 +235,57 @@ def test_the_sweep_dialog_suggests_values_and_counts_them(tab: BacktestTab, stor
     assert suggested("") == "" and suggested("24") == "14, 19, 24, 29, 34"
 
 
-def test_a_run_is_put_away(tab: BacktestTab, stored: Stored, qtbot: Any) -> None:
+def test_a_run_is_put_away_after_asking(tab: BacktestTab, stored: Stored, qtbot: Any) -> None:
     tab.remove.click()
+    dialog = tab.findChild(AskOnce)
+    assert dialog is not None and not stored.sent
+    dialog.accept()
     qtbot.waitUntil(lambda: stored.sent == [RemoveBacktest(118)])
     tab.show_view(samples.listed())
     assert tab.nothing.isVisible() and not tab.page.isVisible() and not tab.remove.isEnabled()
 
 
-def test_what_was_chosen_comes_back(stored: Stored, open_window: Opened, qtbot: Any) -> None:
-    first, one = in_window(stored, open_window, qtbot)
-    one.focus_on(117)
-    qtbot.waitUntil(lambda: one.page.view is not None and one.page.view.number == 117)
-    one.page.page.choose("Months")
-    one.form.since.setText("2025-03-01")
-    one.form.toggle("ETH/USDT:USDT", True)
-    one.form.costs["trading.costs.taker_fee"].setText("0.03")
-    first.close()
-    two = open_window(stored).by_key["back-test"]
-    assert isinstance(two, BacktestTab)
-    two.refresh()
-    qtbot.waitUntil(lambda: two.page.view is not None)
-    assert two.page.view is not None and two.page.view.number == 117 and two.page.page.current == "Months"
-    form = two.form.form()
+def test_what_was_chosen_comes_back(tab: BacktestTab, stored: Stored, open_window: Opened, qtbot: Any) -> None:
+    tab.focus_on(117)
+    qtbot.waitUntil(lambda: tab.page.view is not None and tab.page.view.number == 117)
+    tab.page.page.choose("Months")
+    tab.form.since.setText("2025-03-01")
+    tab.form.toggle("ETH/USDT:USDT", True)
+    tab.form.costs["trading.costs.taker_fee"].setText("0.03")
+    kept = QSettings(str(stored.home / "window.ini"), QSettings.Format.IniFormat)
+    for name, words in tab.choices().items():
+        kept.setValue(f"choices/back-test/{name}", words)
+    kept.sync()
+    window = open_window(stored)
+    again = window.by_key["back-test"]
+    assert isinstance(again, BacktestTab)
+    again.refresh()
+    qtbot.waitUntil(lambda: again.page.view is not None)
+    assert again.page.view is not None and again.page.view.number == 117 and again.page.page.current == "Months"
+    form = again.form.form()
     assert (form.since, form.symbols) == ("2025-03-01", ("BTC/USDT:USDT", "ETH/USDT:USDT"))
     assert dict(form.overrides) == {"trading.costs.taker_fee": "0.0003"}
+    window.settings.remove("choices")
+    window.keep_layout()
+    assert {name: window.settings.value(f"choices/back-test/{name}") for name in again.choices()} == tab.choices()
+
+
+@pytest.fixture
+def performance(service: FakeService, dressed: QApplication, qtbot: Any) -> Iterator[PerformanceTab]:
+    made = PerformanceTab(Bridge(service))
+    qtbot.addWidget(made)
+    made.show()
+    yield made
+    qtbot.waitUntil(lambda: not made.bridge._asked)
 
 
 def test_performance_asks_for_what_takes_longer_only_after_a_trade(
-    service: FakeService, dressed: QApplication, qtbot: Any
+    performance: PerformanceTab, service: FakeService, qtbot: Any
 ) -> None:
     row = r.GroupRow("range", 147, 54, 561.9, 600.0, 38.1, 1.1, 3.8)
     view = replace(sample.performance(), by_side=(replace(row, name="long"),), by_regime=(row,), search=samples.SCORES)
     service.answers[q.PerformanceQuery] = view
-    tab = PerformanceTab(Bridge(service))
-    qtbot.addWidget(tab)
-    tab.show()
+    tab = performance
     tab.refresh()
     qtbot.waitUntil(lambda: tab.view is not None)
     tab.which.choose("Regime")
