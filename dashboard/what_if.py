@@ -19,7 +19,7 @@ from dashboard.widgets.before_after import BeforeAfter, Change
 from dashboard.widgets.cards import Card, Elided, EmptyView, label, set_tone
 from dashboard.widgets.controls import Button, Picker, Segments
 from dashboard.widgets.facts import Facts
-from dashboard.widgets.gate_bars import GateBars
+from dashboard.widgets.gate_bars import GateBars, passing_words
 from dashboard.widgets.tray import IconView
 
 WAIT_MS, AGAIN_MS = 180, 1000  # after the last key; between looks whether a bar has come
@@ -219,7 +219,7 @@ class WhatIfDialog(QDialog):
             )
         )
         self.gates.show_gates(plan.gates)
-        self.gates_card.subtitle.setText(f"{sum(g.passed for g in plan.gates)} of {len(plan.gates)} pass")
+        self.gates_card.subtitle.setText(passing_words(plan.gates))
         pairs = ", ".join(f"{numbers.ticker(s)} ρ {numbers.number(rho, 2, signed=True)}" for s, rho in plan.correlated)
         words = f"Moves with {pairs}: they share one margin limit." if pairs else "No held position moves with it."
         self.correlated.setText(words)

@@ -16,7 +16,7 @@ from dashboard.tabs.risk_tables import HistoryCard
 from dashboard.theme import NARROW
 from dashboard.widgets.cards import Card, Elided, EmptyView
 from dashboard.widgets.controls import Badge, Button, Segments, level_tone
-from dashboard.widgets.gate_bars import GateBars
+from dashboard.widgets.gate_bars import GateBars, passing_words
 from dashboard.widgets.limit_figures import LimitFigures
 from dashboard.widgets.tightening import LoosenDialog, TighteningBar
 
@@ -129,7 +129,7 @@ class RiskTab(Tab):
         self.gates.show_gates(v.gates)
         self.gates_card.show_empty(not v.gates)
         asked = bool(v.gates) and bool(v.plan)
-        self.gates_card.subtitle.setText(f"{sum(g.passed for g in v.gates)} of {len(v.gates)} pass" if asked else "")
+        self.gates_card.subtitle.setText(passing_words(v.gates) if asked else "")
         if asked:
             symbol, _, side = v.plan.partition(" ")
             plan = f"{numbers.ticker(symbol)} {numbers.side_words(side)}"

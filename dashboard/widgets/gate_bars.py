@@ -72,6 +72,13 @@ def _plain_look(gate: GateRow) -> GateLook:
     return GateLook(share, 1.0, "accent", "text", *ok, value, limit)
 
 
+def passing_words(gates: Sequence[GateRow]) -> str:
+    """How many were measured and pass, and how many are unknown: an unknown one is neither."""
+    known = [gate for gate in gates if gate.measured]
+    words = f"{sum(gate.passed for gate in known)} of {len(gates)} pass"
+    return words if len(known) == len(gates) else f"{words} · {len(gates) - len(known)} unknown"
+
+
 class GateBars(QWidget):
     """All gates, with the name of their tier over each group. Row height follows the room."""
 
