@@ -129,7 +129,7 @@ MUTATIONS = (
         'self._orders.restore(about["orders"]); self.state.account["tightness"] = 1.0', ("tight", "kills", "spikes"),
     ),
     Mutation(
-        "a restart forgets a bar's signal", "trading.session",
+        "a restart forgets an entry that waits", "trading.session",
         'self._orders.restore(about["orders"])',
         'self._orders.restore(about["orders"]); self.state.positions["work_side"] = 0', ("kills",),
     ),
