@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-from data.compiled import kernel
+from data.compiled import kernel, kernel_part
 from trading.costs import quantity_of, slip_of, taker_ticks, ticks_of, volume_share, whole_lots
 from trading.positions import next_lots, within_risk
 from trading.records import Entry, ExitReason, Purpose, Row
@@ -214,7 +214,7 @@ def _note_range(p: Row, rules: Row, adverse: int, favourable: int, prize: int) -
         p["worst"] = adverse
 
 
-@kernel
+@kernel_part
 def quiet(
     p: Row, instrument: Row, rules: Row, open_time: int, open_: float, high: float, low: float, close: float,
     mark_close: float,
