@@ -19,7 +19,7 @@ from app.run_plan import RunPlan, plan_run
 from app.wiring import run_warmup
 from data.clock import iso
 from data.errors import UserError
-from data.market import FundingFrame, short_symbol, unified_symbol
+from data.market import FundingFrame, SeriesKey, short_symbol, unified_symbol
 from trading.costs import ticks_of
 from trading.state import TradingState
 from trading.what_if import Exposure, Seen, WhatIf, Wish, what_if
@@ -27,6 +27,7 @@ from trading.what_if import Exposure, Seen, WhatIf, Wish, what_if
 if TYPE_CHECKING:
     from app.wiring import Workplace
     from database.accounts import Account
+    from trading.config import TradingConfig
 
 Document = dict[str, Any]
 SIDES = {"long": 1, "short": -1}
@@ -54,8 +55,26 @@ class Answer:
     found: WhatIf
 
 
-def answer(place: Workplace, request: Request) -> Answer:
+@dataclass(frozen=True, slots=True, eq=False)
+class Stand:
+    """Where an account stands: what it trades from which series, and its state as of a bar; ``account`` None: new."""
+
+    account: int | None
+    config: TradingConfig
+    keys: tuple[SeriesKey, ...]
+    state: TradingState
+    fresh: bool  # knows no market yet
+
+    @property
+    def newest_ms(self) -> int | None:
+        """Open time of the newest bar that it knows."""
+        return None if self.fresh else int(self.state.account["last_bar"][0])
+
+
+def answer(place: Workplace, request: Request, stand: Stand | None = None) -> Answer:
     """The plan as the account of the newest run would make it; without a run, a new account under the settings.
+
+    ``stand``: of a running service, else as committed.
 
     Raises:
         UserError: the symbol is not the run's, is held already, or lacks bars; side, stop or quantity do not fit.
@@ -64,17 +83,23 @@ def answer(place: Workplace, request: Request) -> Answer:
         raise UserError(f"'{request.side}' is no side: use long or short.")
     if request.quantity is not None and not request.quantity > 0.0:
         raise UserError(f"A quantity of {request.quantity:g} cannot be traded: give one over 0.")
-    place, account, plan = _run_of(place, request.account)
-    symbol = unified_symbol(request.symbol)
-    if symbol not in plan.config.symbols:
-        traded = ", ".join(map(short_symbol, plan.config.symbols))
+    stand = stand or _stand_of(place, request.account)
+    symbol, symbols = unified_symbol(request.symbol), stand.config.symbols
+    if symbol not in symbols:
+        traded = ", ".join(map(short_symbol, symbols))
         raise UserError(f"The run trades {traded}, not {short_symbol(symbol)}: ask for one of these.")
-    s = plan.config.symbols.index(symbol)
-    state, fresh = _state_of(place, account, plan)
-    seen = _look(place, plan, s, state, fresh, None if account is None else account.last_bar_ms)
-    found = what_if(state, plan.config.symbols, Wish(s, SIDES[request.side], request.quantity, request.stop), seen)
-    moment = int(state.account["last_bar"][0]) + plan.step_ms
-    return Answer(symbol, request.side, None if account is None else account.id, moment, found)
+    s = symbols.index(symbol)
+    seen = _look(place, stand, s)
+    found = what_if(stand.state, symbols, Wish(s, SIDES[request.side], request.quantity, request.stop), seen)
+    moment = int(stand.state.account["last_bar"][0]) + stand.config.step_ms
+    return Answer(symbol, request.side, stand.account, moment, found)
+
+
+def _stand_of(place: Workplace, number_: int | str | None) -> Stand:
+    """The account asked for as it was committed."""
+    under, account, plan = _run_of(place, number_)
+    state, fresh = _state_of(under, account, plan)
+    return Stand(None if account is None else account.id, plan.config, tuple(plan.keys), state, fresh)
 
 
 def _run_of(place: Workplace, number_: int | str | None) -> tuple[Workplace, Account | None, RunPlan]:
@@ -108,28 +133,27 @@ def _state_of(place: Workplace, account: Account | None, plan: RunPlan) -> tuple
 def committed(place: Workplace, account: int) -> Book | None:
     """What an account trades and its state as committed; none where it has none, or was run under other settings."""
     try:
-        _, found, plan = _run_of(place, account)
-        state, fresh = _state_of(place, found, plan)
+        stand = _stand_of(place, account)
     except UserError:
         return None
-    return None if fresh else Book(plan.config, state)
+    return None if stand.fresh else Book(stand.config, stand.state)
 
 
-def _look(place: Workplace, plan: RunPlan, s: int, state: TradingState, fresh: bool, newest_ms: int | None) -> Seen:
+def _look(place: Workplace, stand: Stand, s: int) -> Seen:
     """What the desk reads at the newest bar; a new state learns of prices, settlements and days before it."""
-    key, config = plan.keys[s], plan.config
+    key, config, state = stand.keys[s], stand.config, stand.state
     store = place.database.candles
-    end = None if newest_ms is None else newest_ms + 1
+    end = None if stand.newest_ms is None else stand.newest_ms + 1
     frame = store.tail(key, run_warmup(config.timeframe), end)
     if not len(frame):
         raise UserError(f"No bars of {key} are stored: bring some in, or let the run warm up.")
     own = config.profile.feature
     names = ["volatility_96", "black_swan_ratio", *([] if own is None else [own])]
     first, last = int(frame.open_time[0]), int(frame.open_time[-1])
-    funding = store.read_funding(key.exchange, key.symbol, key.source, first, last + plan.step_ms + 1)
+    funding = store.read_funding(key.exchange, key.symbol, key.source, first, last + config.step_ms + 1)
     x = FeatureEngine(schema_of(names), config.timeframe).batch(frame, funding)[:, -1]
-    if fresh:
-        state.remember(day_closes(store, plan.keys, last, config))
+    if stand.fresh:
+        state.remember(day_closes(store, stand.keys, last, config))
         state.positions["last"][s] = ticks_of(float(frame.close[-1]), state.instruments[s])
         state.account["last_bar"] = last
         _settlements(state, s, funding)
@@ -176,11 +200,21 @@ def view(query: WhatIfQuery, context: Context) -> WhatIfView:
     account = None if context.account is None else context.account.id
     held = {p.symbol for p in context.positions.positions}
     symbol = query.symbol or next((s for s in context.symbols if s not in held), context.symbols[0])
+    request = Request(symbol, query.side, query.quantity, query.stop, account)
     try:
-        said = answer(context.place, Request(symbol, query.side, query.quantity, query.stop, account))
+        said = answer(context.place, request, _running(context))
     except UserError as error:
         return WhatIfView(symbol, query.side, refused=str(error), symbols=context.symbols)
     return WhatIfView(said.symbol, said.side, _plan(said), symbols=context.symbols)
+
+
+def _running(context: Context) -> Stand | None:
+    """A running service's account as it stands between two bars; none before its first bar."""
+    book = context.book
+    if book is None or context.account is None or int(book.state.account["last_bar"][0]) < 0:
+        return None
+    keys = tuple(context.key_of(symbol) for symbol in book.config.symbols)
+    return Stand(context.account.id, book.config, keys, book.state, fresh=False)
 
 
 def _plan(said: Answer) -> WhatIfPlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from app.contract.queries import WhatIfQuery
 from app.contract.results import WhatIfView
 from app.projection_context import Context
 from app.projections import build
+from app.what_if import committed
 from app.wiring import Workplace
 from tests.app.said import Command
 from trading.risk.limits import GATES
@@ -57,6 +59,27 @@ def test_the_window_asks_the_same(market_home: Path, ask: Command) -> None:
     assert view is not None
     assert (view.entry, view.quantity, view.liquidation) == (d["entry"], d["quantity"], d["liquidation"])
     assert {g.tier for g in view.gates} == {"Position", "Day", "System", "Compliance", "Portfolio", "Market"}
+
+
+def test_a_running_service_answers_by_its_own_state_and_changes_nothing_of_it(market_home: Path) -> None:
+    query = WhatIfQuery("BTC/USDT:USDT", "long", 0.05)
+    with Workplace.opened(market_home) as place:
+        account = place.database.accounts.newest()
+        assert account is not None
+        context = Context(place, account)
+        stored = build(query, context)
+        book = committed(place, account.id)
+        assert book is not None
+        running = replace(context, book=book)
+        before = [part.copy() for part in (book.state.account, book.state.positions, book.state.days)]
+        assert build(query, running) == stored, "the same state, the same answer"
+        after = (book.state.account, book.state.positions, book.state.days)
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(before, after, strict=True))
+        book.state.account["equity"] /= 2.0
+        poorer = build(query, running)
+    assert isinstance(stored, WhatIfView) and isinstance(poorer, WhatIfView)
+    assert stored.plan is not None and poorer.plan is not None
+    assert poorer.plan.after.exposure == pytest.approx(2.0 * (stored.plan.after.exposure or 0.0))
 
 
 def test_without_a_run_the_settings_say_what_would_be_traded(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
