@@ -15,14 +15,14 @@ UNITS = {
     "a year": "ratio", "ratio": "ratio", "days": "days", "trades": "count", "hours": "h", "quote currency": "USDT",
 }  # fmt: skip
 LINES = (  # key, label, signed, better
-    ("net_return", "Return", True, 1), ("annual_return", "Return, a year", True, 1), ("sharpe", "Sharpe", True, 1),
+    ("net_return", "Return", True, 1), ("annual_return", "Return a year", True, 1), ("sharpe", "Sharpe", True, 1),
     ("sortino", "Sortino", True, 1), ("calmar", "Calmar", True, 1), ("max_drawdown", "Max drawdown", False, -1),
-    ("max_drawdown_days", "Longest drawdown", False, -1), ("volatility", "Volatility, a year", False, 0),
+    ("max_drawdown_days", "Longest fall", False, -1), ("volatility", "Volatility a year", False, 0),
     ("trades", "Trades", False, 0), ("win_rate", "Win rate", False, 1), ("profit_factor", "Profit factor", False, 1),
-    ("expectancy", "Mean of a trade", True, 1), ("payoff_ratio", "Win / loss", False, 1),
+    ("expectancy", "USDT a trade", True, 1), ("payoff_ratio", "Win / loss", False, 1),
     ("false_signal_rate", "False signals", False, -1), ("time_in_trade", "Time in a trade", False, 0),
-    ("exposure", "In the market", False, 0), ("fees", "Fees", False, -1), ("slippage", "Slippage", False, -1),
-    ("funding", "Funding", True, 1), ("fill_rate", "Filled", False, 1),
+    ("exposure", "In the market", False, 0), ("fees", "Fees, USDT", False, -1),
+    ("slippage", "Slippage, USDT", False, -1), ("funding", "Funding, USDT", True, 1), ("fill_rate", "Filled", False, 1),
 )  # fmt: skip
 EXCURSIONS = (
     ("mfe", "Best while held", "fraction", "How far the price went in favour of the position (MFE)."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PyQt6.QtCore import QPoint, Qt, pyqtSignal
+from PyQt6.QtCore import QPoint, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QAction
 from PyQt6.QtWidgets import QFileDialog, QFrame, QGridLayout, QHBoxLayout, QLineEdit, QMenu, QScrollArea, QWidget
 
@@ -24,6 +24,23 @@ ON_HALT = {"stop": "stop", "next day": "next-day", "next month": "next-month"}
 FEE, MAKER, SPREAD = "trading.costs.taker_fee", "trading.costs.maker_fee", "trading.costs.spread"
 IMPACT, EQUITY = "trading.costs.impact", "trading.paper.start_equity"
 SHARES = (FEE, MAKER, SPREAD)  # typed in per cent
+
+
+class Fields(QScrollArea):
+    """A page that is as tall as it is, and scrolls where there is less room."""
+
+    def __init__(self, page: QWidget) -> None:
+        super().__init__()
+        self.setWidget(page)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumHeight(120)
+        self.setMaximumHeight(page.sizeHint().height() + 2)
+
+    def sizeHint(self) -> QSize:
+        page = self.widget()
+        return super().sizeHint() if page is None else page.sizeHint() + QSize(0, 2)
 
 
 class BacktestFormCard(Card):
@@ -48,14 +65,7 @@ class BacktestFormCard(Card):
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(1)
         self._place(grid)
-        self.fields = QScrollArea()
-        self.fields.setWidget(page)
-        self.fields.setWidgetResizable(True)
-        self.fields.setFrameShape(QFrame.Shape.NoFrame)
-        self.fields.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.fields.setSizeAdjustPolicy(QScrollArea.SizeAdjustPolicy.AdjustToContents)
-        self.fields.setMinimumHeight(120)
-        self.fields.setMaximumHeight(page.sizeHint().height() + 2)
+        self.fields = Fields(page)
         self.body(self.fields, 1)
         self._foot()
 

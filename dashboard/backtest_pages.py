@@ -40,6 +40,7 @@ GROUPS = {
 }  # fmt: skip
 FIGURES = {"Sharpe": "sharpe", "Return": "net_return", "Drawdown": "max_drawdown", "Trades": "trades"}
 ALONE = "no other run"
+SIDE_W, NARROW_W = 404, 316  # of the cards at the right
 
 
 def _row_of(*widgets: QWidget, first: int = 1) -> QWidget:
@@ -143,7 +144,7 @@ class BacktestPage(QWidget):
 
     def set_narrow(self, width: int) -> None:
         """Take the form for this window width."""
-        wide = 384 if width >= NARROW else 316
+        wide = SIDE_W if width >= NARROW else NARROW_W
         self.finding.setFixedWidth(wide)
         self.compare_card.setFixedWidth(wide)
         for button in (self.on_chart, self.save):
@@ -275,7 +276,7 @@ class SweepPage(QWidget):
 
     def set_narrow(self, width: int) -> None:
         """Take the form for this window width."""
-        wide = 384 if width >= NARROW else 316
+        wide = SIDE_W if width >= NARROW else NARROW_W
         self.finding.setFixedWidth(wide)
         self.cell_card.setFixedWidth(wide)
 

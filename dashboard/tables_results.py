@@ -77,16 +77,20 @@ def written(figure: Figure | None) -> str:
     """A figure with its unit."""
     if figure is None:
         return ""
-    digits = 0 if figure.unit in ("days", "count") else None
-    return numbers.measured(figure.value, figure.unit, signed=figure.signed, digits=digits)
+    return _measured(figure.value, figure.unit, figure.signed)
+
+
+def _measured(value: float | None, unit: str, signed: bool) -> str:
+    """With its unit; that of money stands in the caption."""
+    digits = 0 if unit in ("days", "count") else None
+    return numbers.measured(value, "ratio" if unit == "USDT" else unit, signed=signed, digits=digits)
 
 
 def _change_cell(line: FigureLine) -> Cell:
     change = line.change
     if change is None:
         return Cell("", "text3")
-    digits = 0 if line.figure.unit in ("days", "count") else None
-    words = numbers.measured(change, line.figure.unit, signed=True, digits=digits)
+    words = _measured(change, line.figure.unit, True)
     good = change * line.figure.better
     tone = "text3" if not good else "profit" if good > 0 else "loss"
     return Cell(words, tone, 500, numbers.arrow(change) if line.figure.better else 0)
@@ -95,8 +99,8 @@ def _change_cell(line: FigureLine) -> Cell:
 def figure_columns() -> list[Column]:
     """Columns of the comparison."""
     return [
-        Column("figure", "Figure", lambda r: Cell(r.figure.label, "text2", tip=r.figure.tip), 98, grow=2),
-        Column("this", "This run", lambda r: Cell(written(r.figure), "text", 600, tip=r.figure.tip), 84, right=True),
+        Column("figure", "Figure", lambda r: Cell(r.figure.label, "text2", tip=r.figure.tip), 112, grow=2),
+        Column("this", "This run", lambda r: Cell(written(r.figure), "text", 600, tip=r.figure.tip), 80, right=True),
         Column("beside", "Beside", lambda r: Cell(written(r.beside), "text2", tip=r.figure.tip), 76, right=True),
         Column("change", "Change", _change_cell, 84, right=True, rank=1),
     ]  # fmt: skip

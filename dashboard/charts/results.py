@@ -373,7 +373,7 @@ class ExcursionPlot(StillPlot):
             label = QRectF(x - 40, box.bottom() + 2, 80, 16)
             painting.text(p, label, words, font(11), "axis", painting.CENTER, elide=False)
         name = QRectF(box.left(), box.bottom() + 17, box.width(), 16)
-        painting.text(p, name, "worst while held →   best while held ↑", font(11, 500), "text3", painting.CENTER)
+        painting.text(p, name, "worst → · best ↑, while held", font(11, 500), "text3", painting.CENTER)
         p.save()
         p.setClipRect(box)
         p.setRenderHint(QPainter.RenderHint.Antialiasing, False)

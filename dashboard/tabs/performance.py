@@ -37,11 +37,11 @@ class PerformanceTab(Tab):
         self.months, self.hours, self.groups = MonthTable(), HourBars(), GroupTable("performance.groups")
         self.search = ScoreLines()
         self.results = Histogram(lambda v, d: numbers.number(v, d, signed=True), "trades")
-        self.which, self.side = Segments(tuple(GROUPS), "Exit", 26), Segments(("By hour", "Tried"), "By hour", 26)
+        self.which, self.side = Segments(tuple(GROUPS), "Exit", 26), Segments(("Costs", "Tried"), "Costs", 26)
         self.which.chosen.connect(lambda _: self._show_groups())
         self.side.chosen.connect(lambda _: self._show_side())
         self.group_card.control(self.which)
-        self.hour_card.control(self.side)
+        self.cost_card.control(self.side)
         self.months.nothing = "The first month is still open."
         self.hours.nothing = "No closed trade yet."
         self.untried = label("No search was made on these series: nothing has to be paid for.", 12, 400, "text3")
@@ -52,7 +52,6 @@ class PerformanceTab(Tab):
         below.addWidget(self.search)
         below.addWidget(self.untried)
         below.addStretch(1)
-        self.hour_card.body(self.tried)
         self._judged: PerformanceView | None = None
         self.costs.nothing = "No closed trade yet."
         self.results.nothing = "Shown from the second closed trade on."
@@ -62,6 +61,7 @@ class PerformanceTab(Tab):
         )  # fmt: skip
         for card, plot in pairs:
             card.body(plot)
+        self.cost_card.body(self.tried)
         self.grid.addWidget(self.verdict, 0, 0, 1, 12)
         self.grid.addWidget(self.curve_card, 1, 0, 1, 8)
         self.grid.addWidget(self.cost_card, 1, 8, 1, 4)
@@ -95,12 +95,11 @@ class PerformanceTab(Tab):
         for widget in self._parts:
             widget.setVisible(not empty)
         self.nothing.setVisible(empty)
-        for row, share in ((1, 38), (2, 24), (3, 38)):
+        for row, share in ((1, 40), (2, 28), (3, 32)):
             self.grid.setRowStretch(row, 0 if empty else share)
         self.verdict.say(v.title, v.level, "", v.sentence, v.scores)
         self.curve_card.subtitle.setText(v.currency)
         self.curve.show_series(v.time, v.equity, v.drawdown, None, v.equity_start, v.drawdown_limit)
-        self.cost_card.subtitle.setText(f"{v.currency}, all closed trades")
         self.costs.show_parts(v.costs)
         self.months.show_months(v.months)
         marks = [(float(v.results_r.mean()), f"mean {numbers.number(float(v.results_r.mean()), signed=True)} R",
@@ -127,12 +126,13 @@ class PerformanceTab(Tab):
             self.group_card.subtitle.setText(WORDS[shown])
 
     def _show_side(self) -> None:
-        """The hours, or what was tried on the series."""
-        hours = self.side.current == "By hour"
+        """What costs took, or what was tried on the series."""
+        costs = self.side.current == "Costs"
         tried = self._judged is not None and bool(self._judged.search)
-        self.hour_card.title.setText("Net by hour of entry" if hours else "What was tried")
-        self.hour_card.subtitle.setText("UTC" if hours else "on these series")
-        self.hours.setVisible(hours)
-        self.tried.setVisible(not hours)
+        currency = self.view.currency if self.view is not None else ""
+        self.cost_card.title.setText("From gross to net" if costs else "What was tried")
+        self.cost_card.subtitle.setText(currency if costs else "on these series")
+        self.costs.setVisible(costs)
+        self.tried.setVisible(not costs)
         self.search.setVisible(tried)
         self.untried.setVisible(not tried)

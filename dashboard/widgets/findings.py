@@ -16,7 +16,7 @@ from dashboard.theme import PAD, font, theme
 from dashboard.widgets.cards import Card, ScoreRow, label
 from dashboard.widgets.controls import Badge, level_tone
 
-LINE_H, SHORT_H = 32, 23  # of a score with and without its track
+LINE_H, SHORT_H = 28, 21  # of a score with and without its track
 ICONS = {"ok": "seal", "bad": "bad", "warn": "warn"}
 
 
@@ -115,7 +115,7 @@ class ScoreLines(QWidget):
         painting.text(p, room, numbers.typeset(score.words), font(11), tone, painting.RIGHT)
         if score.zone is None:
             return
-        track = QRectF(box.left(), box.top() + 20, box.width(), 5)
+        track = QRectF(box.left(), box.top() + 19, box.width(), 5)
         painting.fill(p, track, "bg3", 1.0, 2.5)
         low, high = score.zone
         good = QRectF(track.left() + low * track.width(), track.top(), (high - low) * track.width(), track.height())

@@ -291,7 +291,7 @@ def test_performance_asks_for_what_takes_longer_only_after_a_trade(
     tab.which.choose("Regime")
     tab.side.choose("Tried")
     assert cell(tab.groups, 0, "name") == "Range" and cell(tab.groups, 0, "factor") == "1.10"
-    assert tab.search.isVisible() and not tab.hours.isVisible()
+    assert tab.search.isVisible() and not tab.costs.isVisible()
     tab.show_view(replace(view, by_regime=None, search=()))
     assert cell(tab.groups, 0, "name") == "Range" and not tab.question().judged
     tab.show_view(replace(view, by_side=(replace(row, name="long", trades=148),), by_regime=None))
