@@ -25,7 +25,7 @@ SYNTHETIC_BANNER = (
 
 
 def live_positions(service: TradingService) -> list[PositionRow]:
-    """Open positions, marked at the last close."""
+    """Open positions, valued at the mark price of the last close, where unknown at the last price."""
     if service.trader is None or service.plan is None:
         return []
     config, state = service.trader.session.config, service.trader.session.state  # with the trading rules in force
@@ -42,11 +42,11 @@ def live_positions(service: TradingService) -> list[PositionRow]:
         if side == 0:
             continue
         entry = float(p["cost"] / p["lots"] * instrument["tick_num"] / instrument["tick_den"])  # of all its fills
-        last = price_of(p["last"], instrument)
+        last, mark = price_of(p["last"], instrument), price_of(p["mark"], instrument)
         stop, target = price_of(p["stop"], instrument), price_of(p["next_target"], instrument)
         liquidation = price_of(p["liquidation"], instrument) if p["liquidation"] else None
         quantity = quantity_of(p["lots"], instrument)
-        pnl = side * (last - entry) * quantity
+        pnl = side * (mark - entry) * quantity
         risk = float(p["risk_amount"])
         leaving = int(p["exit_at_open"]) != 0
         resting = orders.get((s, "S"))
@@ -57,10 +57,10 @@ def live_positions(service: TradingService) -> list[PositionRow]:
                 symbol=symbol, side="long" if side > 0 else "short", quantity=quantity, base=base(symbol),
                 entry=entry, last=last, pnl=pnl, pnl_r=pnl / risk if risk > 0 else None, stop=stop, target=target,
                 to_stop=abs(last - stop) / last, to_target=abs(target - last) / last,
-                to_liquidation=None if liquidation is None else abs(last - liquidation) / last,
+                to_liquidation=None if liquidation is None else abs(mark - liquidation) / mark,
                 opened_ms=int(p["entry_time"]), closes_ms=int(p["deadline"]),
                 left_s=None if close_ms is None else max(0.0, (int(p["deadline"]) - close_ms) / 1000),
-                notional=quantity * last, margin=float(p["margin"]) / equity if equity > 0 else None,
+                notional=quantity * mark, margin=float(p["margin"]) / equity if equity > 0 else None,
                 margin_limit=config.settings.limits.margin_share * tightness,
                 loss_at_stop=float(loss_to_stop(p, instrument, state.rules[0])),
                 leverage=quantity * entry / float(p["margin"]) if p["margin"] > 0 else None,
