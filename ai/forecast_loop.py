@@ -17,7 +17,7 @@ from ai.guard_coverage import ALPHA, COVER, LONG_BIT, SHORT_BIT, TARGET, adapt, 
 from ai.guard_live import BINS, LIVE, MODEL, SINCE, begin, count, size_factor
 from ai.guard_weights import FIXED_SHARE, RECORD, heard, learn, remember
 from ai.models.predictor import Pack, calibrate_row, pack, raw_row
-from data.compiled import kernel
+from data.compiled import kernel, kernel_allocating
 from data.market import Float64Array, Int64Array
 
 __all__ = ["FIXED_SHARE", "NO_PACK", "NO_RULE", "UNKNOWN", "Exits", "Rule", "State", "empty_state", "run_bars"]
@@ -180,7 +180,7 @@ def _advise(state: State, rule: Rule, inputs: Float64Array, row: Float64Array) -
         row[_ABSTAIN] = _UNDECIDED
 
 
-@kernel
+@kernel_allocating
 def _forecast(
     state: State, exits: Exits, packed: Pack, rule: Rule, x: Float64Array, t: int, close: float,
     inputs: Float64Array, said: Float64Array, weights: Float64Array, row: Float64Array,
@@ -221,7 +221,7 @@ def _forecast(
         state.told[slot, 3], state.told[slot, 4:] = row[_SET], rule.guard.base
 
 
-@kernel
+@kernel_allocating
 def run_bars(
     state: State, exits: Exits, share: float, packed: Pack, rule: Rule, active: bool, o: Float64Array,
     h: Float64Array, low: Float64Array, c: Float64Array, x: Float64Array, first: int, last: int, out: Float64Array,

@@ -22,7 +22,7 @@ import numpy as np
 
 from ai.monte_carlo_draws import start_of
 from ai.monte_carlo_paths import LEVELS, walk_blocks, walk_normal
-from data.compiled import kernel
+from data.compiled import kernel, kernel_allocating
 from data.errors import UserError
 from data.market import Float64Array, Int64Array
 
@@ -153,7 +153,7 @@ def _level(price: float, distance: float) -> float:
     return math.log((price + distance) / price) if price + distance > 0.0 else -np.inf
 
 
-@kernel
+@kernel_allocating
 def run_monte_carlo(
     close: Float64Array, seed: int, symbol: int, open_time: int, horizon: int, paths: int, window: int, block: int,
     stop: float, target: float, steps: Int64Array, bands: Float64Array,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai.monte_carlo_draws import draw_exponentials, draw_normals, draw_places
-from data.compiled import kernel, kernel_part
+from data.compiled import kernel, kernel_allocating, kernel_part
 from data.market import Float64Array, Int64Array
 
 Int32Array = npt.NDArray[np.int32]
@@ -148,7 +148,7 @@ def _count_touches(touched: Float64Array, barriers: Float64Array, shares: Float6
         shares[side, 1] = upper / touched.shape[1] if known else np.nan
 
 
-@kernel
+@kernel_allocating
 def walk_normal(
     start: np.uint64, drift: float, volatility: float, horizon: int, barriers: Float64Array, steps: Int64Array,
     shares: Float64Array, bands: Float64Array, end: Float64Array,
@@ -199,7 +199,7 @@ def walk_normal(
     _count_touches(touched, barriers, shares)
 
 
-@kernel
+@kernel_allocating
 def walk_blocks(
     start: np.uint64, returns: Float64Array, block: int, horizon: int, barriers: Float64Array, steps: Int64Array,
     shares: Float64Array, bands: Float64Array, end: Float64Array,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ai.features.engine import FeatureEngine
 from ai.features.registry import schema_of
 from ai.regime_rank import empty_window, next_rank
-from data.compiled import kernel, kernel_part
+from data.compiled import kernel, kernel_allocating, kernel_part
 from data.market import Float64Array, Frame, Int64Array
 from data.timeframes import DAY_MS, timeframe_ms
 
@@ -234,7 +234,7 @@ def hold_state(marks: Int64Array, p: Float64Array, bars: int, margin: float) -> 
     return int(marks[0])
 
 
-@kernel
+@kernel_allocating
 def _hold(leads: Float64Array, bars: int, margin: float, out: Int8Array) -> None:
     marks = np.array([UNKNOWN, UNKNOWN, 0])
     for t in range(len(leads)):

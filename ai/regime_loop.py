@@ -22,7 +22,7 @@ from ai.regime import (
     state_of,
 )
 from ai.regime_rank import RankWindow, next_rank
-from data.compiled import kernel, kernel_part
+from data.compiled import kernel, kernel_allocating, kernel_part
 from data.market import Float64Array, Int64Array
 
 STATES = len(Regime)
@@ -102,7 +102,7 @@ def follow_bars(
         _market_row(x, t, columns, rank, trend_t, state_of(rank, trend_t), recent, market[n])
 
 
-@kernel
+@kernel_allocating
 def regime_row(design: Float64Array, table: Float64Array, market: Float64Array, out: Float64Array) -> None:
     """Probabilities of the state four bars later into ``out[7]``; NaN where the state of now is unknown."""
     state = int(market[INPUTS])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.compiled import kernel, kernel_part
+from data.compiled import kernel_allocating, kernel_part
 from data.market import Float64Array, Int64Array
 
 
@@ -89,7 +89,7 @@ def _mean_share(held: Int64Array, begin: int, stop: int) -> float:
     return summed / (stop + 1 - begin)
 
 
-@kernel
+@kernel_allocating
 def _draw_in_turn(
     begin: Int64Array, stop: Int64Array, reach: Int64Array, uniform: Float64Array, held: Int64Array, out: Int64Array
 ) -> None:

@@ -59,13 +59,26 @@ def prepare_cache() -> None:
 
 
 def kernel(function: F) -> F:
-    """Compile ``function``: cached, without the GIL, IEEE arithmetic (no fastmath), division as in numpy."""
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    """Compile ``function``: cached, without the GIL, IEEE arithmetic (no fastmath), division as in numpy.
+
+    It makes no array, copies no part of one to another (``a[1:] = b``) and returns none. So arrays are only lent to it
+    and numba need not count references to them, which took most of the time of small kernels.
+    """
+    return cast(F, _njit(_nrt=False)(function))
 
 
 def kernel_part(function: F) -> F:
     """As :func:`kernel`, for the small parts of a kernel: their code goes into the caller (a call costs some 10 ns)."""
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
+    return cast(F, _njit(_nrt=False, forceinline=True)(function))
+
+
+def kernel_allocating(function: F) -> F:
+    """As :func:`kernel`, for a function that makes arrays or copies parts of them."""
+    return cast(F, _njit(_nrt=True)(function))
+
+
+def _njit(**options: bool) -> Any:
+    return cast(Any, numba.njit)(cache=True, nogil=True, error_model="numpy", **options)
 
 
 def threads() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from data.compiled import kernel
+from data.compiled import kernel, kernel_part
 from data.market import Float64Array
 from data.timeframes import DAY_MS
 from trading.costs import price_of, quantity_of, ticks_of, value_of
@@ -162,16 +162,35 @@ def roll_day(a: Row, ring: Float64Array, rules: Row, moment: int) -> None:
     resume_by_rule(a, rules, moment)
 
 
+@kernel_part
+def unrealised_at(p: Row, instrument: Row, ticks: int) -> float:
+    """Profit of an open position at a price in ticks, in quote units."""
+    return float(p["side"] * value_of(ticks * p["lots"] - p["cost"], instrument))
+
+
 @kernel
 def unrealised_of(p: Row, instrument: Row) -> float:
     """Profit of an open position at the close of the mark price, where unknown at the last close; quote units."""
-    return float(p["side"] * value_of(p["mark"] * p["lots"] - p["cost"], instrument))
+    return unrealised_at(p, instrument, p["mark"])
 
 
 @kernel
 def exposure_of(p: Row, instrument: Row) -> float:
     """Notional of an open position at the same price, in quote units."""
     return price_of(p["mark"], instrument) * quantity_of(p["lots"], instrument)
+
+
+@kernel_part
+def write_equity(
+    row: Row, open_time: int, equity: float, cash: float, unrealised: float, drawdown: float, exposure: float
+) -> None:
+    """EQUITY ``row``: the account after the closes of a bar."""
+    row["open_time"] = open_time
+    row["equity"] = equity
+    row["cash"] = cash
+    row["unrealised"] = unrealised
+    row["drawdown"] = drawdown
+    row["exposure"] = exposure
 
 
 @kernel
@@ -185,9 +204,4 @@ def mark(a: Row, rules: Row, unrealised: float, exposure: float, open_time: int,
     a["drawdown"] = 1.0 - equity / a["high_water"]
     a["last_bar"] = open_time
     tighten_by_drawdown(a, rules)
-    row["open_time"] = open_time
-    row["equity"] = equity
-    row["cash"] = a["cash"]
-    row["unrealised"] = unrealised
-    row["drawdown"] = a["drawdown"]
-    row["exposure"] = exposure
+    write_equity(row, open_time, equity, a["cash"], unrealised, a["drawdown"], exposure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,8 @@ from trading.halts import Halt, halts_of
 from trading.journal import Journal
 from trading.metrics import metrics
 from trading.outcome import no_forecasts
-from trading.records import DECISION, EQUITY, FILL, TRADE, ExitReason
-from trading.run_bars import CODE_SHIFT, FILLS, run_bars
+from trading.records import CODE_SHIFT, DECISION, EQUITY, FILL, TRADE, ExitReason
+from trading.run_bars import FILLS, run_bars
 from trading.session import TradingSession
 from trading.state import TradingState
 from trading.steps import apply_fill, close_out, mark
@@ -33,7 +34,7 @@ BY_MARK = "what the mark price triggers within a bar fills at the bar's worst la
 FUNDING = "funding without a stored mark price uses the last price"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class RunResult:
     """What a back-test gave; equal bit for bit between the engines.
 
@@ -52,9 +53,14 @@ class RunResult:
     equity_end: float
     halted_at: int | None  # ms of the first halt
     bars: int
-    metrics: dict[str, float | None]
+    step_ms: int
     assumptions: tuple[str, ...] = ()
     halts: tuple[Halt, ...] = ()
+
+    @cached_property
+    def metrics(self) -> dict[str, float | None]:
+        """Performance, as :func:`trading.metrics.metrics`; reckoned when it is first asked for."""
+        return metrics(self.trades, self.equity, self.equity_start, self.step_ms, self.fills, self.decisions)
 
 
 def run_fast(
@@ -210,6 +216,6 @@ def _result(
     return RunResult(
         trades, fills, equity, decisions, codes, float(account["fees"]), float(account["funding"]),
         config.start_equity, float(account["equity"]), first_halt or None, grid.bars,
-        metrics(trades, equity, config.start_equity, grid.step_ms, fills, decisions), _assumptions(config, grid),
+        grid.step_ms, _assumptions(config, grid),
         halts_of(halts, config, grid),
     )  # fmt: skip

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import math
 
-from data.compiled import kernel
+from data.compiled import kernel, kernel_part
 from trading.records import Row
 
 
-@kernel
+@kernel_part
 def price_of(ticks: int, instrument: Row) -> float:
     """Quote per base unit."""
     return float(ticks * instrument["tick_num"] / instrument["tick_den"])
 
 
-@kernel
+@kernel_part
 def quantity_of(lots: int, instrument: Row) -> float:
     """Base units."""
     return float(lots * instrument["lot_num"] / instrument["lot_den"])
 
 
-@kernel
+@kernel_part
 def value_of(steps: int, instrument: Row) -> float:
     """Money in quote units of a sum of ticks × lots: one rounding, so that exact sums stay exact."""
     return float(steps * instrument["value_num"] / instrument["value_den"])
 
 
-@kernel
+@kernel_part
 def ticks_of(price: float, instrument: Row) -> int:
     """The nearest tick."""
     ticks: float = price * instrument["tick_den"] / instrument["tick_num"] + 0.5

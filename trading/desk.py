@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ai.forecast import FIRST_ADVICE, Abstain, Col, Extra
-from data.compiled import kernel
+from data.compiled import kernel, kernel_part
 from data.market import Float64Array, Record
 from trading.costs import price_of, quantity_of
 from trading.plan import (
@@ -21,7 +21,7 @@ from trading.risk.compliance import compliance_values
 from trading.risk.daily import daily_values
 from trading.risk.gates import gates
 from trading.risk.limits import Gate
-from trading.risk.market import market_values
+from trading.risk.market import market_values, see_volatility
 from trading.risk.portfolio import portfolio_values
 from trading.risk.position import position_values
 from trading.risk.system import system_values
@@ -54,7 +54,7 @@ _SUM_TOLERANCE = 1e-6
 _LOSS_GATE = int(Gate.LOSS_AT_STOP)
 
 
-@kernel
+@kernel_part
 def _side_of(bits: int) -> int:
     """1, -1, or 0 where neither or both sides fire."""
     if bits & LONG and not bits & SHORT:
@@ -112,7 +112,7 @@ def _open_forecast(row: Row, forecasts: Float64Array, s: int, f: int) -> None:
     row["p_neutral"] = forecasts[s, f, _P_NEUTRAL]
 
 
-@kernel
+@kernel_part
 def _idle(account: Row, position: Row, bits: int, present: bool) -> int:
     """Why no plan is looked for at all, as a Reason; 0 when one is."""
     if not present:
@@ -313,12 +313,9 @@ def _plan(
     return int(row["action"])
 
 
-@kernel
-def glance(a: Row, p: Row, rules: Row, present: bool, bits: int, sigma: float, shock: float, feature: float) -> int:
-    """What can be said without forecast and plan: the Reason to abstain, 0 to go on. ``bits`` is the signal."""
-    if present:
-        p["sigma"] = sigma if sigma > 0.0 else 0.0
-        p["shock"] = shock
+@kernel_part
+def first_reason(a: Row, p: Row, rules: Row, present: bool, bits: int, sigma: float, feature: float) -> int:
+    """The Reason to abstain that asks neither forecast nor plan, 0 to go on. ``bits`` is the signal."""
     reason = _idle(a, p, bits, present)
     if reason != 0:
         return reason
@@ -330,6 +327,14 @@ def glance(a: Row, p: Row, rules: Row, present: bool, bits: int, sigma: float, s
     if who == _FILTER and not bits & (LONG | SHORT):
         return _NO_SIGNAL
     return _NONE
+
+
+@kernel
+def glance(a: Row, p: Row, rules: Row, present: bool, bits: int, sigma: float, shock: float, feature: float) -> int:
+    """Take in the close of a bar, and say what can be said without forecast and plan, as :func:`first_reason`."""
+    if present:
+        see_volatility(p, sigma, shock)
+    return first_reason(a, p, rules, present, bits, sigma, feature)
 
 
 @kernel

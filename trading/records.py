@@ -17,6 +17,7 @@ from ai.forecast import WIDTH
 Row = MutableMapping[str, Any]  # one record, as kernels and their callers index it
 
 GATE_SLOTS = 24  # room for gates to come; ``trading.risk.gates.GATES`` names those in use, in order
+CODE_SHIFT = 2  # a bar's code in a run is ``action | reason << 2``
 
 
 class Action(IntEnum):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from data.compiled import kernel
+from data.compiled import kernel_allocating
 from data.market import Float64Array, Int64Array, Record, UInt8Array
 from trading.accounting import apply_fill, apply_funding, exposure_of, mark, roll_day, unrealised_of
 from trading.desk import decide, glance, place_entry, place_exit
@@ -15,7 +15,8 @@ from trading.finer import target_first
 from trading.margin import share_wallet
 from trading.matching import match_bar, match_open, quiet, see_close
 from trading.protection import protect
-from trading.records import Action, ExitReason, Purpose, Reason
+from trading.quiet import BLOCK, quiet_bars
+from trading.records import CODE_SHIFT, Action, ExitReason, Purpose, Reason
 from trading.risk.held import cut_held, look_due
 from trading.risk.history import close_days
 from trading.risk.market import see_book
@@ -27,10 +28,9 @@ _EXIT_SIGNAL, _SIGNAL = int(Reason.EXIT_SIGNAL), int(ExitReason.SIGNAL)
 _EMERGENCY, _OPEN, _ENTRY = int(ExitReason.EMERGENCY), int(Reason.POSITION_OPEN), int(Purpose.ENTRY)
 _REDUCED = int(ExitReason.LIMIT)
 FILLS = 12  # of one symbol on one bar, more than there can be: an entry, its rest, the targets, the stop, twice
-CODE_SHIFT = 2  # a bar's code is ``action | reason << 2``
 
 
-@kernel
+@kernel_allocating
 def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
     start: int, stop: int, account: Record, positions: Record, ring: Float64Array, days: Float64Array,
     instruments: Record, rules: Record, limits: Float64Array, plans: Record, intent: Record,
@@ -58,6 +58,7 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
     row_atr = rule["row_atr"]
     finer, marked = finer_begin.shape[1] > 0, marks.shape[2] > 0
     mark_open = mark_high = mark_low = mark_close = math.nan
+    gain, gross = np.empty(BLOCK), np.empty(BLOCK)
     calm = np.zeros(S, dtype=np.bool_)  # symbols to whose position the bar does nothing
     managed, adding, cross = rule["managed"] == 1, rule["adds"] > 0, rule["cross"] == 1
     reducing = rule["reduces"] == 1
@@ -68,6 +69,14 @@ def run_bars(  # noqa: C901  (a call per branch would cost a third of the run)
     while t < stop:
         if n_fills + FILLS * S > len(fills) or n_trades + 2 * S > len(trades) or n_rows + S >= len(decisions):
             break
+        if not marked:
+            came_to = quiet_bars(
+                t, stop, a, positions, instruments, rule, open_time, open_, high, low, close, present, funding_start,
+                X, bits, codes, equity, gain, gross,
+            )  # fmt: skip
+            if came_to > t:
+                t = came_to
+                continue
         at = open_time[t]
         if at >= a["next_midnight"]:
             close_days(a, positions, instruments, days, at)

@@ -18,7 +18,7 @@ from ai.features.trend import DIRECTION
 from ai.features.window import CLOSE, RUN, window
 from ai.monte_carlo import PATHS, WINDOW, run_monte_carlo
 from ai.monte_carlo_paths import LEVELS
-from data.compiled import kernel
+from data.compiled import kernel_allocating
 from data.market import Float64Array
 
 SEED, HORIZON = 0, 24
@@ -44,7 +44,7 @@ MONTE_CARLO: tuple[FeatureSpec, ...] = (
 )  # fmt: skip
 
 
-@kernel
+@kernel_allocating
 def step_monte_carlo(state: Float64Array, open_time: int, c: float, atr: float, out: Float64Array, at: int) -> None:
     """``atr``: the bar's average true range in price; NaN: the touches are missing."""
     if state[RUN] <= WINDOW:

@@ -52,7 +52,7 @@ from ai.features.window import (
     VOLUME,
     newest,
 )
-from data.compiled import kernel, kernel_part
+from data.compiled import kernel, kernel_allocating, kernel_part
 from data.market import Float64Array, Int64Array, UInt8Array
 
 PLAIN_GROUPS = 12  # of the registry: those of the plain entries
@@ -192,7 +192,7 @@ def step_row(
         row[f] = full[pick[f], 0]
 
 
-@kernel
+@kernel_allocating
 def step_whole_row(
     state: Float64Array, plan: Int64Array, asked: UInt8Array, pick: Int64Array, open_time: int, o: float, h: float,
     low: float, c: float, v: float, funding_rate: float, beside: Float64Array, full: Float64Array, row: Float64Array,
@@ -250,7 +250,7 @@ def _hand_out(
             out[to, start + k] = full[row, k]
 
 
-@kernel
+@kernel_allocating
 def run_rows(
     state: Float64Array, plan: Int64Array, asked: UInt8Array, pick: Int64Array, into: Int64Array,
     open_time: Int64Array, o: Float64Array, h: Float64Array, low: Float64Array, c: Float64Array, v: Float64Array,
@@ -271,7 +271,7 @@ def run_rows(
         t += held
 
 
-@kernel
+@kernel_allocating
 def run_whole_rows(
     state: Float64Array, plan: Int64Array, asked: UInt8Array, pick: Int64Array, into: Int64Array,
     open_time: Int64Array, o: Float64Array, h: Float64Array, low: Float64Array, c: Float64Array, v: Float64Array,

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from data.compiled import kernel
+from data.compiled import kernel, kernel_allocating
 from data.market import Float64Array, Int64Array
 
 XGBOOST, LIGHTGBM, LINEAR = 0, 1, 2
@@ -236,7 +236,7 @@ def calibrate_row(packed: Pack, m: int, p: Float64Array) -> None:
         p[c] = p[c] / total
 
 
-@kernel
+@kernel_allocating
 def member_rows(packed: Pack, x: Float64Array, calibrated: bool, out: Float64Array) -> None:
     """``out[M, n, 3]`` of every member for ``x[n, F]``: a loop over the same row functions."""
     row = np.empty(x.shape[1])

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai.models.base import CLASSES, LONG, NEUTRAL, SHORT, Int8Array
-from data.compiled import kernel
+from data.compiled import kernel_allocating
 from data.market import Float64Array, Int64Array
 
 BoolArray = npt.NDArray[np.bool_]
@@ -235,7 +235,7 @@ def score_rows(p: Float64Array, y: Int8Array, base: Float64Array, part: Int64Arr
     )  # fmt: skip
 
 
-@kernel
+@kernel_allocating
 def _bootstrap_aucs(
     rows: Int64Array, part: Int64Array, group: Int64Array, positive: BoolArray, n: int, block: int,
     starts: Int64Array, out: Float64Array,

@@ -23,8 +23,7 @@ from trading.bar import bar_at
 from trading.execution.orders import IllegalMove
 from trading.journal import AccountKey, Batch, Checkpoint
 from trading.outcome import BarOutcome
-from trading.records import DECISION, EQUITY, FILL, TRADE, ExitReason, Purpose
-from trading.run_bars import CODE_SHIFT
+from trading.records import CODE_SHIFT, DECISION, EQUITY, FILL, TRADE, ExitReason, Purpose
 from trading.session import TradingSession
 
 __all__ = ["FEATURES", "MILD", "Scenario", "drawn", "scenario", "scenarios", "violations"]

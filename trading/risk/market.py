@@ -19,6 +19,13 @@ QUOTE = ("spread", "bid_depth", "ask_depth", "quote_age")  # fields of POSITION
 
 
 @kernel
+def see_volatility(p: Row, sigma: float, shock: float) -> None:
+    """What a bar's close says of its volatility (POSITION ``sigma`` and ``shock``)."""
+    p["sigma"] = sigma if sigma > 0.0 else 0.0
+    p["shock"] = shock
+
+
+@kernel
 def see_book(p: Row, rules: Row, X: Float64Array, s: int, t: int) -> None:
     """Without a quote: the spread from feature row ``book_spread`` (basis points) of ``X[S, F, T]``, if it is there."""
     if rules["row_spread"] >= 0 and math.isnan(p["quote_age"]):

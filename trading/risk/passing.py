@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from data.compiled import kernel
+from data.compiled import kernel_part
 
 TOLERANCE = 1e-9  # relative: a size that was rounded down to its own limit passes it
 
 
-@kernel
+@kernel_part
 def passes(value: float, limit: float, at_least: bool) -> bool:
     """``value ≥ limit`` or ``value ≤ limit``; what is not measured (NaN) passes, and is marked elsewhere."""
     if math.isnan(value):

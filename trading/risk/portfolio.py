@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from data.compiled import kernel
+from data.compiled import kernel, kernel_allocating
 from data.market import Float64Array, Record
 from trading.costs import price_of, quantity_of
 from trading.positions import loss_at_stop
@@ -64,7 +64,7 @@ def open_risk(positions: Record, instruments: Record, rules: Row, without: int) 
     return total
 
 
-@kernel
+@kernel_allocating
 def _learn(a: Row, p: Row, days: Float64Array, rules: Row, s: int) -> None:
     """VaR and ES of a whole unit of a symbol, long and short: anew on each day that a return came in."""
     if p["unit_day"] == a["risk_days"]:
@@ -80,7 +80,7 @@ def _learn(a: Row, p: Row, days: Float64Array, rules: Row, s: int) -> None:
         p["var_short"], p["es_short"] = tail(x, n, rules["var_method"])
 
 
-@kernel
+@kernel_allocating
 def tail_risk(a: Row, positions: Record, days: Float64Array, rules: Row) -> tuple[float, float]:
     """(VaR, ES) of the portfolio of the present weights, as shares of equity; NaN while too few days are known."""
     only = -1

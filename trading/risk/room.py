@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.compiled import kernel
+from data.compiled import kernel, kernel_allocating
 from data.market import Float64Array, Record
 from trading.records import Row
 from trading.risk.history import RING, returns_beside
@@ -27,7 +27,7 @@ def own_room(a: Row, p: Row, instrument: Row, limits: Float64Array, s: int, loss
     return float(max(0.0, min(margin * leverage, limit_of(a, limits, s, _LOSS) * equity / loss)))
 
 
-@kernel
+@kernel_allocating
 def _tail_room(
     a: Row, positions: Record, days: Float64Array, rules: Row, limits: Float64Array, s: int, side: int, share: float,
     alone: bool,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from data.compiled import kernel
+from data.compiled import kernel, kernel_part
 from data.market import Float64Array, Record
 from data.timeframes import DAY_MS
 from trading.records import Row
@@ -92,10 +92,16 @@ def halt(a: Row, positions: Record, reason: int, moment: int) -> None:
     cancel_entries(positions)
 
 
+@kernel_part
+def is_shock(shock: float, rules: Row) -> bool:
+    """Whether the black-swan gate fails at a one-hour volatility of ``shock`` times its median."""
+    return not passes(shock, rules["limit_black_swan"], False)
+
+
 @kernel
 def shocked(p: Row, rules: Row) -> bool:
     """Whether the black-swan gate fails for a symbol."""
-    return not passes(p["shock"], rules["limit_black_swan"], False)
+    return is_shock(p["shock"], rules)
 
 
 @kernel

@@ -18,7 +18,7 @@ import math
 
 import numpy as np
 
-from data.compiled import kernel
+from data.compiled import kernel, kernel_allocating
 from data.market import Float64Array
 
 METHODS = ("historical", "normal", "cornish-fisher")
@@ -48,7 +48,7 @@ def _worst(x: Float64Array, n: int, count: int, out: Float64Array) -> None:
         out[at] = value
 
 
-@kernel
+@kernel_allocating
 def historical(x: Float64Array, n: int) -> tuple[float, float]:
     """(VaR, ES) of ``x[:n]`` by its own order statistics."""
     count = min(n, math.floor(n * ES_LEVEL) + 2)

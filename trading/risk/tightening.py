@@ -6,7 +6,7 @@ the account's state, so a restart loosens nothing.
 
 from __future__ import annotations
 
-from data.compiled import kernel
+from data.compiled import kernel, kernel_part
 from data.market import Float64Array
 from trading.records import Row
 from trading.risk.limits import TIGHTENS
@@ -18,10 +18,16 @@ def limit_of(a: Row, limits: Float64Array, s: int, g: int) -> float:
     return float(limits[s, g] * a["tightness"] if TIGHTENS[g] else limits[s, g])
 
 
+@kernel_part
+def may_tighten(a: Row, rules: Row, drawdown: float) -> bool:
+    """Whether a drawdown is past its mark, and there is something left to tighten."""
+    return bool(drawdown > rules["tighten_drawdown"] and a["tightness"] > rules["tighten_factor"])
+
+
 @kernel
 def tighten_by_drawdown(a: Row, rules: Row) -> None:
     """A drawdown past its mark takes the limits down once; after a person loosened them, a deeper one or a new one."""
-    if a["drawdown"] <= rules["tighten_drawdown"] or a["tightness"] <= rules["tighten_factor"]:
+    if not may_tighten(a, rules, a["drawdown"]):
         return
     if a["high_water"] > a["loosened_high"] or a["drawdown"] > a["loosened_drawdown"]:
         a["tightness"] = rules["tighten_factor"]

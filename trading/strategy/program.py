@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai.schema import FeatureSchema
-from data.compiled import kernel
+from data.compiled import kernel, kernel_allocating
 from data.market import Float64Array, Int64Array
 from trading.strategy.conditions import (
     OPERATORS,
@@ -117,7 +117,7 @@ def _depth(code: list[tuple[int, int, int]]) -> int:
     return highest
 
 
-@kernel
+@kernel_allocating
 def _load(a: int, constants: Float64Array, X: Float64Array, first: int, n: int, buffer: Float64Array) -> None:
     """``buffer[1 + i]`` = operand at bar ``first + i``; ``buffer[0]`` = at the bar before. NaN before bar 0."""
     if a < 0:
@@ -184,7 +184,7 @@ def _look_back(operation: int, a: int, truth: UInt8Array, n: int) -> None:
         truth[i] = truth[i - a] if i >= a else np.uint8(0)
 
 
-@kernel
+@kernel_allocating
 def signals(
     code: Int64Array, constants: Float64Array, used: Int64Array, depth: int, back: int, X: Float64Array, out: UInt8Array
 ) -> None:
