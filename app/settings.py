@@ -10,7 +10,7 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -344,28 +344,51 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def change(database: Repositories, folder: Path, key: str, text: str) -> dict[str, object]:
-    """Check a change against all other settings, store it (the audit says so) and give the setting's row.
+    """As :func:`change_all` of one setting; gives its row."""
+    return change_all(database, folder, {key: text})[0]
+
+
+def change_all(database: Repositories, folder: Path, texts: Mapping[str, str]) -> list[dict[str, object]]:
+    """Check changes together against all other settings, store them (the audit says so) and give their rows.
 
     Raises:
         UserError: an unknown key, or a value that does not fit; nothing is stored.
     """
-    setting = find(key)
-    before = database.settings.all()
-    trial = load(folder, {**before, setting.key: from_text(setting, text)}, {})
-    database.settings.set({setting.key: trial.json_value(setting.key)})
-    return load(folder, database.settings.all()).describe(setting.key)[0]
+    wanted = {(setting := find(key)).key: from_text(setting, text) for key, text in texts.items()}
+    trial = load(folder, {**database.settings.all(), **wanted}, {})
+    database.settings.set({key: trial.json_value(key) for key in wanted})
+    loaded = load(folder, database.settings.all())
+    return [loaded.describe(key)[0] for key in wanted]
 
 
 def reset(database: Repositories, folder: Path, key: str) -> dict[str, object]:
-    """Forget a stored change, so that settings.toml or the default holds again; gives the setting's row.
+    """As :func:`reset_all` of one setting; gives its row."""
+    return reset_all(database, folder, (key,))[0]
+
+
+def reset_all(database: Repositories, folder: Path, keys: Sequence[str]) -> list[dict[str, object]]:
+    """Forget stored changes, so that settings.toml or the defaults hold again; gives the settings' rows.
 
     Raises:
-        UserError: an unknown key of which nothing is stored.
+        UserError: an unknown key of which nothing is stored, or what is left would not fit together; nothing is
+            forgotten then. Where the settings do not fit as they are, any of them may go.
     """
-    if key in database.settings.all():  # a key that this version no longer knows may go, too
+    stored = database.settings.all()
+    gone = [key if key in stored else find(key).key for key in keys]  # one that this version no longer knows may go
+    left = {key: value for key, value in stored.items() if key not in gone}
+    if _fits(folder, stored):
+        load(folder, left)
+    for key in gone:
         database.settings.reset(key)
-        if key not in {k.key for k in known()}:
-            return {"key": key, "value": None, "unit": "", "origin": "default"}
-    setting = find(key)
-    database.settings.reset(setting.key)
-    return load(folder, database.settings.all()).describe(setting.key)[0]
+    declared = {k.key for k in known()}
+    loaded = load(folder, left) if _fits(folder, left) else None
+    blank: dict[str, object] = {"value": None, "unit": "", "origin": "default"}
+    return [{"key": key, **blank} if loaded is None or key not in declared else loaded.describe(key)[0] for key in gone]
+
+
+def _fits(folder: Path, stored: Mapping[str, object]) -> bool:
+    try:
+        load(folder, stored)
+    except UserError:
+        return False
+    return True

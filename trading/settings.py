@@ -115,7 +115,7 @@ class ManagementSettings(Group):
     def _targets_in_order(self) -> ManagementSettings:
         at, share = self.target_at, self.target_share
         if len(at) != len(share):
-            raise ValueError("target_at and target_share need one number each for every partial target")
+            raise ValueError("target_at and target_share need one number each for every partial target: set both")
         if any(not before < here for before, here in zip((0.0, *at), at, strict=False)):
             raise ValueError("target_at: distances must be positive and rise")
         if any(not 0.0 < part <= 1.0 for part in share) or sum(share) > 1.0 + 1e-9:

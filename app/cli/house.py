@@ -10,6 +10,7 @@ import typer
 
 from app.cli.parameters import CheckOption, invocation
 from app.output import Column, plain, show_table
+from data.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +25,10 @@ SetKeyArgument = Annotated[
     str, typer.Argument(metavar="KEY", help="A key, dotted or a bare unique name, as model_retrain_every_n_steps.")
 ]
 ValueArgument = Annotated[str, typer.Argument(metavar="VALUE", help="The new value, in the unit that 'get' shows.")]
+MoreArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY VALUE]...", help="More of them, checked and stored together.")
+]
+ResetArgument = Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys, dotted or bare unique names.")]
 
 COLUMNS = [
     Column("key"), Column("value"), Column("unit"), Column("default"), Column("min"), Column("max"), Column("origin"),
@@ -61,34 +66,39 @@ def get(context: typer.Context, key: KeyArgument = None) -> None:
     given.out.document({"settings": rows}, human)
 
 
-def change(context: typer.Context, key: SetKeyArgument, value: ValueArgument) -> None:
-    """Store a change."""
-    from app.settings import change as store
+def change(context: typer.Context, key: SetKeyArgument, value: ValueArgument, more: MoreArgument = None) -> None:
+    """Store a change, or several that fit only together."""
+    from app.settings import change_all
 
-    _store(context, lambda database, folder: store(database, folder, key, value))
-
-
-def reset(context: typer.Context, key: SetKeyArgument) -> None:
-    """Forget a change."""
-    from app.settings import reset as forget
-
-    _store(context, lambda database, folder: forget(database, folder, key))
+    pairs = [key, value, *(more or [])]
+    if len(pairs) % 2:
+        raise UserError(f"'{pairs[-1]}' has no value: give every key one, as in 'settings set KEY VALUE KEY VALUE'.")
+    texts = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    _store(context, lambda database, folder: change_all(database, folder, texts))
 
 
-def _store(context: typer.Context, work: Callable[[Repositories, Path], dict[str, object]]) -> None:
+def reset(context: typer.Context, keys: ResetArgument) -> None:
+    """Forget a change, or several that fit only together."""
+    from app.settings import reset_all
+
+    _store(context, lambda database, folder: reset_all(database, folder, keys))
+
+
+def _store(context: typer.Context, work: Callable[[Repositories, Path], list[dict[str, object]]]) -> None:
     """Without reading the settings first: a wrong one must not keep itself from being corrected."""
     from database.home import Home
 
     given = invocation(context)
     with Home(given.home).open() as database:
-        row = work(database, given.home)
+        rows = work(database, given.home)
 
     def human(console: Console) -> None:
-        unit = f" {row['unit']}" if row["unit"] and row["kind"] == "number" else ""
-        shadow = " (the environment says so)" if row["origin"] == "environment" else ""
-        console.print(f"{row['key']} is now {plain(row['value'])}{unit}{shadow}.", markup=False)
+        for row in rows:
+            unit = f" {row['unit']}" if row["unit"] and row["kind"] == "number" else ""
+            shadow = " (the environment says so)" if row["origin"] == "environment" else ""
+            console.print(f"{row['key']} is now {plain(row['value'])}{unit}{shadow}.", markup=False)
 
-    given.out.document({"settings": [row]}, human)
+    given.out.document({"settings": rows}, human)
 
 
 def doctor(context: typer.Context, check: CheckOption = False) -> None:

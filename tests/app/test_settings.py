@@ -130,3 +130,15 @@ def test_a_home_under_a_plain_file_is_refused_as_a_home_not_as_a_wrong_settings_
     assert said.code == 1
     assert "The home folder" in said.document["error"]
     assert "TOML" not in said.document["error"]
+
+
+def test_settings_that_fit_only_together_are_set_and_reset_together(command: Command) -> None:
+    at, share = "trading.management.target_at", "trading.management.target_share"
+    assert "set both" in command("settings", "set", at, "1,2").document["error"]
+    assert "has no value" in command("settings", "set", at, "1", share).document["error"]
+    rows = command("settings", "set", at, "1,2", share, "0.5,0.25").document["settings"]
+    assert [(row["key"], row["value"]) for row in rows] == [(at, "1.0, 2.0"), (share, "0.5, 0.25")]
+    assert "set both" in command("settings", "reset", at).document["error"]
+    assert command("settings", "get", at).document["settings"][0]["value"] == "1.0, 2.0"
+    rows = command("settings", "reset", at, share).document["settings"]
+    assert [(row["value"], row["origin"]) for row in rows] == [("", "default")] * 2
