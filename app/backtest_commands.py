@@ -12,6 +12,7 @@ from typing import Any
 from app.backtest_jobs import BACKTEST, SWEEP
 from app.backtest_requests import check, grid_text
 from app.contract import commands as c
+from app.contract.forms import BacktestForm
 from app.wiring import Workplace
 from data.errors import UserError
 from data.market import short_symbol
@@ -51,7 +52,7 @@ class BacktestCommands:
                 rows = await asyncio.to_thread(self._export, number, Path(path))
                 return c.Outcome(True, f"{rows:,} rows of run {number} written to {path}.")
 
-    def _run(self, name: str, work: str, form: c.BacktestForm, **more: object) -> c.Outcome:
+    def _run(self, name: str, work: str, form: BacktestForm, **more: object) -> c.Outcome:
         symbols = " ".join(short_symbol(symbol) for symbol in form.symbols)
         about = f"{Path(form.strategy).stem} {symbols} {form.timeframe}"
         return self._start(f"{name} {about}", work, {"home": str(self._place.home.path), "form": asdict(form), **more})

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.backtest_requests import FORM, grid_text, request_of, values_of
-from app.contract.commands import BacktestForm
+from app.contract.forms import BacktestForm
 from app.jobs import Report
 from app.wiring import Workplace
 from data.errors import UserError

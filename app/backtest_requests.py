@@ -15,7 +15,7 @@ from data.market import SeriesInfo, short_symbol, unified_symbol
 from data.timeframes import parse_time
 
 if TYPE_CHECKING:
-    from app.contract.commands import BacktestForm
+    from app.contract.forms import BacktestForm
 
 GATES, ON_HALT = ("enforce", "observe"), ("stop", "next-day", "next-month")
 AXES = 2  # of a sweep that is shown as a map

@@ -10,7 +10,7 @@ from PyQt6.QtGui import QAction
 from PyQt6.QtWidgets import QFileDialog, QFrame, QGridLayout, QHBoxLayout, QLineEdit, QMenu, QScrollArea, QWidget
 
 from app.contract.backtest_views import BacktestsView, SeriesChoice
-from app.contract.commands import BacktestForm
+from app.contract.forms import BacktestForm
 from app.contract.results import JobView
 from dashboard import numbers
 from dashboard.theme import named

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QWidget
 
 from app.contract.backtest_views import BacktestsView
-from app.contract.commands import BacktestForm, RunSweep
+from app.contract.commands import RunSweep
+from app.contract.forms import BacktestForm
 from dashboard import numbers
 from dashboard.bridge import Bridge
 from dashboard.widgets.cards import label, set_tone

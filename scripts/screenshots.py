@@ -32,6 +32,7 @@ LONG_WALK_FORWARD_FROM = "2023-06-01"  # of the first symbol
 WALK_FORWARD_FROM = "2024-11-01"  # its models take over in May 2025; until then the rule trades
 TRAIN = ("--from", "2024-06-01", "--to", "2025-06-01")
 SYNTHETIC_BARS = 12_000
+BACKTESTED, BACKTESTED_FROM = ("turtle", "chandelier"), "2024-07-01"
 OTHER_KINDS = (
     ("mark", Path("mark/binance_um/1h"), "BTCUSDT-*.parquet"), ("trades", Path("orderbook"), "*_trades.parquet"),
     ("book", Path("orderbook"), "*_depth_l2.parquet"),
@@ -144,6 +145,26 @@ def end_jobs(bridge: Bridge, window: MainWindow, until: Until) -> None:
         until(lambda: not window.tray.bar.isVisible(), 10)
 
 
+def keep_backtests(bridge: Bridge, until: Until) -> None:
+    """Two results for the back-test tab, one beside the other, where the home has none yet."""
+    from app.contract.commands import RunBacktest
+    from app.contract.forms import BacktestForm
+    from app.contract.queries import BacktestsQuery
+
+    def kept() -> int:
+        answers: list[Any] = []
+        bridge.ask(BacktestsQuery(), answers.append, "kept")
+        until(lambda: bool(answers), 30)
+        return len(answers[0].rows) if answers else 0
+
+    for number, strategy in enumerate(BACKTESTED, start=1):
+        if kept() < number:
+            say(f"back-testing {strategy}")
+            form = BacktestForm(SYMBOLS[:1], TIMEFRAME, strategy, since=BACKTESTED_FROM, gates="observe")
+            bridge.send(RunBacktest(form), lambda outcome: say(outcome.sentence))
+            until(lambda number=number: kept() >= number, 180)  # type: ignore[misc]
+
+
 def picture(arguments: Sequence[str], out: Path, size: tuple[int, int], look: str) -> list[Path]:
     """Open the window on the home and save every tab."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -185,6 +206,7 @@ def picture(arguments: Sequence[str], out: Path, size: tuple[int, int], look: st
         state = window.strip_view.state if window.strip_view is not None else "nothing"
         raise SystemExit(f"The window did not come to a running service: {'; '.join(problems) or state}.")
     bridge.send(VerifyAudit(), lambda _: None)
+    keep_backtests(bridge, until)
     told = modelled_decision(bridge, until)
     if told:
         window.by_key["signals"].focus_on(told)

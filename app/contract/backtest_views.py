@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from app.contract.commands import BacktestForm
+from app.contract.forms import BacktestForm
 from app.contract.judgement import NamedAmount
 from app.contract.results import GroupRow, MonthRow, Score, TradeRow
 from app.contract.views import FloatArray, IntArray, MetricCard, no_floats, no_times

@@ -9,15 +9,8 @@ from typing import Any
 from PyQt6.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from app.contract.backtest_views import BacktestRow, BacktestsView, BacktestView, SweepCell, SweepView
-from app.contract.commands import (
-    BacktestForm,
-    CancelJob,
-    Command,
-    ExportBacktest,
-    Outcome,
-    RemoveBacktest,
-    RunBacktest,
-)
+from app.contract.commands import CancelJob, Command, ExportBacktest, Outcome, RemoveBacktest, RunBacktest
+from app.contract.forms import BacktestForm
 from app.contract.queries import BacktestQuery, BacktestsQuery
 from app.contract.results import JobsView, TradeRow
 from dashboard.backtest_form import BacktestFormCard

@@ -20,7 +20,7 @@ from app.backtest_verdict import finding
 from app.contract import commands as c
 from app.contract import queries as q
 from app.contract.backtest_views import BacktestsView, BacktestView, SweepView
-from app.contract.commands import BacktestForm
+from app.contract.forms import BacktestForm
 from app.jobs import Jobs, JobStatus
 from app.main import main
 from app.market_data import synthesise_into_store

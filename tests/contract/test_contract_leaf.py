@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "app" / "contract"
-MODULES = ("views", "results", "queries", "commands", "events")
+MODULES = ("views", "results", "queries", "commands", "events", "forms")
 FLOORS = {"ai", "data", "trading", "database", "dashboard"}
 
 

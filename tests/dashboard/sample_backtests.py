@@ -10,7 +10,7 @@ import sample_views as sample
 from app.contract import backtest_views as b
 from app.contract import results as r
 from app.contract import views as v
-from app.contract.commands import BacktestForm
+from app.contract.forms import BacktestForm
 
 FORM = BacktestForm(
     ("BTC/USDT:USDT",), "15m", "rsi-oversold", since="2025-01-01", exchange="binanceusdm", source="exchange"
