@@ -19,6 +19,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL_FLOORS = ("data", "ai", "trading")
+_BY_CONTENT = "kernels-by-content"
 _LOCATORS = (  # who says where a kernel is kept: ours, then numba's own for functions of other packages
     "data.kernel_cache.ProgramLocator,UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator,"
     "IPythonCacheLocator,ZipCacheLocator"
@@ -45,17 +46,16 @@ def cache_folder() -> Path:
         import platformdirs
 
         base = platformdirs.user_cache_dir("quantai-trad")
-    return Path(base) / "numba" / digest.hexdigest()
+    return Path(base) / _BY_CONTENT / digest.hexdigest()
 
 
 def prepare_cache() -> None:
     """Point numba at :func:`cache_folder`; must run before numba is first imported (importing this module does it).
 
-    Where a person has named a folder, numba keeps kernels there in its own way.
+    Where a person has named another folder, numba keeps kernels there in its own way.
     """
     if "NUMBA_CACHE_DIR" not in os.environ:
         os.environ["NUMBA_CACHE_DIR"] = str(cache_folder())
-        os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = _LOCATORS
 
 
 def kernel(function: F) -> F:
@@ -88,3 +88,7 @@ def threads() -> int:
 
 prepare_cache()
 import numba  # noqa: E402
+
+# Not by the environment: a program of another installation that is started from here would look for our locator.
+if Path(os.environ["NUMBA_CACHE_DIR"]).parent.name == _BY_CONTENT:
+    cast(Any, numba.config).CACHE_LOCATOR_CLASSES = _LOCATORS
