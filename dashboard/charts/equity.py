@@ -25,6 +25,19 @@ from dashboard.theme import font, theme
 SPANS_MS = {"1 D": 86_400_000, "1 W": 7 * 86_400_000, "1 M": 30 * 86_400_000, "All": 0}
 
 
+def drawdown_marks(p: QPainter, box: QRectF, deepest: float, worst: float, limit: float | None) -> None:
+    """Nought and the limit (without one the worst) at the right of a drawdown, ``deepest`` at its bottom; fractions."""
+    for value in (0.0, limit or worst):
+        at = box.top() + value / deepest * box.height()
+        words = numbers.percent(-value, 0 if value == round(value, 2) else 1)
+        painting.text(p, QRectF(box.right() + 6, at - 9, 58, 18), words, font(11), "axis", elide=False)
+    if limit:
+        at = box.top() + limit / deepest * box.height()
+        level(p, box, at, "danger")
+        words = f"Drawdown · halts at {numbers.percent(-limit, 0)}"
+        painting.text(p, QRectF(box.left() + 8, at - 19, 220, 18), words, font(11), "text3")
+
+
 class EquityPlot(Plot):
     """Two panes over one time axis; the pointer reads both."""
 
@@ -121,16 +134,7 @@ class EquityPlot(Plot):
         y = box.top() + draw / deepest * box.height()
         shade_under(p, x, y, box.top(), "loss", 0.30)
         curve(p, x, y, "loss", 1.2)
-        marks = [0.0] + ([self.limit] if self.limit else [worst])
-        for value in marks:
-            at = box.top() + value / deepest * box.height()
-            words = numbers.percent(-value, 0 if value == round(value, 2) else 1)
-            painting.text(p, QRectF(box.right() + 6, at - 9, 58, 18), words, font(11), "axis", elide=False)
-        if self.limit:
-            at = box.top() + self.limit / deepest * box.height()
-            level(p, box, at, "danger")
-            words = f"Drawdown · halts at {numbers.percent(-self.limit, 0)}"
-            painting.text(p, QRectF(box.left() + 8, at - 19, 220, 18), words, font(11), "text3")
+        drawdown_marks(p, box, deepest, worst, self.limit)
 
     def _read(self, p: QPainter, box: QRectF, time: IntArray, equity: FloatArray, a: int) -> None:
         pointer = self._pointer or QPointF()

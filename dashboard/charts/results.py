@@ -13,6 +13,7 @@ from app.contract.backtest_views import SweepCell, SweepView
 from app.contract.results import TradeRow
 from app.contract.views import FloatArray, IntArray, no_floats, no_times
 from dashboard import numbers, painting
+from dashboard.charts.equity import drawdown_marks
 from dashboard.charts.plot import (
     Plot,
     curve,
@@ -159,16 +160,7 @@ class ComparedRuns(StillPlot):
             if token == FIRST:
                 shade_under(p, x, y, box.top(), token)
             curve(p, x, y, token, 1.2)
-        marks = [0.0, self.limit if self.limit else worst]
-        for value in marks:
-            at = box.top() + value / deepest * box.height()
-            words = numbers.percent(-value, 0 if value == round(value, 2) else 1)
-            painting.text(p, QRectF(box.right() + 6, at - 9, 58, 18), words, font(11), "axis", elide=False)
-        if self.limit:
-            at = box.top() + self.limit / deepest * box.height()
-            level(p, box, at, "danger")
-            words = f"Drawdown · halts at {numbers.percent(-self.limit, 0)}"
-            painting.text(p, QRectF(box.left() + 8, at - 18, 220, 17), words, font(11), "text3")
+        drawdown_marks(p, box, deepest, worst, self.limit)
 
     def _read(self, p: QPainter, box: QRectF, span: tuple[int, int]) -> None:
         pointer = self._pointer or QPointF()
