@@ -28,7 +28,7 @@ from trading.records import Reason
 
 LOOK_S = 60.0
 MOST_MISSED = 5_000  # bars of a series that is only kept, which a run fetches before it goes on
-FINER_WAIT_MS = 3_000  # so long a bar waits for the finer ones inside it; without them it is read without
+BESIDE_WAIT_MS = 3_000  # so long a bar waits for finer ones and for its mark price; without them it is read without
 OVERDUE_MS = 30_000  # after its close, a bar that a troubled exchange does not show counts as overdue
 Told = Callable[[str, str, str], None]  # level, title, sentence
 RulesTold = Callable[[RulesChange], None]
@@ -44,7 +44,7 @@ class ExchangeFeed:
         session: open.
         keys: what the run trades, all of one timeframe; ``also``: further series that are followed and stored.
         awaited: symbols that features look at, of the same timeframe: followed, and waited for like the traded ones.
-        finer: further ones of ``also``, whose bars tell the order within those that are traded.
+        beside: further ones of ``also`` that a bar waits for a little: finer bars inside it, its mark price.
         history_bars: bars before the first one that are back-filled at least.
         changed: told the trouble when bars stop coming, and ``""`` when they come again.
         tell: told what a person should hear of: level, title, sentence.
@@ -61,7 +61,7 @@ class ExchangeFeed:
         changed: Callable[[str], None], also: Sequence[SeriesKey] = (), tell: Told = lambda *_: None,
         rules: Sequence[Instrument] = (), rules_changed: RulesTold = lambda _: None,
         bars_stopped: Callable[[str], None] = lambda _: None, filling: Callable[[str], None] = lambda _: None,
-        awaited: Sequence[SeriesKey] = (), finer: Sequence[SeriesKey] = (),
+        awaited: Sequence[SeriesKey] = (), beside: Sequence[SeriesKey] = (),
     ) -> None:  # fmt: skip
         self.live: LiveMarket | None = None
         self._session = session
@@ -72,7 +72,7 @@ class ExchangeFeed:
         self._silent: set[str] = set()  # of the ended ones, those without bars
         self._awaited = {key.symbol: key for key in awaited if key.symbol not in self._keys}
         self._also = tuple(key for key in (*also, *self._awaited.values()) if key.symbol not in self._gone)
-        self._finer = tuple(key for key in finer if key.symbol not in self._gone)
+        self._beside = tuple(key for key in beside if key.symbol not in self._gone)
         self._store = store
         self._history_bars = history_bars
         self._changed = changed
@@ -217,9 +217,9 @@ class ExchangeFeed:
             await self._session.sleep(self._session.settings.confirm_delay_s)
 
     async def _detailed(self, end_ms: int) -> None:
-        """Wait a little for the finer bars that close with these ones."""
-        until = self._session.now_ms() + FINER_WAIT_MS
-        while self._session.now_ms() < until and any(self._lacks(key, end_ms) for key in self._finer):
+        """Wait a little for the finer bars and the mark prices that close with these ones."""
+        until = self._session.now_ms() + BESIDE_WAIT_MS
+        while self._session.now_ms() < until and any(self._lacks(key, end_ms) for key in self._beside):
             await self._session.sleep(self._session.settings.confirm_delay_s)
 
     def _lacks(self, key: SeriesKey, end_ms: int) -> bool:

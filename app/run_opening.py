@@ -84,7 +84,7 @@ class RunOpening:
             session, plan.keys, self.place.database.candles, self._history(plan), self._feed_changed,
             also=self._also(plan), tell=self._note, rules=plan.config.instruments,
             rules_changed=lambda change: self._rules_told(session, change), bars_stopped=self.bars_stopped,
-            filling=self.filling, awaited=looked_at, finer=self._finer(plan),
+            filling=self.filling, awaited=looked_at, beside=(*self._finer(plan), *self._marks(plan)),
         )  # fmt: skip
         try:
             await feed.history(plan.warmup, None)  # what a restart needs besides is asked for again, from the store
@@ -155,13 +155,19 @@ class RunOpening:
         """Other timeframes of the traded symbols that the settings ask to follow."""
         followed = self.place.settings.values.data.follow_timeframes
         others = [replace(key, timeframe=name) for key in plan.keys for name in followed if name != plan.timeframe]
-        return tuple(dict.fromkeys((*others, *self._finer(plan))))
+        return tuple(dict.fromkeys((*others, *self._finer(plan), *self._marks(plan))))
 
     def _finer(self, plan: RunPlan) -> tuple[SeriesKey, ...]:
         """Bars that tell the order within those of the run, where its matching asks for them."""
         shortest = next(iter(TIMEFRAMES))
         wanted = reads_finer(plan.config) and plan.timeframe != shortest
         return tuple(replace(key, timeframe=shortest) for key in plan.keys) if wanted else ()
+
+    @staticmethod
+    def _marks(plan: RunPlan) -> tuple[SeriesKey, ...]:
+        """Candles of the mark price beside the run's bars, where its stops are tested on them."""
+        wanted = plan.config.in_force.matching.stop_trigger == "mark"
+        return tuple(replace(key, kind="mark") for key in plan.keys) if wanted else ()
 
     async def _looked_at(self, session: ExchangeSession, plan: RunPlan) -> list[SeriesKey]:
         """Other symbols' bars that the run's features read: those that are stored and still traded."""
