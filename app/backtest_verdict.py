@@ -53,7 +53,7 @@ def _float(value: Any) -> float | None:
 
 
 def finding(evidence: Mapping[str, Any], trades: int, net: float) -> Finding:
-    """The verdict on one back-test. ``evidence`` as :func:`app.evaluation.search_document`, with ``sharpe_low``."""
+    """The verdict on one back-test. ``evidence`` as :func:`app.evaluation.search_document`, with the Sharpe band."""
     days = int(evidence.get("track_record_days") or 0)
     words = f"{trades:,} trades over {days:,} days made {net:+.1%} after costs."
     found = scores(evidence)
@@ -84,7 +84,8 @@ def _search_words(evidence: Mapping[str, Any]) -> str:
     tries = "as the only try" if tried == 1 else f"after {tried:,} tries on this series"
     text = f"The chance that its Sharpe ratio is more than luck {tries} is {deflated:.0%}"
     if evidence.get("sharpe_low") is not None and not evidence["sharpe_low"] > 0.0:
-        text += ", and the 95 % band of the ratio holds zero"
+        below = (evidence.get("sharpe_high") or 0.0) < 0.0
+        text += f", and the 95 % band of the ratio {'lies below' if below else 'holds'} zero"
     pbo = evidence.get("pbo")
     if pbo is not None:
         text += f"; the best of the past falls below the median afterwards in {pbo:.0%} of the splits"

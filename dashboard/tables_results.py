@@ -229,7 +229,7 @@ def ranked(cells: tuple[SweepCell, ...]) -> list[SweepCell]:
 def back_trade_columns() -> list[Column]:
     """Columns of a back-test's trades."""
     return [
-        Column("id", "#", lambda r: Cell(f"{r.trade_id:,}", "text3"), 48, right=True, grow=0),
+        Column("id", "#", lambda r: Cell(f"{r.trade_id:,}", "text3"), 62, right=True, grow=0),
         Column("symbol", "Trade", lambda r: symbol_cell(r.symbol, r.side), 138, grow=1),
         Column("entry_time", "Entry UTC", lambda r: _stamp(r.entry_ms), 128, grow=1),
         Column("entry", "Entry", lambda r: number_cell(r.entry, r.price_digits, "text"), 86, right=True, rank=2),

@@ -213,6 +213,8 @@ def picture(arguments: Sequence[str], out: Path, size: tuple[int, int], look: st
     bridge.send(RunWalkForward(SYMBOLS[0], TIMEFRAME), lambda _: None)  # the tray of the first picture shows it
     until(lambda: (window.tray.bar.fraction or 0.0) > 0.0, 60)
     saved = []
+    for notice in list(window.notices.notices):  # they would lie over the first pictures
+        notice.dismiss()
     held = window.by_key["overview"]
     until(lambda: held.shown, 30)
     if isinstance(held, OverviewTab) and held.positions.rows.rowCount():

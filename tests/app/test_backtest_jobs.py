@@ -248,6 +248,14 @@ def test_a_verdict_names_what_is_missing(changes: dict[str, Any], net: float, ti
     assert "12 tries" in found.sentence or title == "Too little to judge"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "words"), [(-0.4, 0.6, "the ratio holds zero"), (-6.2, -2.2, "the ratio lies below zero")]
+)
+def test_a_verdict_says_on_which_side_of_zero_the_band_lies(low: float, high: float, words: str) -> None:
+    evidence = {"deflated_sharpe": 0.1, "track_record_days": 400, "sharpe_low": low, "sharpe_high": high}
+    assert words in finding(evidence, 80, -0.1).sentence
+
+
 def test_a_command_is_checked_and_starts_its_job(place: Workplace) -> None:
     started: list[tuple[str, str, Any]] = []
 

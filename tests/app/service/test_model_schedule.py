@@ -98,7 +98,7 @@ def test_a_candidate_is_held_against_the_model_that_trades_though_nothing_is_com
     monkeypatch.setattr(model_switching, "requests", seen)
     monkeypatch.setattr(service, "FLUSH_AFTER_S", float("inf"))
     monkeypatch.setenv("QUANTAI_TRADING__PAPER__BATCH_BARS", "100000")
-    ask(stocked, "run", *REPLAY)
+    ask(stocked, "run", *SHORT)
     taken = [model_id for _, model_id in switches(stocked)]
     assert taken and asked[0] is None
     assert set(taken[:-1]) <= set(asked) and asked[1] == taken[0]
